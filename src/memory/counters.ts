@@ -1,0 +1,75 @@
+// Counters of one seat: 53-bit sums in pairs of words, written by the seat's thread once a turn, read by anybody.
+//
+// Who writes: the seat's thread. Who reads: the metrics collector.
+// I1  The high word is stored before and after nothing else: a reader takes high, low, high again and repeats if high moved.
+import { SEAT_COUNTER_COUNT, SEAT_COUNTERS } from '../../native-layout/control.ts';
+import { seatWord } from './bell.ts';
+
+/** What a thread counts. Numbers are places in its seat; never reuse one. */
+export const COUNTER = {
+  batchesIn: 0,
+  messagesIn: 1,
+  bytesIn: 2,
+  duplicates: 3,
+  rejected: 4,
+  batchesOut: 5,
+  messagesOut: 6,
+  bytesOut: 7,
+  gaps: 8,
+  gapMessages: 9,
+  connectionsOpened: 10,
+  connectionsClosed: 11,
+  refusals: 12,
+  protocolErrors: 13,
+  turns: 14,
+  parks: 15,
+  framesIn: 16,
+  framesOut: 17,
+  catchUps: 18,
+  slowClosed: 19,
+} as const;
+export type CounterName = keyof typeof COUNTER;
+
+const TWO_32 = 4_294_967_296;
+
+/** The writing side: add() is a plain addition, publish() shows what changed. */
+export class Counters {
+  private readonly words: Int32Array;
+  private readonly base: number;
+  private readonly sums = new Float64Array(SEAT_COUNTER_COUNT);
+  private readonly shown = new Float64Array(SEAT_COUNTER_COUNT);
+
+  constructor(control: Int32Array, seat: number) {
+    this.words = control;
+    this.base = seatWord(seat) + SEAT_COUNTERS;
+    for (let i = 0; i < SEAT_COUNTER_COUNT; i++) this.sums[i] = this.shown[i] = readCounter(control, seat, i);
+  }
+
+  /** HOT */
+  add(counter: number, amount: number): void {
+    this.sums[counter] += amount;
+  }
+
+  /** Shows the sums to other threads. Once a turn, not once a message. */
+  publish(): void {
+    for (let i = 0; i < SEAT_COUNTER_COUNT; i++) {
+      const sum = this.sums[i];
+      if (sum === this.shown[i]) continue;
+      this.shown[i] = sum;
+      const word = this.base + i * 2;
+      const high = Math.floor(sum / TWO_32);
+      if (high !== Atomics.load(this.words, word + 1)) Atomics.store(this.words, word + 1, high);
+      Atomics.store(this.words, word, sum | 0);
+    }
+  }
+}
+
+/** Reads one counter of any seat. */
+export function readCounter(control: Int32Array, seat: number, counter: number): number {
+  const word = seatWord(seat) + SEAT_COUNTERS + counter * 2;
+  for (;;) {
+    const high = Atomics.load(control, word + 1);
+    const low = Atomics.load(control, word) >>> 0;
+    if (high === Atomics.load(control, word + 1)) return high * TWO_32 + low;
+  }
+}

@@ -1,0 +1,147 @@
+// Reading and writing the identity and place of a partition table entry.
+//
+// Who writes: identity words, the NameServer thread (STATE last, so that it publishes the rest); place words, the owner
+// (PLACE_READY last). Who reads: everybody.
+import {
+  PARTITION_ENTRY_WORDS,
+  PARTITION_EPOCH,
+  PARTITION_NUMBER,
+  PARTITION_OVERFLOW,
+  PARTITION_OWNER,
+  PARTITION_PERMISSION,
+  PARTITION_RING_BYTES,
+  PARTITION_STATE,
+  PARTITION_STATES,
+  PARTITION_TOPIC,
+  PLACE_ARENA,
+  PLACE_BYTE,
+  PLACE_CAPACITY,
+  PLACE_READY,
+  NEXT_OFFSET_HIGH,
+  NEXT_OFFSET_LOW,
+  RING_HEAD,
+  RING_TAIL,
+  SLOT_MASK,
+  WRITER_BLOCKED,
+} from '../../native-layout/partition-table.ts';
+import type { ArenaSet } from './arena.ts';
+import type { RingPlace } from './ring-writer.ts';
+
+/** Identity of a partition. */
+export interface PartitionIdentity {
+  readonly topic: number;
+  readonly number: number;
+  /** Seat of the thread that writes it. */
+  readonly owner: number;
+  readonly epoch: number;
+  readonly permission: number;
+  readonly overflow: number;
+  readonly ringBytes: number;
+}
+
+const TWO_32 = 4_294_967_296;
+
+/** NameServer: brings a partition to life. Its cursors must be at rest (fresh entry, or retired by its owner). */
+export function activatePartition(table: Int32Array, partition: number, identity: PartitionIdentity): void {
+  const entry = partition * PARTITION_ENTRY_WORDS;
+  Atomics.store(table, entry + PARTITION_TOPIC, identity.topic);
+  Atomics.store(table, entry + PARTITION_NUMBER, identity.number);
+  Atomics.store(table, entry + PARTITION_OWNER, identity.owner);
+  Atomics.store(table, entry + PARTITION_EPOCH, identity.epoch);
+  Atomics.store(table, entry + PARTITION_PERMISSION, identity.permission);
+  Atomics.store(table, entry + PARTITION_OVERFLOW, identity.overflow);
+  Atomics.store(table, entry + PARTITION_RING_BYTES, identity.ringBytes);
+  Atomics.store(table, entry + PARTITION_STATE, PARTITION_STATES.active); // PUBLISH: identity -> readIdentity()
+}
+
+/** Identity of an active partition; undefined for a free or deleted one, or a number that no partition has. */
+export function readIdentity(table: Int32Array, partition: number): PartitionIdentity | undefined {
+  const entry = partition * PARTITION_ENTRY_WORDS;
+  if (partition < 0 || entry >= table.length) return undefined;
+  if (Atomics.load(table, entry + PARTITION_STATE) !== PARTITION_STATES.active) return undefined; // OBSERVE
+  return {
+    topic: Atomics.load(table, entry + PARTITION_TOPIC),
+    number: Atomics.load(table, entry + PARTITION_NUMBER),
+    owner: Atomics.load(table, entry + PARTITION_OWNER),
+    epoch: Atomics.load(table, entry + PARTITION_EPOCH),
+    permission: Atomics.load(table, entry + PARTITION_PERMISSION),
+    overflow: Atomics.load(table, entry + PARTITION_OVERFLOW),
+    ringBytes: Atomics.load(table, entry + PARTITION_RING_BYTES),
+  };
+}
+
+/** STATE word of an entry: one of PARTITION_STATES. HOT */
+export function partitionState(table: Int32Array, partition: number): number {
+  return Atomics.load(table, partition * PARTITION_ENTRY_WORDS + PARTITION_STATE);
+}
+
+/** NameServer: marks a partition deleted (its owner will return the ring) or free again. */
+export function setPartitionState(table: Int32Array, partition: number, state: number): void {
+  Atomics.store(table, partition * PARTITION_ENTRY_WORDS + PARTITION_STATE, state);
+}
+
+/** NameServer: read and write permission bits. */
+export function setPermission(table: Int32Array, partition: number, permission: number): void {
+  Atomics.store(table, partition * PARTITION_ENTRY_WORDS + PARTITION_PERMISSION, permission);
+}
+
+/** Permission bits. HOT */
+export function permissionOf(table: Int32Array, partition: number): number {
+  return Atomics.load(table, partition * PARTITION_ENTRY_WORDS + PARTITION_PERMISSION);
+}
+
+/** Owner: publishes where the ring lies. */
+export function publishPlace(table: Int32Array, partition: number, arena: number, byte: number, capacity: number): void {
+  const entry = partition * PARTITION_ENTRY_WORDS;
+  Atomics.store(table, entry + PLACE_ARENA, arena);
+  Atomics.store(table, entry + PLACE_BYTE, byte);
+  Atomics.store(table, entry + PLACE_CAPACITY, capacity);
+  Atomics.store(table, entry + PLACE_READY, 1); // PUBLISH: place -> readPlace()
+}
+
+/** Where a partition's ring lies as numbers; undefined while it has none. */
+export function placeNumbers(table: Int32Array, partition: number): { arena: number; byte: number; capacity: number } | undefined {
+  const entry = partition * PARTITION_ENTRY_WORDS;
+  if (Atomics.load(table, entry + PLACE_READY) !== 1) return undefined; // OBSERVE: publishPlace()
+  return {
+    arena: Atomics.load(table, entry + PLACE_ARENA),
+    byte: Atomics.load(table, entry + PLACE_BYTE),
+    capacity: Atomics.load(table, entry + PLACE_CAPACITY),
+  };
+}
+
+/** Where a partition's ring lies; undefined while it has none, or while this thread has not heard of its arena. */
+export function readPlace(table: Int32Array, partition: number, arenas: ArenaSet): RingPlace | undefined {
+  const place = placeNumbers(table, partition);
+  const arena = place && arenas.get(place.arena);
+  if (!place || !arena) return undefined;
+  return { bytes: arena.bytes, words: arena.words, byte: place.byte, capacity: place.capacity };
+}
+
+/** Owner: forgets place and cursors of a deleted partition. True when no reader is left; otherwise nothing changed. */
+export function tryRetire(table: Int32Array, partition: number): boolean {
+  const entry = partition * PARTITION_ENTRY_WORDS;
+  if (Atomics.load(table, entry + SLOT_MASK) !== 0) return false;
+  Atomics.store(table, entry + PLACE_READY, 0);
+  for (const word of [RING_TAIL, RING_HEAD, NEXT_OFFSET_LOW, NEXT_OFFSET_HIGH, WRITER_BLOCKED]) {
+    Atomics.store(table, entry + word, 0);
+  }
+  Atomics.store(table, entry + PARTITION_STATE, PARTITION_STATES.free); // PUBLISH: entry at rest -> activatePartition()
+  return true;
+}
+
+/** The offset that the partition's next record will get. */
+export function nextOffset(table: Int32Array, partition: number): number {
+  const entry = partition * PARTITION_ENTRY_WORDS;
+  for (;;) {
+    const high = Atomics.load(table, entry + NEXT_OFFSET_HIGH);
+    const low = Atomics.load(table, entry + NEXT_OFFSET_LOW) >>> 0;
+    if (high === Atomics.load(table, entry + NEXT_OFFSET_HIGH)) return high * TWO_32 + low;
+  }
+}
+
+/** Bytes that a partition's ring holds right now. */
+export function ringUsedBytes(table: Int32Array, partition: number): number {
+  const entry = partition * PARTITION_ENTRY_WORDS;
+  return (Atomics.load(table, entry + RING_TAIL) - Atomics.load(table, entry + RING_HEAD)) | 0;
+}

@@ -1,0 +1,152 @@
+// The shared regions of one broker: made once by the supervisor, attached by every thread that takes part.
+//
+//   control    who takes part, who sleeps (native-layout/control.ts)
+//   table      one entry per partition (native-layout/partition-table.ts)
+//   lanes      for every (seat, server thread): lane there, lane back, notice ring (native-layout/lane.ts)
+//   arenas     rings; more are added while the broker runs (arena.ts)
+//
+// All are reserved at full size and committed by the operating system page by page when touched: an unused lane, entry
+// or arena costs nothing.
+import {
+  CONTROL_FRONTEND_COUNT,
+  CONTROL_HEADER_BYTES,
+  CONTROL_LAYOUT_VERSION,
+  CONTROL_MAGIC,
+  CONTROL_MAGIC_VALUE,
+  CONTROL_PARTITION_MAX,
+  CONTROL_SEAT_COUNT,
+  CONTROL_WORKER_COUNT,
+  SEAT_BYTES,
+  SEAT_FIRST_WORKER,
+  SEAT_NAMESERVER,
+  SEATS_MAX,
+  WORKERS_MAX,
+} from '../../native-layout/control.ts';
+import { LANE_CONTROL_BYTES, NOTICE_CONTROL_BYTES } from '../../native-layout/lane.ts';
+import { LAYOUT_VERSION } from '../../native-layout/layout.ts';
+import { PARTITION_ENTRY_BYTES } from '../../native-layout/partition-table.ts';
+import { assert } from '../base/fault.ts';
+import type { LanePlace } from './lane.ts';
+
+/** Sizes that every thread must agree on; they travel with the attachment. */
+export interface RegionSizes {
+  /** Broker workers, 1 to 16. */
+  readonly workerCount: number;
+  readonly frontendCount: number;
+  /** Most partitions of all topics together; a power of two. */
+  readonly partitionMax: number;
+  /** Bytes of a lane from a thread to a broker worker; a power of two. */
+  readonly laneBytes: number;
+  /** Bytes of the lane back (completions); a power of two. */
+  readonly replyBytes: number;
+  /** Bytes of the lanes to and from the NameServer; a power of two. */
+  readonly controlLaneBytes: number;
+}
+
+/** Everything a thread needs to take part. Plain data: it travels in `workerData` or a message. */
+export interface Attachment {
+  /** Names the broker inside the process, and its BroadcastChannel. */
+  readonly id: string;
+  readonly layoutVersion: number;
+  readonly sizes: RegionSizes;
+  readonly control: SharedArrayBuffer;
+  readonly table: SharedArrayBuffer;
+  readonly lanes: SharedArrayBuffer;
+  readonly arenas: readonly { readonly id: number; readonly buffer: SharedArrayBuffer }[];
+}
+
+/** Views of the regions for one thread. */
+export interface Regions {
+  readonly id: string;
+  readonly sizes: RegionSizes;
+  readonly control: Int32Array;
+  readonly table: Int32Array;
+  readonly laneWords: Int32Array;
+  readonly laneBytes: Uint8Array;
+}
+
+/** Makes the regions. The caller adds arenas. */
+export function createRegions(id: string, sizes: RegionSizes): Attachment {
+  assert(sizes.workerCount >= 1 && sizes.workerCount <= WORKERS_MAX, `workers must be 1 to ${WORKERS_MAX}`);
+  const attachment: Attachment = {
+    id,
+    layoutVersion: LAYOUT_VERSION,
+    sizes,
+    control: new SharedArrayBuffer(CONTROL_HEADER_BYTES + SEATS_MAX * SEAT_BYTES),
+    table: new SharedArrayBuffer(sizes.partitionMax * PARTITION_ENTRY_BYTES),
+    lanes: new SharedArrayBuffer(SEATS_MAX * seatLanesBytes(sizes)),
+    arenas: [],
+  };
+  const header = new Int32Array(attachment.control);
+  Atomics.store(header, CONTROL_LAYOUT_VERSION, LAYOUT_VERSION);
+  Atomics.store(header, CONTROL_WORKER_COUNT, sizes.workerCount);
+  Atomics.store(header, CONTROL_FRONTEND_COUNT, sizes.frontendCount);
+  Atomics.store(header, CONTROL_SEAT_COUNT, SEATS_MAX);
+  Atomics.store(header, CONTROL_PARTITION_MAX, sizes.partitionMax);
+  Atomics.store(header, CONTROL_MAGIC, CONTROL_MAGIC_VALUE);
+  return attachment;
+}
+
+/** Views of an attachment; refuses one that another version of the package made. */
+export function attachRegions(attachment: Attachment): Regions {
+  const control = new Int32Array(attachment.control);
+  assert(Atomics.load(control, CONTROL_MAGIC) === CONTROL_MAGIC_VALUE, 'this is no ringmq attachment');
+  assert(
+    Atomics.load(control, CONTROL_LAYOUT_VERSION) === LAYOUT_VERSION,
+    `the broker has layout ${Atomics.load(control, CONTROL_LAYOUT_VERSION)}, this code ${LAYOUT_VERSION}: use one version of ringmq`,
+  );
+  return {
+    id: attachment.id,
+    sizes: attachment.sizes,
+    control,
+    table: new Int32Array(attachment.table),
+    laneWords: new Int32Array(attachment.lanes),
+    laneBytes: new Uint8Array(attachment.lanes),
+  };
+}
+
+// The lanes of a seat: [to NameServer][from NameServer], then for each worker [to][back][notices].
+
+function noticeBytes(sizes: RegionSizes): number {
+  // Twice the partitions: a slot that changes hands may leave one notice too many behind.
+  return sizes.partitionMax * 2 * 4;
+}
+
+function workerLanesBytes(sizes: RegionSizes): number {
+  return (
+    LANE_CONTROL_BYTES + sizes.laneBytes + LANE_CONTROL_BYTES + sizes.replyBytes + NOTICE_CONTROL_BYTES + noticeBytes(sizes)
+  );
+}
+
+function nameserverLanesBytes(sizes: RegionSizes): number {
+  return 2 * (LANE_CONTROL_BYTES + sizes.controlLaneBytes);
+}
+
+function seatLanesBytes(sizes: RegionSizes): number {
+  return nameserverLanesBytes(sizes) + sizes.workerCount * workerLanesBytes(sizes);
+}
+
+function laneBase(sizes: RegionSizes, seat: number, serverSeat: number): number {
+  const base = seat * seatLanesBytes(sizes);
+  if (serverSeat === SEAT_NAMESERVER) return base;
+  return base + nameserverLanesBytes(sizes) + (serverSeat - SEAT_FIRST_WORKER) * workerLanesBytes(sizes);
+}
+
+/** Lane on which `seat` sends to a server thread (the NameServer or a broker worker). */
+export function laneTo(sizes: RegionSizes, seat: number, serverSeat: number): LanePlace {
+  const capacity = serverSeat === SEAT_NAMESERVER ? sizes.controlLaneBytes : sizes.laneBytes;
+  return { byte: laneBase(sizes, seat, serverSeat), capacity };
+}
+
+/** Lane on which that server thread answers. */
+export function laneBack(sizes: RegionSizes, seat: number, serverSeat: number): LanePlace {
+  const there = laneTo(sizes, seat, serverSeat);
+  const capacity = serverSeat === SEAT_NAMESERVER ? sizes.controlLaneBytes : sizes.replyBytes;
+  return { byte: there.byte + LANE_CONTROL_BYTES + there.capacity, capacity };
+}
+
+/** Ring of notices from a broker worker to `seat`. */
+export function noticesFrom(sizes: RegionSizes, seat: number, serverSeat: number): LanePlace {
+  const back = laneBack(sizes, seat, serverSeat);
+  return { byte: back.byte + LANE_CONTROL_BYTES + back.capacity, capacity: noticeBytes(sizes) };
+}

@@ -1,0 +1,223 @@
+// The partition ring, reader's end: a slot in the partition's entry with a cursor that the reader pins while it reads.
+// Invariants I1-I4 stand in ring-writer.ts.
+//
+// Who writes: the reader's thread its slot (CURSOR, OWNER, NOTICED back to 0, its bit in SLOT_MASK); the owner of the
+// partition swaps CURSOR from idle to evicted and NOTICED from 0 to 1; the supervisor clears slots of dead threads.
+// I5  A cursor word is written by compare-exchange while idle and by plain store while pinned or evicted: the owner
+//     leaves pinned cursors alone, so nobody else writes then.
+import { BATCH_MAGIC, MAGIC_WORD_PADDING } from '../../native-layout/batch.ts';
+import {
+  CURSOR_FREE,
+  CURSOR_HOLDING,
+  CURSOR_IDLE,
+  CURSOR_PINNED,
+  PARTITION_ENTRY_WORDS,
+  PARTITION_OWNER,
+  RING_HEAD,
+  RING_TAIL,
+  SLOT_BASE,
+  SLOT_COUNT,
+  SLOT_CURSOR,
+  SLOT_MASK,
+  SLOT_NOTICED,
+  SLOT_OWNER,
+  SLOT_STRIDE,
+  WRITER_BLOCKED,
+} from '../../native-layout/partition-table.ts';
+import type { Bells } from './bell.ts';
+import type { RingPlace } from './ring-writer.ts';
+
+/** tryPin(): nothing new. */
+export const EMPTY = 0;
+/** tryPin(): the writer took this reader out; rejoin with join(). */
+export const EVICTED = -1;
+
+/** How a reader takes part. */
+export interface ReaderOptions {
+  /** Seat of the reading thread. */
+  readonly seat: number;
+  /** Never evicted, whatever the policy: the writer waits (the journal, lossless readers). Default false. */
+  readonly holds?: boolean;
+  /** Wants notices. False for a second reader of the same thread, which learns of news by itself. Default true. */
+  readonly noticed?: boolean;
+}
+
+/** Value of NOTICED for a slot that wants no notices: neither 0 nor 1, so the writer never claims it. */
+const NO_NOTICES = -1;
+
+export class RingReader {
+  readonly partition: number;
+  readonly place: RingPlace;
+  private readonly table: Int32Array;
+  private readonly bells: Bells;
+  private readonly entry: number;
+  private readonly slot: number;
+  private readonly slotWord: number;
+  private readonly idleState: number;
+  private readonly mask: number;
+  private current = 0;
+  private tailSeen = 0;
+  /** Byte index in the arena where the pinned span begins. Valid after tryPin() > 0. */
+  start = 0;
+
+  private constructor(table: Int32Array, partition: number, place: RingPlace, bells: Bells, slot: number, o: ReaderOptions) {
+    this.partition = partition;
+    this.place = place;
+    this.table = table;
+    this.bells = bells;
+    this.entry = partition * PARTITION_ENTRY_WORDS;
+    this.slot = slot;
+    this.slotWord = this.entry + SLOT_BASE + slot * SLOT_STRIDE;
+    this.idleState = o.holds ? CURSOR_HOLDING : CURSOR_IDLE;
+    this.mask = place.capacity - 1;
+    Atomics.store(table, this.slotWord + SLOT_NOTICED, o.noticed === false ? NO_NOTICES : 0);
+  }
+
+  /** Takes a free slot; undefined if all 32 are taken. The reader must join() next. */
+  static tryOpen(table: Int32Array, partition: number, place: RingPlace, bells: Bells, o: ReaderOptions): RingReader | undefined {
+    const entry = partition * PARTITION_ENTRY_WORDS;
+    for (let slot = 0; slot < SLOT_COUNT; slot++) {
+      const owner = entry + SLOT_BASE + slot * SLOT_STRIDE + SLOT_OWNER;
+      // CLAIM the slot -> close(), releaseSlotsOf()
+      if (Atomics.compareExchange(table, owner, 0, o.seat + 1) === 0) {
+        return new RingReader(table, partition, place, bells, slot, o);
+      }
+    }
+    return undefined;
+  }
+
+  /** Position of the next byte to read. */
+  get position(): number {
+    return this.current;
+  }
+
+  /** Bytes between this reader and the newest published batch. */
+  get lagBytes(): number {
+    return (Atomics.load(this.table, this.entry + RING_TAIL) - this.current) | 0;
+  }
+
+  /** Joins at the oldest batch that the ring still has. */
+  joinHead(): void {
+    for (;;) {
+      const head = Atomics.load(this.table, this.entry + RING_HEAD);
+      if (this.tryJoin(head)) return;
+    }
+  }
+
+  /** Joins behind the newest batch. */
+  joinTail(): void {
+    for (;;) {
+      const tail = Atomics.load(this.table, this.entry + RING_TAIL);
+      if (this.tryJoin(tail)) return;
+    }
+  }
+
+  /** Joins at a batch boundary seen before; false if the ring no longer has it (then no longer joined at all). */
+  tryJoin(position: number): boolean {
+    Atomics.store(this.table, this.slotWord + SLOT_CURSOR, position | this.idleState); // PARK -> RingWriter.tryFree()
+    Atomics.or(this.table, this.entry + SLOT_MASK, 1 << this.slot);
+    // OBSERVE: RingWriter.tryFree() published HEAD before it looked at the slots
+    if (((position - Atomics.load(this.table, this.entry + RING_HEAD)) | 0) < 0) {
+      this.leave();
+      return false;
+    }
+    this.current = position;
+    this.tailSeen = position;
+    return true;
+  }
+
+  /** True if tryPin() would find something (news or an eviction). */
+  get hasNews(): boolean {
+    return Atomics.load(this.table, this.entry + RING_TAIL) !== this.current;
+  }
+
+  /**
+   * Pins and returns the bytes readable from `start` on without a wrap (they may end in padding), EMPTY or EVICTED.
+   * The bytes stay valid until release(). HOT
+   */
+  tryPin(): number {
+    const tail = Atomics.load(this.table, this.entry + RING_TAIL); // OBSERVE: RingWriter.publish()
+    if (tail === this.current) return EMPTY;
+    const idle = this.current | this.idleState;
+    // CLAIM the bytes -> RingWriter.gateOf()
+    if (Atomics.compareExchange(this.table, this.slotWord + SLOT_CURSOR, idle, this.current | CURSOR_PINNED) !== idle) {
+      return EVICTED;
+    }
+    let index = this.current & this.mask;
+    const word = (this.place.byte + index) >> 2;
+    if (this.place.words[word + (BATCH_MAGIC >> 2)] === MAGIC_WORD_PADDING) {
+      this.current = (this.current + this.place.words[word]) | 0;
+      index = 0;
+      if (tail === this.current) {
+        this.release(this.current);
+        return EMPTY;
+      }
+    }
+    this.tailSeen = tail;
+    this.start = this.place.byte + index;
+    const available = (tail - this.current) | 0;
+    const toEnd = this.place.capacity - index;
+    return available < toEnd ? available : toEnd;
+  }
+
+  /** Unpins and moves on to `position`, a batch boundary between the pinned position and what was seen. HOT */
+  release(position: number): void {
+    this.current = position;
+    Atomics.store(this.table, this.slotWord + SLOT_CURSOR, position | this.idleState); // PUBLISH -> RingWriter.gateOf()
+    if (Atomics.load(this.table, this.entry + WRITER_BLOCKED) !== 0) {
+      this.bells.ring(Atomics.load(this.table, this.entry + PARTITION_OWNER));
+    }
+  }
+
+  /** Unpins after reading `lengthBytes` from `start`. HOT */
+  advance(lengthBytes: number): void {
+    this.release((this.current + lengthBytes) | 0);
+  }
+
+  /** True if release() reached the end of what tryPin() saw: the caller may look for a notice before polling again. */
+  get drained(): boolean {
+    return this.current === this.tailSeen;
+  }
+
+  /** Allows the next notice. Call it when a notice arrived, before tryPin(). HOT */
+  noticed(): void {
+    Atomics.store(this.table, this.slotWord + SLOT_NOTICED, 0); // OBSERVE before tryPin() loads TAIL -> RingWriter.eachNews()
+  }
+
+  /** Starts wanting notices: this reader takes over from one of the same thread that left. Poll once afterwards. */
+  wantNotices(): void {
+    this.noticed();
+  }
+
+  /** Gives the slot back. */
+  close(): void {
+    this.leave();
+    Atomics.store(this.table, this.slotWord + SLOT_OWNER, 0);
+  }
+
+  private leave(): void {
+    Atomics.and(this.table, this.entry + SLOT_MASK, ~(1 << this.slot));
+    Atomics.store(this.table, this.slotWord + SLOT_CURSOR, CURSOR_FREE);
+    if (Atomics.load(this.table, this.entry + WRITER_BLOCKED) !== 0) {
+      this.bells.ring(Atomics.load(this.table, this.entry + PARTITION_OWNER));
+    }
+  }
+}
+
+/**
+ * Clears the slots that a dead thread left in one partition, pinned or not. Only after the thread is known to have
+ * ended (its exit event): a thread that merely stalls may still read.
+ */
+export function releaseSlotsOf(table: Int32Array, partition: number, seat: number): number {
+  const entry = partition * PARTITION_ENTRY_WORDS;
+  let released = 0;
+  for (let slot = 0; slot < SLOT_COUNT; slot++) {
+    const word = entry + SLOT_BASE + slot * SLOT_STRIDE;
+    if (Atomics.load(table, word + SLOT_OWNER) !== seat + 1) continue;
+    Atomics.and(table, entry + SLOT_MASK, ~(1 << slot));
+    Atomics.store(table, word + SLOT_CURSOR, CURSOR_FREE);
+    Atomics.store(table, word + SLOT_OWNER, 0);
+    released++;
+  }
+  return released;
+}
