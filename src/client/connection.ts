@@ -1,0 +1,207 @@
+// The public interface of every client: in process, Node over WebSocket, browser over WebSocket. One page of types that
+// is also the reference.
+import type { OverflowPolicy } from '../../native-layout/partition-table.ts';
+import type { CodeName } from '../base/codes.ts';
+import type { AckLevel } from '../base/units.ts';
+import type { MessageProperties } from '../record/properties.ts';
+import type { GapReason, PartitionPosition, StartFrom, TopicRoute } from '../wire/commands.ts';
+import type { Batch, Message } from './message.ts';
+import type { Codec } from './codec.ts';
+
+/** Where a connection stands. `closed` is final. */
+export type ConnectionState = 'connecting' | 'connected' | 'reconnecting' | 'closed';
+
+/** One step of a connection's life. */
+export interface StateChange {
+  readonly from: ConnectionState;
+  readonly to: ConnectionState;
+  /** Why: a code of the table in base/codes.ts. */
+  readonly code: CodeName;
+  readonly reason: string;
+  /** Milliseconds until the next attempt, in `reconnecting`. */
+  readonly retryInMs?: number;
+}
+
+/** Offsets that were not delivered and will not be. Never silent: see ConsumerOptions.onGap. */
+export interface Gap {
+  readonly topic: string;
+  /** Number of the partition in its topic. */
+  readonly partition: number;
+  /** First missing offset. */
+  readonly from: number;
+  /** First offset after the gap. */
+  readonly to: number;
+  readonly reason: GapReason;
+}
+
+/** What is sent: a body, and optionally what routes, filters and describes it. */
+export interface OutgoingMessage<T = Uint8Array | string> {
+  readonly body: T;
+  /** Messages with one key keep their order: they go to one partition. At most 1,024 bytes. */
+  readonly key?: string;
+  /** For filters. 1 to 255 bytes without `|`. */
+  readonly tag?: string;
+  /** Names and values; at most 32,767 bytes together. */
+  readonly properties?: MessageProperties;
+}
+
+/** Where an acknowledged message stands. */
+export interface SendReceipt {
+  readonly topic: string;
+  /** Number of the partition in its topic. */
+  readonly partition: number;
+  /** Number of the message in its partition; -1 with ack `none`, or for a duplicate that the broker no longer remembers. */
+  readonly offset: number;
+}
+
+export interface ProducerOptions<T = Uint8Array | string> {
+  /**
+   * What an acknowledgement means: `none` (sent and forgotten) or `accepted` (in the partition's ring: readers see it,
+   * a restarted broker worker finds it again). Default `accepted`. Stronger levels are refused until topics are durable.
+   */
+  readonly ack?: AckLevel;
+  /** Turns values into bytes. Default: strings as UTF-8, Uint8Array as they are. */
+  readonly codec?: Codec<T>;
+  /** Send everything to this partition. Default: by key, else round robin, a batch at a time. */
+  readonly partition?: number;
+  /** A batch is closed at this many bytes, or at the end of the event-loop turn. Default 64 KiB. */
+  readonly batchBytes?: number;
+  /** Most bytes waiting to be acknowledged; past it send() rejects with `buffer-full`. Default 8 MiB. */
+  readonly bufferBytes?: number;
+  /** Attempts for a batch that was refused with advice `retry`, first one included. Default 3; `Infinity` to insist. */
+  readonly attemptsMax?: number;
+  /** Milliseconds for one send, all attempts together. Default 3,000 as in RocketMQ. */
+  readonly timeoutMs?: number;
+  /** Create the topic on first use where the broker allows it. Default true. */
+  readonly createTopic?: boolean;
+}
+
+/** Sends to one topic. */
+export interface Producer<T = Uint8Array | string> {
+  readonly topic: string;
+  /** Resolves when the route is known and there is room for more. */
+  ready(): Promise<void>;
+  /**
+   * Sends one message. The result settles when the message is acknowledged; it need not be awaited (a failure that
+   * nobody waits for goes to `onError`). Order is kept per key, and per partition for messages without one.
+   * Rejects with a RingmqError.
+   */
+  send(message: T | OutgoingMessage<T>): PromiseLike<SendReceipt>;
+  /** Sends many; settles when all are acknowledged. One call costs less than many sends. */
+  sendBatch(messages: Iterable<T | OutgoingMessage<T>>): Promise<readonly SendReceipt[]>;
+  /** Puts out what is buffered and resolves when all of it is acknowledged. Rejects with the first failure since the last flush. */
+  flush(): Promise<void>;
+  /** flush(), then gives everything back. */
+  close(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+export interface ConsumerOptions<T = Uint8Array> {
+  /** Where to start. Default `latest`. */
+  readonly from?: StartFrom;
+  /** Numbers of the partitions to read. Default: all, also ones that are added later. */
+  readonly partitions?: readonly number[];
+  /** Turns bytes into `message.value`. Default: the bytes themselves. */
+  readonly codec?: Codec<T>;
+  /**
+   * Called for every message in order of its partition, with an owned message that may be kept. If it returns a promise,
+   * the next message waits for it. If it throws or rejects, `onError` hears of it and the consumer goes on.
+   */
+  readonly onMessage?: (message: Message<T>) => void | Promise<void>;
+  /**
+   * The fast path: called once per batch with a view that is valid only during the call. Must not be async.
+   * Use this or onMessage or iterate, one of the three.
+   */
+  readonly onBatch?: (batch: Batch) => void;
+  /** Called when messages were lost to this consumer. Without it a gap goes to `onError`. */
+  readonly onGap?: (gap: Gap) => void;
+  /** Called with what handlers throw and what goes wrong in the background. Default: emits a process warning. */
+  readonly onError?: (error: Error) => void;
+  /** Most messages that an iterator holds before reading stops; the rest stays in the ring. Default 1,024. */
+  readonly bufferMessages?: number;
+  /** Stops the consumer. */
+  readonly signal?: AbortSignal;
+}
+
+/** Reads one topic: every consumer gets every message (broadcasting). */
+export interface Consumer<T = Uint8Array> extends AsyncIterable<Message<T>> {
+  readonly topic: string;
+  /** Resolves with where each partition starts, once the subscription stands. */
+  ready(): Promise<readonly PartitionPosition[]>;
+  /** Next offset wanted of every partition: keep it, and pass it as `from: { positions }` to go on exactly there. */
+  positions(): readonly PartitionPosition[];
+  /** Messages one by one; bounded by `bufferMessages`. Ends when the consumer is closed. */
+  [Symbol.asyncIterator](): AsyncIterator<Message<T>>;
+  /** Stops delivery until resume(); messages stay where they are. */
+  pause(): void;
+  resume(): void;
+  close(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+export interface PullRequest {
+  readonly topic: string;
+  /** Number of the partition. Default 0. */
+  readonly partition?: number;
+  /** Default `latest`. */
+  readonly from?: 'latest' | 'earliest' | { readonly offset: number };
+  /** Epoch that the offset belongs to. Default: whatever is there. */
+  readonly epoch?: number;
+  /** Most messages. Default 32 as in RocketMQ. */
+  readonly max?: number;
+  /** Milliseconds to wait for the first message. Default 15,000 (RocketMQ's long poll); 0 answers at once. */
+  readonly waitMs?: number;
+  readonly signal?: AbortSignal;
+}
+
+export interface PullResult {
+  readonly messages: readonly Message[];
+  readonly epoch: number;
+  /** Offset to pull from next. */
+  readonly nextOffset: number;
+  /** True if what was asked for was no longer there and the oldest that is was given. */
+  readonly gap: boolean;
+}
+
+export interface TopicOptions {
+  /** Number of partitions. Default 4 as in RocketMQ. */
+  readonly partitions?: number;
+  /** What happens when a partition's ring is full. Default `block`: publishers wait, nothing is lost. */
+  readonly overflow?: OverflowPolicy;
+  /** Bytes of ring per partition, a power of two. A message takes at most a quarter. Default 4 MiB. */
+  readonly ringBytes?: number;
+  /** Partitions are made by directProducer() and written without the hop through a broker worker. In process only. */
+  readonly direct?: boolean;
+  /** Do not fail if the topic is there already. Default false. */
+  readonly ifNotExists?: boolean;
+}
+
+/** A way into a broker. The same for every transport. */
+export interface Connection {
+  readonly state: ConnectionState;
+  /** Hears of every change of state; returns the call that stops it. */
+  onState(listener: (change: StateChange) => void): () => void;
+  /** Hears of failures that no promise reported. Default: a process warning. */
+  onError(listener: (error: Error) => void): () => void;
+  /** Resolves when connected; rejects if that can no longer happen. */
+  ready(): Promise<void>;
+  producer<T = Uint8Array | string>(topic: string, options?: ProducerOptions<T>): Producer<T>;
+  consumer<T = Uint8Array>(topic: string, options?: ConsumerOptions<T>): Consumer<T>;
+  /** Reads once, waiting for the first message if asked to. */
+  pull(request: PullRequest): Promise<PullResult>;
+  /** Rejects with `topic-exists`, `illegal-topic`, `topic-quota`, `partition-quota` or `illegal-argument`. */
+  createTopic(topic: string, options?: TopicOptions): Promise<TopicRoute>;
+  /** Readers are told and end; messages are gone. Rejects with `unknown-topic`. */
+  deleteTopic(topic: string): Promise<void>;
+  /** Grants or wipes: `rw`, `r`, `w` or `` (nothing). Topic name, as RocketMQ's wipeWritePerm does for a broker. */
+  setPermission(topic: string, permission: 'rw' | 'r' | 'w' | ''): Promise<void>;
+  /** All topics, by name. */
+  topics(): Promise<readonly TopicRoute[]>;
+  /** The route of a topic. Rejects with `unknown-topic`. */
+  route(topic: string): Promise<TopicRoute>;
+  /** Hears when the route of a topic that this connection uses has changed; returns the call that stops it. */
+  onRoute(listener: (topic: string, version: number, deleted: boolean) => void): () => void;
+  /** Flushes producers, closes consumers, then the connection. */
+  close(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}

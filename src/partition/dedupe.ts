@@ -1,0 +1,110 @@
+// Idempotent publishing: which batches of a producer a partition has accepted already. The idea and the rules for gaps
+// are Kafka's (KIP-98): producer id + sequence, strictly in order, the last few batches remembered with their offsets.
+
+/** Not seen before and next in order: accept it. */
+export const FRESH = 0;
+/** Accepted before: answer with its old offset. */
+export const DUPLICATE = 1;
+/** An earlier batch of the producer is missing (it was refused and will be sent again): refuse this one too. */
+export const OUT_OF_ORDER = 2;
+export type Verdict = typeof FRESH | typeof DUPLICATE | typeof OUT_OF_ORDER;
+
+const REMEMBERED = 16;
+const UNKNOWN_OFFSET = -1;
+
+/** One producer's standing with one partition. */
+class ProducerState {
+  readonly id: number;
+  /** Sequence that the next batch must start with; int32, wraps. */
+  expected: number;
+  private readonly sequences = new Int32Array(REMEMBERED);
+  private readonly offsets = new Float64Array(REMEMBERED).fill(UNKNOWN_OFFSET);
+  private next = 0;
+
+  constructor(id: number, expected: number) {
+    this.id = id;
+    this.expected = expected;
+  }
+
+  remember(sequence: number, offset: number): void {
+    this.sequences[this.next] = sequence;
+    this.offsets[this.next] = offset;
+    this.next = (this.next + 1) % REMEMBERED;
+  }
+
+  offsetOf(sequence: number): number {
+    for (let i = 0; i < REMEMBERED; i++) {
+      if (this.sequences[i] === sequence && this.offsets[i] !== UNKNOWN_OFFSET) return this.offsets[i];
+    }
+    return UNKNOWN_OFFSET;
+  }
+}
+
+/** All producers that one partition has heard of lately; the least recently seen is forgotten first. */
+export class Dedupe {
+  private readonly producers = new Map<number, ProducerState>();
+  private readonly producersMax: number;
+  private last: ProducerState | undefined;
+
+  constructor(producersMax = 4096) {
+    this.producersMax = producersMax;
+  }
+
+  /** Number of producers remembered. */
+  get size(): number {
+    return this.producers.size;
+  }
+
+  /** Judges a batch. Nothing changes. HOT */
+  check(producerId: number, baseSequence: number): Verdict {
+    const state = this.find(producerId);
+    if (state === undefined || state.expected === baseSequence) return FRESH;
+    return ((baseSequence - state.expected) | 0) < 0 ? DUPLICATE : OUT_OF_ORDER;
+  }
+
+  /** Offset that a duplicate got the first time, or -1 if that is no longer known. */
+  offsetOf(producerId: number, baseSequence: number): number {
+    return this.find(producerId)?.offsetOf(baseSequence) ?? UNKNOWN_OFFSET;
+  }
+
+  /** The batch was accepted at `offset`. HOT */
+  accepted(producerId: number, baseSequence: number, count: number, offset: number): void {
+    const state = this.find(producerId) ?? this.add(producerId, baseSequence);
+    state.remember(baseSequence, offset);
+    state.expected = (baseSequence + count) | 0;
+  }
+
+  /** The batch was refused for good: what follows it is in order. */
+  skipped(producerId: number, baseSequence: number, count: number): void {
+    const state = this.find(producerId) ?? this.add(producerId, baseSequence);
+    state.expected = (baseSequence + count) | 0;
+  }
+
+  /** The batch was refused for now and will come again: what follows it must wait. */
+  deferred(producerId: number, baseSequence: number): void {
+    if (!this.find(producerId)) this.add(producerId, baseSequence);
+  }
+
+  private find(producerId: number): ProducerState | undefined {
+    if (this.last?.id === producerId) return this.last;
+    const state = this.producers.get(producerId);
+    if (!state) return undefined;
+    // Re-inserting keeps the map in the order of use.
+    this.producers.delete(producerId);
+    this.producers.set(producerId, state);
+    this.last = state;
+    return state;
+  }
+
+  private add(producerId: number, expected: number): ProducerState {
+    if (this.producers.size >= this.producersMax) {
+      const [oldest] = this.producers.keys();
+      this.producers.delete(oldest);
+      if (this.last?.id === oldest) this.last = undefined;
+    }
+    const state = new ProducerState(producerId, expected);
+    this.producers.set(producerId, state);
+    this.last = state;
+    return state;
+  }
+}

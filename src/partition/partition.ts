@@ -1,0 +1,146 @@
+// One partition as its owner sees it: judges a batch, gives it offset and time, writes it into the ring.
+import {
+  BATCH_BASE_OFFSET,
+  BATCH_BASE_SEQUENCE,
+  BATCH_COUNT,
+  BATCH_EPOCH,
+  BATCH_PRODUCER_ID,
+  BATCH_STORED_AT,
+  REQUEST_EPOCH,
+} from '../../native-layout/batch.ts';
+import { OVERFLOW_CODES, PERMISSION_WRITE } from '../../native-layout/partition-table.ts';
+import { CODES } from '../base/codes.ts';
+import { FULL } from '../memory/lane.ts';
+import { type PartitionIdentity, permissionOf, readIdentity } from '../memory/partition-entry.ts';
+import { type RingPlace, RingWriter } from '../memory/ring-writer.ts';
+import { BatchView } from '../record/batch-view.ts';
+import { getInt64, putInt64 } from '../record/int64.ts';
+import { Dedupe, DUPLICATE, FRESH } from './dedupe.ts';
+
+/** append(): readers hold the room; the same batch may fit later. */
+export const NO_ROOM = -1;
+
+const OK = CODES.ok.number;
+
+export class Partition {
+  readonly id: number;
+  readonly identity: PartitionIdentity;
+  readonly writer: RingWriter;
+  /** Offset that the next record gets. */
+  nextOffset = 0;
+  /** Offset behind the last record that readers can see. */
+  published = 0;
+  /** Offset that the last append() gave (or that a duplicate has had). */
+  baseOffset = 0;
+  /** In the owner's list of partitions to publish this turn. */
+  dirty = false;
+  /** Readers have been told that the writer waits. */
+  blocked = false;
+  private writable: boolean;
+  private readonly table: Int32Array;
+  private readonly dedupe = new Dedupe();
+  private readonly rejects: boolean;
+
+  constructor(table: Int32Array, id: number, identity: PartitionIdentity, place: RingPlace) {
+    this.id = id;
+    this.table = table;
+    this.identity = identity;
+    this.rejects = identity.overflow === OVERFLOW_CODES.reject;
+    this.writer = new RingWriter(table, id, place, identity.overflow);
+    this.writable = (identity.permission & PERMISSION_WRITE) !== 0;
+    this.recover();
+    this.published = this.nextOffset;
+  }
+
+  /** Looks at the table again after routes have changed. False if the partition is gone. */
+  refresh(): boolean {
+    this.writable = (permissionOf(this.table, this.id) & PERMISSION_WRITE) !== 0;
+    return readIdentity(this.table, this.id)?.epoch === this.identity.epoch;
+  }
+
+  /**
+   * Takes a batch of `size` bytes at byte `at` of a lane: returns a code number, or NO_ROOM. Nothing is seen by readers
+   * before publish(). HOT
+   */
+  append(bytes: Uint8Array, words: Int32Array, at: number, size: number, nowMs: number): number {
+    if (words[(at + REQUEST_EPOCH) >> 2] !== this.identity.epoch) return CODES['route-stale'].number;
+    if (!this.writable) return CODES['no-write-permission'].number;
+    if (size > this.writer.batchMax) return CODES['message-too-large'].number;
+    const producerId = getInt64(words, (at + BATCH_PRODUCER_ID) >> 2);
+    const sequence = words[(at + BATCH_BASE_SEQUENCE) >> 2];
+    const count = words[(at + BATCH_COUNT) >> 2];
+    if (producerId !== 0) {
+      const verdict = this.dedupe.check(producerId, sequence);
+      if (verdict !== FRESH) return this.notFresh(verdict, producerId, sequence);
+    }
+    const target = this.writer.tryClaim(size);
+    if (target === FULL) return this.noRoom(producerId, sequence, count);
+    const place = this.writer.place;
+    place.bytes.set(bytes.subarray(at, at + size), target);
+    const targetWords = place.words;
+    targetWords[(target + BATCH_EPOCH) >> 2] = this.identity.epoch;
+    putInt64(targetWords, (target + BATCH_BASE_OFFSET) >> 2, this.nextOffset);
+    putInt64(targetWords, (target + BATCH_STORED_AT) >> 2, nowMs);
+    this.writer.commit(size);
+    this.baseOffset = this.nextOffset;
+    this.nextOffset += count;
+    if (producerId !== 0) this.dedupe.accepted(producerId, sequence, count, this.baseOffset);
+    if (this.blocked) this.setBlocked(false);
+    return OK;
+  }
+
+  /** The publisher will not wait for room and was told `busy`: later batches of it must not overtake this one. */
+  defer(words: Int32Array, at: number): void {
+    const producerId = getInt64(words, (at + BATCH_PRODUCER_ID) >> 2);
+    if (producerId !== 0) this.dedupe.deferred(producerId, words[(at + BATCH_BASE_SEQUENCE) >> 2]);
+  }
+
+  /** Shows what was appended. HOT */
+  publish(): boolean {
+    this.published = this.nextOffset;
+    return this.writer.publish(this.nextOffset);
+  }
+
+  private notFresh(verdict: number, producerId: number, sequence: number): number {
+    if (verdict !== DUPLICATE) return CODES['out-of-order'].number;
+    this.baseOffset = this.dedupe.offsetOf(producerId, sequence);
+    return CODES.duplicate.number;
+  }
+
+  private noRoom(producerId: number, sequence: number, count: number): number {
+    if (this.rejects) {
+      if (producerId !== 0) this.dedupe.skipped(producerId, sequence, count);
+      return CODES['ring-full'].number;
+    }
+    if (!this.blocked) this.setBlocked(true);
+    return NO_ROOM;
+  }
+
+  private setBlocked(blocked: boolean): void {
+    this.blocked = blocked;
+    this.writer.setBlocked(blocked);
+  }
+
+  /** Takes over from a predecessor: offsets and producers are read from what it published. */
+  private recover(): void {
+    const { writer, identity } = this;
+    const place = writer.place;
+    const view = new BatchView();
+    let position = writer.oldest;
+    while (position !== writer.position) {
+      const index = position & (place.capacity - 1);
+      const at = place.byte + index;
+      const size = place.words[at >> 2];
+      view.span(place.bytes, place.words, at, size);
+      if (view.next() && view.epoch === identity.epoch) this.learn(view);
+      position = (position + size) | 0;
+    }
+  }
+
+  private learn(batch: BatchView): void {
+    this.nextOffset = batch.baseOffset + batch.count;
+    if (batch.producerId !== 0) {
+      this.dedupe.accepted(batch.producerId, batch.baseSequence, batch.count, batch.baseOffset);
+    }
+  }
+}

@@ -1,0 +1,65 @@
+// What runs on a server thread, and the two ways to run it: as a loop that owns its thread, or inside an event loop.
+// Agents know nothing of threads (the shape is Agrona's).
+import type { Doorbell } from '../memory/bell.ts';
+
+/** One thread's work. */
+export interface Agent {
+  readonly name: string;
+  /** Takes what is there, in bounded amounts, and returns how much it did: 0 means nothing to do. */
+  work(nowMs: number): number;
+  /** Called about every `housekeepMs`: what need not happen every turn. */
+  housekeep(nowMs: number): void;
+  /** True when the loop should end. */
+  readonly finished: boolean;
+}
+
+/** What a thread does while there is nothing to do. */
+export interface IdleStrategy {
+  /** Turns without work before sleeping. Each costs well under a microsecond. */
+  readonly spinTurns: number;
+  /** Milliseconds to sleep at most: the safety net, not the mechanism. */
+  readonly parkMs: number;
+}
+
+/** `park` sleeps soon (the default: right when threads outnumber cores); `spin` burns a core for the lowest latency. */
+export const IDLE_STRATEGIES = {
+  park: { spinTurns: 50, parkMs: 100 },
+  yield: { spinTurns: 2_000, parkMs: 100 },
+  spin: { spinTurns: 1_000_000_000, parkMs: 100 },
+} as const satisfies Record<string, IdleStrategy>;
+export type IdleName = keyof typeof IDLE_STRATEGIES;
+
+/** Milliseconds between two calls of housekeep(). */
+export const HOUSEKEEP_MS = 50;
+const CLOCK_TURNS = 64;
+
+/** Runs an agent until it is finished, sleeping on its doorbell in between. Blocks the thread. */
+export function runBlocking(agent: Agent, doorbell: Doorbell, idle: IdleStrategy, clock: () => number): void {
+  let now = clock();
+  let housekeepAt = now;
+  let idleTurns = 0;
+  let turns = 0;
+  while (!agent.finished) {
+    if ((++turns & (CLOCK_TURNS - 1)) === 0 || idleTurns > 0) now = clock();
+    const did = agent.work(now);
+    if (now >= housekeepAt) {
+      agent.housekeep(now);
+      housekeepAt = now + HOUSEKEEP_MS;
+    }
+    if (did > 0) {
+      idleTurns = 0;
+      continue;
+    }
+    if (++idleTurns <= idle.spinTurns) continue;
+    idleTurns = 0;
+    sleep(agent, doorbell, idle.parkMs, clock);
+    now = clock();
+  }
+}
+
+function sleep(agent: Agent, doorbell: Doorbell, parkMs: number, clock: () => number): void {
+  doorbell.park();
+  // News that came before park() rang no bell: look once more.
+  if (agent.work(clock()) > 0 || agent.finished) doorbell.unpark();
+  else doorbell.wait(parkMs);
+}

@@ -1,0 +1,48 @@
+// What threads of one broker tell each other outside shared memory: new arenas, ended threads. A BroadcastChannel,
+// because it needs no port handed over: knowing the broker's id is enough. Nothing on the data path goes through it.
+import { BroadcastChannel, receiveMessageOnPort } from 'node:worker_threads';
+import type { ArenaSet } from '../memory/arena.ts';
+
+export type Announcement =
+  /** A thread made an arena. */
+  | { readonly type: 'arena'; readonly id: number; readonly buffer: SharedArrayBuffer }
+  /** Somebody met an arena that it does not know: the supervisor says all of them again. */
+  | { readonly type: 'arenas-wanted' }
+  /** A thread of this process has ended, in whatever way. */
+  | { readonly type: 'thread-ended'; readonly threadId: number }
+  /** The broker has stopped: attached threads end their connections. */
+  | { readonly type: 'stopped' };
+
+export class Announcements {
+  private readonly channel: BroadcastChannel;
+  private readonly arenas: ArenaSet;
+  private readonly listener: ((announcement: Announcement) => void) | undefined;
+
+  constructor(brokerId: string, arenas: ArenaSet, listener?: (announcement: Announcement) => void) {
+    this.arenas = arenas;
+    this.listener = listener;
+    this.channel = new BroadcastChannel(`ringmq:${brokerId}`);
+    this.channel.onmessage = (event) => this.take((event as { data: Announcement }).data);
+    this.channel.unref();
+  }
+
+  say(announcement: Announcement): void {
+    this.channel.postMessage(announcement);
+  }
+
+  /** For threads that block: takes what has come without returning to the event loop. */
+  poll(): void {
+    for (let message = receiveMessageOnPort(this.channel); message; message = receiveMessageOnPort(this.channel)) {
+      this.take(message.message as Announcement);
+    }
+  }
+
+  close(): void {
+    this.channel.close();
+  }
+
+  private take(announcement: Announcement): void {
+    if (announcement.type === 'arena') this.arenas.add(announcement.id, announcement.buffer);
+    this.listener?.(announcement);
+  }
+}

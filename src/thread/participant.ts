@@ -1,0 +1,181 @@
+// A thread's seat at the table with everything that belongs to it: lanes to the broker workers and back, the line to
+// the NameServer, notices about partitions, readers of rings. Front ends and in-process connections are built on it.
+import {
+  COMPLETION_BASE_OFFSET,
+  COMPLETION_COUNT,
+  COMPLETION_PARTITION,
+  COMPLETION_REQUEST,
+  COMPLETION_STATUS,
+} from '../../native-layout/lane.ts';
+import { BATCH_HEADER_BYTES } from '../../native-layout/batch.ts';
+import { SEAT_FIRST_WORKER, SEAT_NAMESERVER, SEATS_MAX, WORKERS_MAX } from '../../native-layout/control.ts';
+import { RingmqError } from '../base/codes.ts';
+import { ArenaSet } from '../memory/arena.ts';
+import { Bells, Doorbell } from '../memory/bell.ts';
+import { Counters } from '../memory/counters.ts';
+import { FULL, LaneReader, LaneWriter, NONE } from '../memory/lane.ts';
+import { NoticeReader } from '../memory/notice.ts';
+import { readPlace } from '../memory/partition-entry.ts';
+import { type Attachment, attachRegions, laneBack, laneTo, noticesFrom, type Regions } from '../memory/regions.ts';
+import type { ReaderOptions } from '../memory/ring-reader.ts';
+import { RingReader } from '../memory/ring-reader.ts';
+import { beat, claimSeat, openLane, releaseSeat, type SeatRole } from '../memory/seats.ts';
+import { getInt64 } from '../record/int64.ts';
+import { Announcements, type Announcement } from './announcements.ts';
+import { ControlLane } from './control-lane.ts';
+
+/** What a participant hands on; each is called from work(). */
+export interface ParticipantHandlers {
+  /** A broker worker answered a batch. `partition` is the id. */
+  completion(request: number, status: number, partition: number, baseOffset: number, count: number): void;
+  /** The partition has news for this thread's readers. */
+  notice(partition: number): void;
+  /** A worker may have room again: a publisher that met a full lane may try again. */
+  room(): void;
+  announcement(announcement: Announcement): void;
+}
+
+/** One broker worker as this thread meets it. */
+interface WorkerLink {
+  readonly seat: number;
+  readonly lane: LaneWriter;
+  readonly back: LaneReader;
+  readonly notices: NoticeReader;
+}
+
+const FIRST_FREE_SEAT = SEAT_FIRST_WORKER + WORKERS_MAX;
+
+export class Participant {
+  readonly regions: Regions;
+  readonly seat: number;
+  readonly bells: Bells;
+  readonly doorbell: Doorbell;
+  readonly counters: Counters;
+  readonly arenas = new ArenaSet();
+  readonly control: ControlLane;
+  readonly announcements: Announcements;
+  private readonly handlers: ParticipantHandlers;
+  private readonly links: WorkerLink[];
+
+  /** Throws `seat-quota` if 64 threads take part already. */
+  constructor(attachment: Attachment, role: SeatRole, threadId: number, handlers: ParticipantHandlers) {
+    this.regions = attachRegions(attachment);
+    this.handlers = handlers;
+    const { control, sizes } = this.regions;
+    this.seat = claimSeat(control, FIRST_FREE_SEAT, SEATS_MAX - 1, role, threadId);
+    if (this.seat === NONE) throw new RingmqError('seat-quota');
+    this.bells = new Bells(control);
+    this.doorbell = new Doorbell(control, this.seat);
+    this.counters = new Counters(control, this.seat);
+    this.announcements = new Announcements(attachment.id, this.arenas, (said) => handlers.announcement(said));
+    for (const arena of attachment.arenas) this.arenas.add(arena.id, arena.buffer);
+    this.control = new ControlLane(this.regions, this.seat, this.bells);
+    this.links = Array.from({ length: sizes.workerCount }, (_, i) => this.link(SEAT_FIRST_WORKER + i));
+    openLane(control, SEAT_NAMESERVER, this.seat);
+    for (const link of this.links) openLane(control, link.seat, this.seat);
+  }
+
+  /** The lane to a broker worker; undefined if that seat is none. */
+  laneOf(owner: number): LaneWriter | undefined {
+    return this.links[owner - SEAT_FIRST_WORKER]?.lane;
+  }
+
+  /** Copies a closed batch into the lane of the partition's owner. False if the lane is full. HOT */
+  tryPut(owner: number, bytes: Uint8Array, lengthBytes: number): boolean {
+    const lane = this.links[owner - SEAT_FIRST_WORKER].lane;
+    const at = lane.tryClaim(lengthBytes);
+    if (at === FULL) return false;
+    lane.bytes.set(lengthBytes === bytes.length ? bytes : bytes.subarray(0, lengthBytes), at);
+    lane.commit(lengthBytes);
+    return true;
+  }
+
+  /** Shows the worker what tryPut() put, and wakes it if it sleeps. */
+  push(owner: number): void {
+    if (this.links[owner - SEAT_FIRST_WORKER].lane.publish()) this.bells.ring(owner);
+  }
+
+  /** Asks the owner to open a partition's ring. The answer is a completion. False if the lane is full. */
+  tryOpenRing(owner: number, header: Uint8Array): boolean {
+    if (!this.tryPut(owner, header, BATCH_HEADER_BYTES)) return false;
+    this.push(owner);
+    return true;
+  }
+
+  /** Takes a reader's slot; undefined while the ring does not exist (or its arena is not known here yet). */
+  tryOpenReader(partition: number, options: Omit<ReaderOptions, 'seat'>): RingReader | undefined {
+    const place = readPlace(this.regions.table, partition, this.arenas);
+    if (!place) {
+      this.announcements.poll();
+      this.announcements.say({ type: 'arenas-wanted' });
+      return undefined;
+    }
+    const reader = RingReader.tryOpen(this.regions.table, partition, place, this.bells, { ...options, seat: this.seat });
+    if (!reader) throw new RingmqError('reader-quota');
+    return reader;
+  }
+
+  /** Takes what has come: completions, notices, answers of the NameServer. Returns how much. */
+  work(): number {
+    let did = this.control.work();
+    for (let i = 0; i < this.links.length; i++) {
+      const link = this.links[i];
+      did += this.takeCompletions(link.back);
+      for (let partition = link.notices.take(); partition !== NONE; partition = link.notices.take()) {
+        this.handlers.notice(partition);
+        did++;
+      }
+    }
+    return did;
+  }
+
+  /** What need not happen every turn. */
+  housekeep(): void {
+    beat(this.regions.control, this.seat);
+    this.counters.publish();
+  }
+
+  /** Gives the seat back. Readers must be closed and lanes drained. */
+  close(): void {
+    this.counters.publish();
+    this.announcements.close();
+    releaseSeat(this.regions.control, this.seat);
+  }
+
+  /** True when every worker has taken everything out of this thread's lanes. */
+  get lanesEmpty(): boolean {
+    return this.links.every((link) => link.lane.pendingBytes === 0);
+  }
+
+  private takeCompletions(back: LaneReader): number {
+    let taken = 0;
+    for (let at = back.look(); at !== NONE; at = back.look()) {
+      const words = back.words;
+      this.handlers.completion(
+        words[(at + COMPLETION_REQUEST) >> 2],
+        words[(at + COMPLETION_STATUS) >> 2],
+        words[(at + COMPLETION_PARTITION) >> 2],
+        getInt64(words, (at + COMPLETION_BASE_OFFSET) >> 2),
+        words[(at + COMPLETION_COUNT) >> 2],
+      );
+      back.consume();
+      taken++;
+    }
+    if (taken > 0) {
+      back.release();
+      this.handlers.room();
+    }
+    return taken;
+  }
+
+  private link(seat: number): WorkerLink {
+    const { laneWords, laneBytes, sizes } = this.regions;
+    const back = new LaneReader(laneWords, laneBytes, laneBack(sizes, this.seat, seat));
+    const notices = new NoticeReader(laneWords, noticesFrom(sizes, this.seat, seat));
+    // What a former holder of the seat left behind is not for us.
+    while (back.look() !== NONE) back.consume();
+    back.release();
+    while (notices.take() !== NONE);
+    return { seat, lane: new LaneWriter(laneWords, laneBytes, laneTo(sizes, this.seat, seat)), back, notices };
+  }
+}

@@ -1,0 +1,43 @@
+// The test suite. One kind of test alone: `npm test -- test/unit`; one project: `npm test -- --project=quick`.
+//
+// Files run in processes of their own (forks), never in worker threads: the tests start worker threads themselves, and
+// a native WebSocket server ends the whole process when its thread exits with open sockets.
+import { availableParallelism } from 'node:os';
+import { defineConfig } from 'vitest/config';
+
+/** Pure or single-threaded: as many at a time as there are cores. */
+const QUICK = ['test/*.test.ts', 'test/{unit,layout,interleave,sim}/**/*.test.ts'];
+/** They start threads, processes and a browser, and watch the clock: one file at a time, after the quick ones. */
+const HEAVY = ['test/{stress,integration,browser}/**/*.test.ts'];
+
+const LIMITS_MS = { testTimeout: 30_000, hookTimeout: 30_000, teardownTimeout: 10_000 };
+const HEAVY_LIMITS_MS = { testTimeout: 120_000, hookTimeout: 60_000, teardownTimeout: 20_000 };
+
+export default defineConfig({
+  test: {
+    globalSetup: ['scripts/build.mjs'],
+    // The projects do not extend this: they would inherit the global setup and run it once more each.
+    projects: [
+      {
+        test: {
+          name: 'quick',
+          include: QUICK,
+          pool: 'forks',
+          maxWorkers: Math.max(2, availableParallelism()),
+          sequence: { groupOrder: 0 },
+          ...LIMITS_MS,
+        },
+      },
+      {
+        test: {
+          name: 'heavy',
+          include: HEAVY,
+          pool: 'forks',
+          maxWorkers: 1,
+          sequence: { groupOrder: 1 },
+          ...HEAVY_LIMITS_MS,
+        },
+      },
+    ],
+  },
+});
