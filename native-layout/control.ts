@@ -17,6 +17,8 @@ export const CONTROL_WORKER_COUNT = 3;
 export const CONTROL_FRONTEND_COUNT = 4;
 export const CONTROL_SEAT_COUNT = 5;
 export const CONTROL_PARTITION_MAX = 6;
+/** Next arena id: ids are never reused, so that no thread meets an old buffer under a new id. */
+export const CONTROL_ARENA_NEXT = 7;
 export const CONTROL_ROUTE_VERSION = LINE_BYTES / 4;
 export const CONTROL_HEADER_BYTES = LINE_BYTES * 2;
 

@@ -74,7 +74,8 @@ function rewriteEnums(name, text) {
         throw new Error(`${name}: ${type} has a value that is no 32-bit integer: ${line.trim()}`);
       return `${member}: ${value},`;
     });
-    return `export const ${type} = {\n${members}} as const;\nexport type ${type} = (typeof ${type})[keyof typeof ${type}];`;
+    const values = `export const ${type} = {\n${members}} as const;`;
+    return `${values}\nexport type ${type} = (typeof ${type})[keyof typeof ${type}];`;
   });
 }
 

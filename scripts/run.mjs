@@ -21,7 +21,7 @@ const NODE_MAJOR_MIN = 20;
 export async function prepare() {
   installIfNeeded();
   const { build } = await import('./build.mjs');
-  if ((await build({ say })) === 'broken') throw new Error('the sources have type errors (above)');
+  if ((await build({ say })) === 'broken') throw new Error('the sources have errors (above)');
 }
 
 const CLI_ENTRY = path.join(ROOT, 'dist', 'src', 'cli', 'main.js');

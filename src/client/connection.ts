@@ -34,15 +34,16 @@ export interface Gap {
   readonly reason: GapReason;
 }
 
-/** What is sent: a body, and optionally what routes, filters and describes it. */
-export interface OutgoingMessage<T = Uint8Array | string> {
-  readonly body: T;
+/** What routes, filters and describes a message besides its body. */
+export interface MessageExtras {
   /** Messages with one key keep their order: they go to one partition. At most 1,024 bytes. */
-  readonly key?: string;
+  readonly key?: string | undefined;
   /** For filters. 1 to 255 bytes without `|`. */
-  readonly tag?: string;
+  readonly tag?: string | undefined;
   /** Names and values; at most 32,767 bytes together. */
-  readonly properties?: MessageProperties;
+  readonly properties?: MessageProperties | undefined;
+  /** Bits of the record's flags byte: how other clients read the body. Leave it alone unless you write a client. */
+  readonly flags?: number | undefined;
 }
 
 /** Where an acknowledged message stands. */
@@ -86,9 +87,14 @@ export interface Producer<T = Uint8Array | string> {
    * nobody waits for goes to `onError`). Order is kept per key, and per partition for messages without one.
    * Rejects with a RingmqError.
    */
-  send(message: T | OutgoingMessage<T>): PromiseLike<SendReceipt>;
-  /** Sends many; settles when all are acknowledged. One call costs less than many sends. */
-  sendBatch(messages: Iterable<T | OutgoingMessage<T>>): Promise<readonly SendReceipt[]>;
+  send(body: T, extras?: MessageExtras): PromiseLike<SendReceipt>;
+  /**
+   * Sends one message without a receipt: the fastest way. False, and nothing sent, while there is no room or no route:
+   * await ready() and try again. Failures go to flush() and `onError`.
+   */
+  trySend(body: T, extras?: MessageExtras): boolean;
+  /** Sends many, waiting for room where needed; settles when all are acknowledged, with a receipt for each. */
+  sendBatch(bodies: Iterable<T>, extras?: MessageExtras): Promise<readonly SendReceipt[]>;
   /** Puts out what is buffered and resolves when all of it is acknowledged. Rejects with the first failure since the last flush. */
   flush(): Promise<void>;
   /** flush(), then gives everything back. */

@@ -2,6 +2,7 @@
 //
 // Who writes: an arena's rings are given out by one thread only, its owner (a broker worker). Everybody else only looks
 // rings up by (arena id, byte). A successor of a dead owner rebuilds the free list from the partition table.
+import { CONTROL_ARENA_NEXT } from '../../native-layout/control.ts';
 import { assert } from '../base/fault.ts';
 
 /** One arena as views. */
@@ -24,6 +25,11 @@ export class ArenaSet {
     return arena;
   }
 
+  /** Forgets an arena whose owner has ended. Views that readers still hold stay valid. */
+  delete(id: number): void {
+    this.arenas.delete(id);
+  }
+
   get(id: number): Arena | undefined {
     return this.arenas.get(id);
   }
@@ -35,6 +41,11 @@ export class ArenaSet {
 
 /** Bytes of an arena. Reserved, not committed: pages cost memory when they are first touched. */
 export const ARENA_BYTES = 1024 * 1024 * 1024;
+
+/** A fresh arena id. */
+export function claimArenaId(control: Int32Array): number {
+  return Atomics.add(control, CONTROL_ARENA_NEXT, 1);
+}
 
 interface Gap {
   byte: number;
@@ -77,6 +88,12 @@ export class ArenaAllocator {
   free(byte: number, lengthBytes: number): void {
     const at = this.gaps.findIndex((gap) => gap.byte > byte);
     const index = at < 0 ? this.gaps.length : at;
+    const before = this.gaps[index - 1];
+    const behind = this.gaps[index];
+    assert(
+      (!before || before.byte + before.length <= byte) && (!behind || byte + lengthBytes <= behind.byte),
+      `arena ${this.arena.id}: block ${byte}+${lengthBytes} is freed twice`,
+    );
     this.gaps.splice(index, 0, { byte, length: lengthBytes });
     this.joinAt(index);
     this.joinAt(index - 1);

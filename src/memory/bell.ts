@@ -28,7 +28,8 @@ export class Bells {
     const bell = seatWord(seat) + SEAT_BELL;
     // WAKE -> Doorbell.park()
     if (Atomics.load(this.words, bell) === PARKED && Atomics.compareExchange(this.words, bell, PARKED, AWAKE) === PARKED) {
-      Atomics.notify(this.words, bell, 1);
+      // All: a promise of waitAsync() that was given up may still stand before the one that counts.
+      Atomics.notify(this.words, bell);
     }
   }
 }

@@ -1,9 +1,10 @@
 // Counters of one seat: 53-bit sums in pairs of words, written by the seat's thread once a turn, read by anybody.
 //
 // Who writes: the seat's thread. Who reads: the metrics collector.
-// I1  The high word is stored before and after nothing else: a reader takes high, low, high again and repeats if high moved.
+// I1  The words of a pair never mix two sums: see wide.ts.
 import { SEAT_COUNTER_COUNT, SEAT_COUNTERS } from '../../native-layout/control.ts';
 import { seatWord } from './bell.ts';
+import { readWide, storeWide } from './wide.ts';
 
 /** What a thread counts. Numbers are places in its seat; never reuse one. */
 export const COUNTER = {
@@ -30,8 +31,6 @@ export const COUNTER = {
 } as const;
 export type CounterName = keyof typeof COUNTER;
 
-const TWO_32 = 4_294_967_296;
-
 /** The writing side: add() is a plain addition, publish() shows what changed. */
 export class Counters {
   private readonly words: Int32Array;
@@ -56,20 +55,12 @@ export class Counters {
       const sum = this.sums[i];
       if (sum === this.shown[i]) continue;
       this.shown[i] = sum;
-      const word = this.base + i * 2;
-      const high = Math.floor(sum / TWO_32);
-      if (high !== Atomics.load(this.words, word + 1)) Atomics.store(this.words, word + 1, high);
-      Atomics.store(this.words, word, sum | 0);
+      storeWide(this.words, this.base + i * 2, sum);
     }
   }
 }
 
 /** Reads one counter of any seat. */
 export function readCounter(control: Int32Array, seat: number, counter: number): number {
-  const word = seatWord(seat) + SEAT_COUNTERS + counter * 2;
-  for (;;) {
-    const high = Atomics.load(control, word + 1);
-    const low = Atomics.load(control, word) >>> 0;
-    if (high === Atomics.load(control, word + 1)) return high * TWO_32 + low;
-  }
+  return readWide(control, seatWord(seat) + SEAT_COUNTERS + counter * 2);
 }

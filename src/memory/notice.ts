@@ -23,7 +23,7 @@ export class NoticeWriter {
     this.tailWord = (place.byte >> 2) + LANE_TAIL;
     this.headWord = (place.byte >> 2) + LANE_HEAD;
     this.data = (place.byte + NOTICE_CONTROL_BYTES) >> 2;
-    this.mask = (place.capacity >> 2) - 1;
+    this.mask = entryMask(place);
     this.tail = Atomics.load(words, this.tailWord);
   }
 
@@ -50,7 +50,7 @@ export class NoticeReader {
     this.tailWord = (place.byte >> 2) + LANE_TAIL;
     this.headWord = (place.byte >> 2) + LANE_HEAD;
     this.data = (place.byte + NOTICE_CONTROL_BYTES) >> 2;
-    this.mask = (place.capacity >> 2) - 1;
+    this.mask = entryMask(place);
     this.head = Atomics.load(words, this.headWord);
   }
 
@@ -68,4 +68,9 @@ export class NoticeReader {
     Atomics.store(this.words, this.headWord, this.head); // PUBLISH: free entry -> NoticeWriter.push()
     return partition;
   }
+}
+
+function entryMask(place: LanePlace): number {
+  assert((place.capacity & (place.capacity - 1)) === 0, `notice ring of ${place.capacity} bytes: no power of two`);
+  return (place.capacity >> 2) - 1;
 }

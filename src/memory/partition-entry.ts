@@ -21,11 +21,15 @@ import {
   NEXT_OFFSET_LOW,
   RING_HEAD,
   RING_TAIL,
-  SLOT_MASK,
+  SLOT_BASE,
+  SLOT_COUNT,
+  SLOT_OWNER,
+  SLOT_STRIDE,
   WRITER_BLOCKED,
 } from '../../native-layout/partition-table.ts';
 import type { ArenaSet } from './arena.ts';
 import type { RingPlace } from './ring-writer.ts';
+import { readWide } from './wide.ts';
 
 /** Identity of a partition. */
 export interface PartitionIdentity {
@@ -38,8 +42,6 @@ export interface PartitionIdentity {
   readonly overflow: number;
   readonly ringBytes: number;
 }
-
-const TWO_32 = 4_294_967_296;
 
 /** NameServer: brings a partition to life. Its cursors must be at rest (fresh entry, or retired by its owner). */
 export function activatePartition(table: Int32Array, partition: number, identity: PartitionIdentity): void {
@@ -54,20 +56,27 @@ export function activatePartition(table: Int32Array, partition: number, identity
   Atomics.store(table, entry + PARTITION_STATE, PARTITION_STATES.active); // PUBLISH: identity -> readIdentity()
 }
 
-/** Identity of an active partition; undefined for a free or deleted one, or a number that no partition has. */
+/**
+ * Identity of an active partition; undefined for a free or deleted one, or a number that no partition has. Every life
+ * of an entry has an epoch of its own, by which words of two lives are told apart.
+ */
 export function readIdentity(table: Int32Array, partition: number): PartitionIdentity | undefined {
   const entry = partition * PARTITION_ENTRY_WORDS;
   if (partition < 0 || entry >= table.length) return undefined;
+  const epoch = Atomics.load(table, entry + PARTITION_EPOCH);
   if (Atomics.load(table, entry + PARTITION_STATE) !== PARTITION_STATES.active) return undefined; // OBSERVE
-  return {
+  const identity = {
     topic: Atomics.load(table, entry + PARTITION_TOPIC),
     number: Atomics.load(table, entry + PARTITION_NUMBER),
     owner: Atomics.load(table, entry + PARTITION_OWNER),
-    epoch: Atomics.load(table, entry + PARTITION_EPOCH),
+    epoch,
     permission: Atomics.load(table, entry + PARTITION_PERMISSION),
     overflow: Atomics.load(table, entry + PARTITION_OVERFLOW),
     ringBytes: Atomics.load(table, entry + PARTITION_RING_BYTES),
   };
+  // Deleted meanwhile, perhaps alive again as another one: what was read may be of both.
+  if (Atomics.load(table, entry + PARTITION_STATE) !== PARTITION_STATES.active) return undefined;
+  return Atomics.load(table, entry + PARTITION_EPOCH) === epoch ? identity : undefined;
 }
 
 /** STATE word of an entry: one of PARTITION_STATES. HOT */
@@ -118,10 +127,16 @@ export function readPlace(table: Int32Array, partition: number, arenas: ArenaSet
   return { bytes: arena.bytes, words: arena.words, byte: place.byte, capacity: place.capacity };
 }
 
-/** Owner: forgets place and cursors of a deleted partition. True when no reader is left; otherwise nothing changed. */
+/**
+ * Owner: forgets place and cursors of a deleted partition. True when no reader is left; otherwise nothing changed. A
+ * reader that is out (evicted, reading from the log) still holds its slot and counts: it may join again.
+ */
 export function tryRetire(table: Int32Array, partition: number): boolean {
   const entry = partition * PARTITION_ENTRY_WORDS;
-  if (Atomics.load(table, entry + SLOT_MASK) !== 0) return false;
+  for (let slot = 0; slot < SLOT_COUNT; slot++) {
+    // OBSERVE after STATE said deleted -> RingReader.tryOpen()
+    if (Atomics.load(table, entry + SLOT_BASE + slot * SLOT_STRIDE + SLOT_OWNER) !== 0) return false;
+  }
   Atomics.store(table, entry + PLACE_READY, 0);
   for (const word of [RING_TAIL, RING_HEAD, NEXT_OFFSET_LOW, NEXT_OFFSET_HIGH, WRITER_BLOCKED]) {
     Atomics.store(table, entry + word, 0);
@@ -132,16 +147,12 @@ export function tryRetire(table: Int32Array, partition: number): boolean {
 
 /** The offset that the partition's next record will get. */
 export function nextOffset(table: Int32Array, partition: number): number {
-  const entry = partition * PARTITION_ENTRY_WORDS;
-  for (;;) {
-    const high = Atomics.load(table, entry + NEXT_OFFSET_HIGH);
-    const low = Atomics.load(table, entry + NEXT_OFFSET_LOW) >>> 0;
-    if (high === Atomics.load(table, entry + NEXT_OFFSET_HIGH)) return high * TWO_32 + low;
-  }
+  return readWide(table, partition * PARTITION_ENTRY_WORDS + NEXT_OFFSET_LOW);
 }
 
 /** Bytes that a partition's ring holds right now. */
 export function ringUsedBytes(table: Int32Array, partition: number): number {
   const entry = partition * PARTITION_ENTRY_WORDS;
-  return (Atomics.load(table, entry + RING_TAIL) - Atomics.load(table, entry + RING_HEAD)) | 0;
+  const head = Atomics.load(table, entry + RING_HEAD); // First: HEAD never passes a TAIL that is read later.
+  return (Atomics.load(table, entry + RING_TAIL) - head) | 0;
 }

@@ -43,6 +43,13 @@ export interface RegionSizes {
   readonly controlLaneBytes: number;
 }
 
+/** One arena: its id, the seat that carves rings out of it, its memory. */
+export interface ArenaEntry {
+  readonly id: number;
+  readonly owner: number;
+  readonly buffer: SharedArrayBuffer;
+}
+
 /** Everything a thread needs to take part. Plain data: it travels in `workerData` or a message. */
 export interface Attachment {
   /** Names the broker inside the process, and its BroadcastChannel. */
@@ -52,7 +59,7 @@ export interface Attachment {
   readonly control: SharedArrayBuffer;
   readonly table: SharedArrayBuffer;
   readonly lanes: SharedArrayBuffer;
-  readonly arenas: readonly { readonly id: number; readonly buffer: SharedArrayBuffer }[];
+  readonly arenas: readonly ArenaEntry[];
 }
 
 /** Views of the regions for one thread. */
@@ -65,9 +72,12 @@ export interface Regions {
   readonly laneBytes: Uint8Array;
 }
 
+/** Byte places of lanes are int32. */
+const LANES_BYTES_MAX = 2 ** 31;
+
 /** Makes the regions. The caller adds arenas. */
 export function createRegions(id: string, sizes: RegionSizes): Attachment {
-  assert(sizes.workerCount >= 1 && sizes.workerCount <= WORKERS_MAX, `workers must be 1 to ${WORKERS_MAX}`);
+  assertSizes(sizes);
   const attachment: Attachment = {
     id,
     layoutVersion: LAYOUT_VERSION,
@@ -85,6 +95,16 @@ export function createRegions(id: string, sizes: RegionSizes): Attachment {
   Atomics.store(header, CONTROL_PARTITION_MAX, sizes.partitionMax);
   Atomics.store(header, CONTROL_MAGIC, CONTROL_MAGIC_VALUE);
   return attachment;
+}
+
+function assertSizes(sizes: RegionSizes): void {
+  assert(sizes.workerCount >= 1 && sizes.workerCount <= WORKERS_MAX, `workers must be 1 to ${WORKERS_MAX}`);
+  const { partitionMax, laneBytes, replyBytes, controlLaneBytes } = sizes;
+  for (const size of [partitionMax, laneBytes, replyBytes, controlLaneBytes]) {
+    assert(size > 0 && (size & (size - 1)) === 0, `${size} is not a power of two`);
+  }
+  const lanesBytes = SEATS_MAX * seatLanesBytes(sizes);
+  assert(lanesBytes <= LANES_BYTES_MAX, `lanes of ${lanesBytes} bytes: byte places must fit an int32`);
 }
 
 /** Views of an attachment; refuses one that another version of the package made. */

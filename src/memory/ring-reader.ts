@@ -12,7 +12,10 @@ import {
   CURSOR_IDLE,
   CURSOR_PINNED,
   PARTITION_ENTRY_WORDS,
+  PARTITION_EPOCH,
   PARTITION_OWNER,
+  PARTITION_STATE,
+  PARTITION_STATES,
   RING_HEAD,
   RING_TAIL,
   SLOT_BASE,
@@ -40,6 +43,8 @@ export interface ReaderOptions {
   readonly holds?: boolean;
   /** Wants notices. False for a second reader of the same thread, which learns of news by itself. Default true. */
   readonly noticed?: boolean;
+  /** Epoch that the caller knows the partition by: tryOpen() declines if it was deleted since. Default: no check. */
+  readonly epoch?: number;
 }
 
 /** Value of NOTICED for a slot that wants no notices: neither 0 nor 1, so the writer never claims it. */
@@ -73,14 +78,21 @@ export class RingReader {
     Atomics.store(table, this.slotWord + SLOT_NOTICED, o.noticed === false ? NO_NOTICES : 0);
   }
 
-  /** Takes a free slot; undefined if all 32 are taken. The reader must join() next. */
+  /**
+   * Takes a free slot; undefined if all 32 are taken, or the partition is not the one of `o.epoch` any more. The
+   * reader must join next. While it holds the slot, joined or not, the partition keeps its ring (tryRetire()).
+   */
   static tryOpen(table: Int32Array, partition: number, place: RingPlace, bells: Bells, o: ReaderOptions): RingReader | undefined {
     const entry = partition * PARTITION_ENTRY_WORDS;
     for (let slot = 0; slot < SLOT_COUNT; slot++) {
       const owner = entry + SLOT_BASE + slot * SLOT_STRIDE + SLOT_OWNER;
-      // CLAIM the slot -> close(), releaseSlotsOf()
+      // CLAIM the slot -> close(), releaseSlotsOf(), tryRetire()
       if (Atomics.compareExchange(table, owner, 0, o.seat + 1) === 0) {
-        return new RingReader(table, partition, place, bells, slot, o);
+        if (o.epoch === undefined || isAlive(table, entry, o.epoch)) {
+          return new RingReader(table, partition, place, bells, slot, o);
+        }
+        Atomics.store(table, owner, 0);
+        return undefined;
       }
     }
     return undefined;
@@ -112,12 +124,16 @@ export class RingReader {
     }
   }
 
-  /** Joins at a batch boundary seen before; false if the ring no longer has it (then no longer joined at all). */
+  /**
+   * Joins at a batch boundary seen before; false if the ring no longer has it (then no longer joined at all). A position
+   * more than 2^31 bytes old may look as if it were to come: TAIL tells.
+   */
   tryJoin(position: number): boolean {
     Atomics.store(this.table, this.slotWord + SLOT_CURSOR, position | this.idleState); // PARK -> RingWriter.tryFree()
     Atomics.or(this.table, this.entry + SLOT_MASK, 1 << this.slot);
     // OBSERVE: RingWriter.tryFree() published HEAD before it looked at the slots
-    if (((position - Atomics.load(this.table, this.entry + RING_HEAD)) | 0) < 0) {
+    const isGone = ((position - Atomics.load(this.table, this.entry + RING_HEAD)) | 0) < 0;
+    if (isGone || ((Atomics.load(this.table, this.entry + RING_TAIL) - position) | 0) < 0) {
       this.leave();
       return false;
     }
@@ -204,9 +220,16 @@ export class RingReader {
   }
 }
 
+/** OBSERVE after the slot was claimed: the partition is still the one that the caller knows -> tryRetire(). */
+function isAlive(table: Int32Array, entry: number, epoch: number): boolean {
+  if (Atomics.load(table, entry + PARTITION_STATE) !== PARTITION_STATES.active) return false;
+  return Atomics.load(table, entry + PARTITION_EPOCH) === epoch;
+}
+
 /**
- * Clears the slots that a dead thread left in one partition, pinned or not. Only after the thread is known to have
- * ended (its exit event): a thread that merely stalls may still read.
+ * Clears the slots that a dead thread left in one partition, pinned or not; returns how many. Only after the thread is
+ * known to have ended (its exit event): a thread that merely stalls may still read. If there were any, the caller rings
+ * the partition's owner, which may be waiting for one of them.
  */
 export function releaseSlotsOf(table: Int32Array, partition: number, seat: number): number {
   const entry = partition * PARTITION_ENTRY_WORDS;

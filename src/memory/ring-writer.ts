@@ -32,6 +32,7 @@ import {
 } from '../../native-layout/partition-table.ts';
 import { assert } from '../base/fault.ts';
 import { FULL } from './lane.ts';
+import { storeWide } from './wide.ts';
 
 /** Memory of a ring: views of its arena, and where in it the ring lies. */
 export interface RingPlace {
@@ -73,7 +74,8 @@ export class RingWriter {
     this.tail = Atomics.load(table, this.entry + RING_TAIL);
     this.published = this.tail;
     this.head = Atomics.load(table, this.entry + RING_HEAD);
-    this.free = this.head;
+    // Unknown: a slot may lie behind HEAD. The first claim looks at all of them.
+    this.free = (this.tail - place.capacity) | 0;
     this.offsetHigh = Atomics.load(table, this.entry + NEXT_OFFSET_HIGH);
   }
 
@@ -120,9 +122,8 @@ export class RingWriter {
     const high = Math.floor(nextOffset / TWO_32);
     if (high !== this.offsetHigh) {
       this.offsetHigh = high;
-      Atomics.store(this.table, this.entry + NEXT_OFFSET_HIGH, high);
-    }
-    Atomics.store(this.table, this.entry + NEXT_OFFSET_LOW, nextOffset | 0);
+      storeWide(this.table, this.entry + NEXT_OFFSET_LOW, nextOffset);
+    } else Atomics.store(this.table, this.entry + NEXT_OFFSET_LOW, nextOffset | 0);
     Atomics.store(this.table, this.entry + RING_TAIL, this.tail); // PUBLISH: batch bytes -> RingReader.tryPin()
     return true;
   }

@@ -1,11 +1,14 @@
 // What threads of one broker tell each other outside shared memory: new arenas, ended threads. A BroadcastChannel,
 // because it needs no port handed over: knowing the broker's id is enough. Nothing on the data path goes through it.
-import { BroadcastChannel, receiveMessageOnPort } from 'node:worker_threads';
+import { BroadcastChannel, type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
+import type { ArenaEntry } from '../memory/regions.ts';
 import type { ArenaSet } from '../memory/arena.ts';
 
 export type Announcement =
   /** A thread made an arena. */
-  | { readonly type: 'arena'; readonly id: number; readonly buffer: SharedArrayBuffer }
+  | { readonly type: 'arena'; readonly arena: ArenaEntry }
+  /** The owner of an arena has ended and its readers have been let go. */
+  | { readonly type: 'arena-gone'; readonly id: number }
   /** Somebody met an arena that it does not know: the supervisor says all of them again. */
   | { readonly type: 'arenas-wanted' }
   /** A thread of this process has ended, in whatever way. */
@@ -32,8 +35,10 @@ export class Announcements {
 
   /** For threads that block: takes what has come without returning to the event loop. */
   poll(): void {
-    for (let message = receiveMessageOnPort(this.channel); message; message = receiveMessageOnPort(this.channel)) {
-      this.take(message.message as Announcement);
+    // Node takes a BroadcastChannel here; its types do not say so.
+    const port = this.channel as unknown as MessagePort;
+    for (let said = receiveMessageOnPort(port); said; said = receiveMessageOnPort(port)) {
+      this.take(said.message as Announcement);
     }
   }
 
@@ -42,7 +47,8 @@ export class Announcements {
   }
 
   private take(announcement: Announcement): void {
-    if (announcement.type === 'arena') this.arenas.add(announcement.id, announcement.buffer);
+    if (announcement.type === 'arena') this.arenas.add(announcement.arena.id, announcement.arena.buffer);
+    if (announcement.type === 'arena-gone') this.arenas.delete(announcement.id);
     this.listener?.(announcement);
   }
 }

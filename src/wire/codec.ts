@@ -1,5 +1,5 @@
-// Commands to bytes and back. Every frame that comes over a connection or a lane passes through decodeFrame(); nothing
-// else in the project reads a command's bytes.
+// Commands to bytes and back. Every frame that comes over a connection or a lane passes through
+// decodeFrame(); nothing else in the project reads a command's bytes.
 import { Frame as FrameTable } from '../../native-layout/generated/ringmq/frame.ts';
 import type { AckEntry, Command, Frame } from './commands.ts';
 import { decoderOf } from './decode.ts';
@@ -14,7 +14,10 @@ const CORRELATION = 0;
 const COMMAND_TYPE = 1;
 const COMMAND = 2;
 
-/** The frame's bytes, in memory of their own. Throws RingmqError('illegal-argument') for a value out of its range. */
+/**
+ * The frame's bytes, in memory of their own. Throws RingmqError('illegal-argument') for a value out of its
+ * range.
+ */
 export function encodeFrame(frame: Frame): Uint8Array {
   const { correlation, command } = frame;
   const writer = new FrameWriter(command.type === 'pull-reply' ? command.batches.length : 0);
@@ -31,12 +34,12 @@ export function encodeAck(entries: readonly AckEntry[]): Uint8Array {
 }
 
 /**
- * Reads one whole command frame, from any view, also of shared memory. The result shares no bytes with the frame.
- * Throws CommandError (a RingmqError) 'malformed-command', or 'unknown-command' for a command of a newer version; never
- * anything else, and in time and memory O(frame length).
+ * Reads one whole command frame, from any view, also of shared memory. The result shares no bytes with the
+ * frame. Throws CommandError (a RingmqError) 'malformed-command', or 'unknown-command' for a command of a
+ * newer version; never anything else, and in time and memory O(frame length).
  */
 export function decodeFrame(bytes: Uint8Array): Frame {
-  const frame = new FrameBytes(bytes);
+  const frame: FrameBytes = new FrameBytes(bytes);
   const root = new TableReader(frame, frame.root(), 'frame');
   frame.correlation = root.uint32(CORRELATION, 'correlation');
   const number = root.uint8(COMMAND_TYPE, 'command type');

@@ -1,5 +1,5 @@
-// The control plane as values: what codec.ts writes to and reads from FlatBuffers frames. The same commands travel over
-// WebSocket, over the lanes to the NameServer thread, and (as JSON) in the readable subprotocol.
+// The control plane as values: what codec.ts writes to and reads from FlatBuffers frames. The same commands
+// travel over WebSocket, over the lanes to the NameServer thread, and (as JSON) in the readable subprotocol.
 import type { OverflowPolicy } from '../../native-layout/partition-table.ts';
 import type { CodeName } from '../base/codes.ts';
 
@@ -97,7 +97,12 @@ export type Command =
   | { readonly type: 'open-direct'; readonly topic: string }
   | { readonly type: 'delete-topic'; readonly topic: string }
   /** Either one topic, or ('' and) every partition that the seat `owner` writes. */
-  | { readonly type: 'set-permission'; readonly topic: string; readonly owner: number; readonly permission: number }
+  | {
+      readonly type: 'set-permission';
+      readonly topic: string;
+      readonly owner: number;
+      readonly permission: number;
+    }
   | { readonly type: 'topics-request'; readonly after: string; readonly limit: number }
   | { readonly type: 'topics-reply'; readonly topics: readonly TopicRoute[]; readonly more: boolean }
   | {
@@ -107,7 +112,10 @@ export type Command =
       readonly from: StartFrom;
       /** Numbers of the partitions wanted; empty: all. */
       readonly partitions: readonly number[];
-      /** Bytes that may be delivered before credit is given back; 0: no limit. One window for the whole session. */
+      /**
+       * Bytes that may be delivered before credit is given back; 0: no limit. One window for the whole
+       * session.
+       */
       readonly windowBytes: number;
     }
   | {
@@ -149,7 +157,12 @@ export type Command =
       readonly toOffset: number;
       readonly reason: GapReason;
     }
-  | { readonly type: 'route-changed'; readonly topic: string; readonly version: number; readonly deleted: boolean }
+  | {
+      readonly type: 'route-changed';
+      readonly topic: string;
+      readonly version: number;
+      readonly deleted: boolean;
+    }
   | { readonly type: 'ping'; readonly time: number }
   | { readonly type: 'pong'; readonly time: number }
   | { readonly type: 'done' }

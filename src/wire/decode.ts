@@ -1,5 +1,5 @@
-// Commands out of checked tables. Slots are the order of the fields in ringmq.fbs; the round-trip tests write with the
-// generated code and read with this, so that a slot which is off by one cannot pass.
+// Commands out of checked tables. Slots are the order of the fields in ringmq.fbs; the round-trip tests write
+// with the generated code and read with this, so that a slot which is off by one cannot pass.
 import { codeName } from '../base/codes.ts';
 import type {
   AckEntry,
@@ -22,7 +22,12 @@ const ACK_ENTRY_BYTES = 24;
 type Decoder = (table: TableReader) => Command;
 
 const DECODERS: { readonly [T in Command['type']]: (table: TableReader) => CommandOf<T> } = {
-  hello: (t) => ({ type: 'hello', client: t.text(0, 'client'), version: t.text(1, 'version'), token: t.text(2, 'token') }),
+  hello: (t) => ({
+    type: 'hello',
+    client: t.text(0, 'client'),
+    version: t.text(1, 'version'),
+    token: t.text(2, 'token'),
+  }),
   welcome: decodeWelcome,
   'route-request': (t) => ({
     type: 'route-request',
@@ -39,7 +44,11 @@ const DECODERS: { readonly [T in Command['type']]: (table: TableReader) => Comma
     owner: t.int32(1, 'owner', -1, -1),
     permission: t.choice(2, 'permission', PERMISSIONS),
   }),
-  'topics-request': (t) => ({ type: 'topics-request', after: t.text(0, 'after'), limit: t.count(1, 'limit') }),
+  'topics-request': (t) => ({
+    type: 'topics-request',
+    after: t.text(0, 'after'),
+    limit: t.count(1, 'limit'),
+  }),
   'topics-reply': (t) => ({
     type: 'topics-reply',
     topics: t.tables(0, 'topics', decodeRoute),

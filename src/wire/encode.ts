@@ -11,8 +11,8 @@ import type { GapReason } from '../../native-layout/generated/ringmq/gap-reason.
 import { Hello } from '../../native-layout/generated/ringmq/hello.ts';
 import { OpenDirect } from '../../native-layout/generated/ringmq/open-direct.ts';
 import type { Overflow } from '../../native-layout/generated/ringmq/overflow.ts';
-import { PartitionRoute as PartitionRouteTable } from '../../native-layout/generated/ringmq/partition-route.ts';
-import { PartitionStart as PartitionStartTable } from '../../native-layout/generated/ringmq/partition-start.ts';
+import { PartitionRoute as RouteTable } from '../../native-layout/generated/ringmq/partition-route.ts';
+import { PartitionStart as StartTable } from '../../native-layout/generated/ringmq/partition-start.ts';
 import { Ping } from '../../native-layout/generated/ringmq/ping.ts';
 import { Pong } from '../../native-layout/generated/ringmq/pong.ts';
 import { Position } from '../../native-layout/generated/ringmq/position.ts';
@@ -120,7 +120,7 @@ function encodeRoute(w: FrameWriter, route: TopicRoute): Place {
 }
 
 function encodePartitionRoute(w: FrameWriter, partition: PartitionRoute): Place {
-  return PartitionRouteTable.createPartitionRoute(
+  return RouteTable.createPartitionRoute(
     w.builder,
     count(partition.id, 'id'),
     count(partition.number, 'number'),
@@ -201,7 +201,7 @@ function encodeSubscribed(w: FrameWriter, c: CommandOf<'subscribed'>): Place {
 }
 
 function encodeStart(w: FrameWriter, start: PartitionStart): Place {
-  return PartitionStartTable.createPartitionStart(
+  return StartTable.createPartitionStart(
     w.builder,
     count(start.id, 'id'),
     count(start.number, 'number'),

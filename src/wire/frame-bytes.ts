@@ -1,12 +1,15 @@
-// Checked reading of FlatBuffers that somebody else wrote. The JavaScript runtime of FlatBuffers has no verifier and its
-// accessors follow any offset, so nothing here trusts a length or an offset before it was compared with the frame.
+// Checked reading of FlatBuffers that somebody else wrote. The JavaScript runtime of FlatBuffers has no
+// verifier and its accessors follow any offset, so nothing here trusts a length or an offset before it was
+// compared with the frame.
 //
 // (I1) Nothing outside the frame is read.
-// (I2) Every table, vector and string costs its bytes from a budget of one frame length *before* it is walked. Offsets
-//      that point many times at the same bytes therefore cannot make the result larger than the frame could hold:
-//      time and memory are O(frame length). The catch: frames whose strings are shared between tables are refused
-//      unless the sharing is small. Writers do not share strings unless they are asked to.
-// (I3) The schema is not recursive and each level is read by its own function: depth is bounded by construction.
+// (I2) Every table, vector and string costs its bytes from a budget of one frame length *before* it is
+//      walked. Offsets that point many times at the same bytes therefore cannot make the result larger than
+//      the frame could hold: time and memory are O(frame length). The catch: frames whose strings are shared
+//      between tables are refused unless the sharing is small. Writers do not share strings unless they are
+//      asked to.
+// (I3) The schema is not recursive and each level is read by its own function: depth is bounded by
+//      construction.
 import { ALIGN_BYTES } from '../../native-layout/layout.ts';
 import type { CodeName } from '../base/codes.ts';
 import { COMMAND_BYTES_MIN, COMMAND_ITEMS_MAX, COMMAND_MARK, CommandError, isCommand } from './frame.ts';
@@ -31,11 +34,14 @@ export class FrameBytes {
   private budgetBytes: number;
   private itemsLeft = COMMAND_ITEMS_MAX;
 
-  /** Takes any view. Shared memory is copied: it could change between check and use, and browsers decode no text in it. */
+  /**
+   * Takes any view. Shared memory is copied: it could change between check and use, and browsers decode no
+   * text in it.
+   */
   constructor(bytes: Uint8Array) {
     this.copied = !(bytes.buffer instanceof ArrayBuffer);
-    // `slice` of a view of shared memory gives plain memory.
-    this.bytes = this.copied ? bytes.slice() : bytes;
+    // Not slice(): that of Node's Buffer copies nothing.
+    this.bytes = this.copied ? new Uint8Array(bytes) : bytes;
     this.view = new DataView(this.bytes.buffer, this.bytes.byteOffset, this.bytes.length);
     this.budgetBytes = bytes.length;
     this.checkHeader();
@@ -100,7 +106,7 @@ export class FrameBytes {
     const length = this.count(vector, 1, what);
     const start = vector + WORD;
     const span = this.bytes.subarray(start, start + length);
-    return this.copied && span.byteOffset % ALIGN_BYTES === 0 ? span : span.slice();
+    return this.copied && span.byteOffset % ALIGN_BYTES === 0 ? span : new Uint8Array(span);
   }
 
   // Scalars: `place` was checked by whoever found it.

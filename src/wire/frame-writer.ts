@@ -1,9 +1,10 @@
-// One command frame being built: a FlatBuffers builder plus the checks that keep what we send readable by decodeFrame().
-// A value out of range is the caller's mistake (an option, an argument of the API): it is refused with its name.
+// One command frame being built: a FlatBuffers builder plus the checks that keep what we send readable by
+// decodeFrame(). A value out of range is the caller's mistake (an option, an argument of the API): it is
+// refused with its name.
 import * as flatbuffers from 'flatbuffers';
 import { ALIGN_BYTES, align8 } from '../../native-layout/layout.ts';
 import { RingmqError } from '../base/codes.ts';
-import { COMMAND_ITEMS_MAX, COMMAND_MARK } from './frame.ts';
+import { COMMAND_HEADER_BYTES, COMMAND_ITEMS_MAX, COMMAND_MARK } from './frame.ts';
 
 type Place = flatbuffers.Offset;
 
@@ -17,7 +18,8 @@ const UINT32_MAX = 0xffff_ffff;
 const INT32_MIN = -2_147_483_648;
 const INT32_MAX = 2_147_483_647;
 
-// Building is synchronous and a module is instantiated once per thread: one builder serves all frames of the thread.
+// Building is synchronous and a module is instantiated once per thread: one builder serves all frames of the
+// thread.
 let shared = new flatbuffers.Builder(SHARED_BYTES);
 
 export class FrameWriter {
@@ -25,7 +27,10 @@ export class FrameWriter {
   private readonly own: boolean;
   private itemsLeft = COMMAND_ITEMS_MAX;
 
-  /** `payloadBytes`: size of the batches in the frame. A frame with batches gets memory of its own, just enough. */
+  /**
+   * `payloadBytes`: size of the batches in the frame. A frame with batches gets memory of its own, just
+   * enough.
+   */
   constructor(payloadBytes: number) {
     this.own = payloadBytes > 0;
     this.builder = this.own ? new flatbuffers.Builder(align8(payloadBytes) + REPLY_BYTES) : shared;
@@ -37,7 +42,7 @@ export class FrameWriter {
   /** The frame, after the root was finished. */
   seal(): Uint8Array {
     const { builder } = this;
-    builder.addInt32(builder.offset() + ALIGN_BYTES);
+    builder.addInt32(builder.offset() + COMMAND_HEADER_BYTES);
     builder.addInt32(COMMAND_MARK);
     const buffer = builder.dataBuffer();
     buffer.setPosition(buffer.capacity() - builder.offset());

@@ -5,8 +5,8 @@
 //   | mark = -1     | length        | FlatBuffer (root Frame, "RMQC"), to 8    |
 //   +---------------+---------------+------------------------------------------+
 //
-// A batch starts with its size, which is positive. `length` counts the whole frame, header included, and is a multiple
-// of 8; the FlatBuffer's own alignment counts from the start of the frame.
+// A batch starts with its size, which is positive. `length` counts the whole frame, header included, and is a
+// multiple of 8; the FlatBuffer's own alignment counts from the start of the frame.
 import { type CodeName, RingmqError } from '../base/codes.ts';
 import type { CommandType } from './commands.ts';
 

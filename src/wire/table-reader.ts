@@ -1,6 +1,6 @@
 // One FlatBuffers table of a frame. A field is named by its slot: its place in the order of the schema.
-// Unknown slots are skipped, so that a newer peer may add fields at the end of a table; absent slots read as the
-// schema's default.
+// Unknown slots are skipped, so that a newer peer may add fields at the end of a table; absent slots read as
+// the schema's default.
 import { COMMAND_HEADER_BYTES } from './frame.ts';
 import type { FrameBytes } from './frame-bytes.ts';
 

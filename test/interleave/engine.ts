@@ -7,7 +7,7 @@
 // deterministic except for what it reads from shared memory, all of which is logged; (2) nothing in src/memory catches
 // exceptions; (3) plain accesses are checked for races (memory.ts), so that running them together with the atomic
 // operation before them loses no behaviour.
-import { Memory, type RegionBytes, type View } from './memory.ts';
+import { Memory, mix, type RegionBytes, type View } from './memory.ts';
 
 export const READY = 0;
 export const ASLEEP = 1;
@@ -74,7 +74,6 @@ export class Engine {
   private readonly tokens = new Int32Array(256);
   private readonly tokenCount = new Int32Array(1);
   private readonly sleepToken: Int32Array;
-  private readonly waitVersions: Int32Array;
   private waiters: readonly Waiter[] = [];
   private current = 0;
   private cursor = 0;
@@ -92,7 +91,6 @@ export class Engine {
     this.logs = scenario.actors.map(() => new Int32Array(LOG_MAX));
     this.logLength = new Int32Array(count);
     this.sleepToken = new Int32Array(count).fill(-1);
-    this.waitVersions = new Int32Array(this.memory.words.length);
     this.touchedBy = new Int32Array(this.memory.words.length);
     this.trustedPrivate = new Uint8Array(this.memory.words.length);
     this.shim = this.makeShim();
@@ -128,21 +126,25 @@ export class Engine {
     }
   }
 
-  /** Names the state: equal for two schedules that differ only in the order of independent operations. */
-  key(): number {
-    let low = 0x9e3779b9;
-    let high = 0x85ebca6b;
+  /** Names the state in 53 bits: what memory holds, what each actor has read so far, who waits, who knows what. */
+  key(salt: number): number {
+    let low = this.memory.hash(0) ^ salt;
+    let high = this.memory.hash(1) + salt;
     for (let i = 0; i < this.status.length; i++) {
       low = mix(low, this.hashes[i * 2] ^ (this.status[i] << 29));
       high = mix(high, this.hashes[i * 2 + 1] + this.status[i]);
     }
+    for (const { word, actor, token } of this.waiters) low = mix(low, (word << 8) + (actor << 4) + token);
+    for (let token = 0; token < this.tokenCount[0]; token++) high = mix(high, this.tokens[token] + token);
     return (low >>> 0) * 2_097_152 + (high & 2_097_151);
   }
 
   // Plain accesses: from the log while replaying.
   plainRead(word: number): number {
     if (this.replaying()) return this.logs[this.current][this.cursor++];
-    return this.record(this.memory.plainRead(this.current, word));
+    const value = this.memory.plainRead(this.current, word);
+    this.digest(this.current, word + 1, value);
+    return this.record(value);
   }
 
   plainWrite(word: number, value: number): void {
@@ -176,7 +178,7 @@ export class Engine {
   private record(value: number): number {
     const length = this.logLength[this.current];
     if (length === LOG_MAX) throw new Error('an actor runs without end');
-    this.memory.set(this.logs[this.current], length, value);
+    this.logs[this.current][length] = value;
     this.memory.set(this.logLength, this.current, length + 1);
     this.cursor = length + 1;
     return value;
@@ -203,11 +205,11 @@ export class Engine {
     if (this.replaying()) return this.logs[this.current][this.cursor++];
     const word = this.memory.wordOf(array, index);
     this.arrive(word);
-    const version = this.memory.versions[word];
-    const old = kind === 'store' ? this.memory.words[word] : this.memory.atomicRead(this.current, word);
+    const blind = kind === 'store';
+    const old = blind ? this.memory.words[word] : this.memory.atomicRead(this.current, word);
     const next = change(old);
     if (next !== undefined) this.memory.atomicWrite(this.current, word, next | 0);
-    this.digest(this.current, word + 1, version);
+    this.digest(this.current, word + 1, blind ? 0 : old);
     if (this.trace) this.traceAtomic(kind, word, old, next);
     return this.record(kind === 'store' ? (next as number) | 0 : old);
   }
@@ -221,8 +223,9 @@ export class Engine {
     if (this.replaying()) return this.logs[this.current][this.cursor++] === OK ? 'ok' : 'not-equal';
     const word = this.memory.wordOf(array, index);
     this.arrive(-1);
-    this.touchWaiters(word);
+    this.touchedBy[word] = -1;
     const sleeps = this.memory.atomicRead(this.current, word) === expected;
+    this.digest(this.current, word + 1, sleeps ? -4 : -5);
     this.trace?.push(`${this.scenario.actors[this.current].name} wait ${this.memory.nameOf(word)}: ${sleeps}`);
     if (!sleeps) {
       this.record(NOT_EQUAL);
@@ -239,13 +242,14 @@ export class Engine {
     else {
       const word = this.memory.wordOf(array, index);
       this.arrive(-1);
-      this.touchWaiters(word);
+      this.touchedBy[word] = -1;
       token = -1;
       if (this.memory.atomicRead(this.current, word) === expected) {
         token = this.tokenCount[0];
         this.memory.set(this.tokenCount, 0, token + 1);
         this.waiters = [...this.waiters, { word, actor: this.current, token }];
       }
+      this.digest(this.current, word + 1, token);
       this.record(token);
     }
     return token < 0 ? { async: false, value: 'not-equal' } : { async: true, value: { token } };
@@ -272,11 +276,12 @@ export class Engine {
     if (this.replaying()) return this.logs[this.current][this.cursor++];
     const word = this.memory.wordOf(array, index);
     this.arrive(-1);
-    this.touchWaiters(word);
+    this.touchedBy[word] = -1;
     const woken = this.waiters.filter((waiter) => waiter.word === word).slice(0, count);
     this.waiters = this.waiters.filter((waiter) => !woken.includes(waiter));
     this.trace?.push(`${this.scenario.actors[this.current].name} notify ${this.memory.nameOf(word)}: ${woken.length}`);
     for (const waiter of woken) this.wake(waiter);
+    this.digest(this.current, word + 1, woken.length);
     return this.record(woken.length);
   }
 
@@ -288,19 +293,12 @@ export class Engine {
     this.memory.set(this.status, actor, READY);
     this.digest(actor, -3, token);
     const length = this.logLength[actor];
-    this.memory.set(this.logs[actor], length, OK);
+    this.logs[actor][length] = OK;
     this.memory.set(this.logLength, actor, length + 1);
     // It goes on to its next operation, which may come at any time from now on; what is plain before it, now.
     const { current, cursor, live } = this;
     this.advance(actor, false);
-    globalThis.Atomics = this.shim;
     Object.assign(this, { current, cursor, live });
-  }
-
-  private touchWaiters(word: number): void {
-    this.touchedBy[word] |= -1;
-    this.memory.set(this.waitVersions, word, this.waitVersions[word] + 1);
-    this.digest(this.current, word + 1_000_003, this.waitVersions[word] * 7919 + this.memory.versions[word]);
   }
 
   private makeShim(): typeof Atomics {
@@ -320,11 +318,4 @@ export class Engine {
     };
     return shim as unknown as typeof Atomics;
   }
-}
-
-function mix(hash: number, value: number): number {
-  let h = Math.imul(hash ^ value, 0x01000193);
-  h ^= h >>> 15;
-  h = Math.imul(h, 0x2c1b3c6d);
-  return h ^ (h >>> 13);
 }

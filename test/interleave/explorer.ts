@@ -52,6 +52,7 @@ class Walk {
   private readonly statesMax: number;
   private readonly seen = new Map<number, number>();
   private readonly path: number[] = [];
+  private readonly known: Int32Array;
   private steps = 0;
 
   constructor(scenario: Scenario, statesMax: number, touchedBy: Int32Array) {
@@ -61,8 +62,6 @@ class Walk {
     this.known = touchedBy;
     this.engine.touchedBy.set(touchedBy);
   }
-
-  private readonly known: Int32Array;
 
   run(): Exploration {
     const schedules = this.visit(-1, this.scenario.preemptions ?? -1);
@@ -80,7 +79,7 @@ class Walk {
     const all = movesOf(this.engine);
     if (all.length === 0 || all.every((move) => move >= KILL)) this.guard(() => demandEnd(this.engine));
     if (all.length === 0) return 1;
-    const key = this.engine.key() + (budget < 0 ? 0 : (last + 2) * 0.0625 + budget * 1e-9);
+    const key = this.engine.key(budget < 0 ? 0 : (last + 2) * 64 + budget);
     const known = this.seen.get(key);
     if (known !== undefined) return known;
     if (this.seen.size >= this.statesMax) throw new Error(`${this.scenario.name}: more than ${this.statesMax} states`);

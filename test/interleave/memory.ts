@@ -9,6 +9,7 @@ const PLAIN_WRITE = 1;
 const ATOMIC_READ = 2;
 const ATOMIC_WRITE = 3;
 const KINDS = 4;
+const CLOCK_MAX = 4096;
 
 /** Names and sizes (bytes, multiples of 4) of the regions of one scenario. */
 export type RegionBytes = Readonly<Record<string, number>>;
@@ -22,8 +23,7 @@ export interface View {
 interface Region {
   readonly name: string;
   readonly first: number;
-  readonly raw: View;
-  readonly shown: View;
+  readonly length: number;
 }
 
 export class Race extends Error {}
@@ -36,15 +36,18 @@ export interface Gate {
 
 export class Memory {
   readonly words: Int32Array;
-  readonly versions: Int32Array;
   readonly raw: Record<string, View> = {};
   readonly shown: Record<string, View> = {};
   private readonly regions: Region[] = [];
-  private readonly firstWord = new WeakMap<object, number>();
+  private readonly regionOf = new WeakMap<object, Region>();
   private readonly actors: number;
   private readonly clocks: Int32Array;
   private readonly released: Int32Array;
   private readonly touched: Int32Array;
+  private readonly valueHash = new Int32Array(2);
+  private readonly active: number[] = [];
+  private readonly isActive: Uint8Array;
+  private readonly ranks: Int32Array;
   private readonly undoArray: Int32Array[] = [];
   private readonly undoIndex: number[] = [];
   private readonly undoValue: number[] = [];
@@ -53,7 +56,8 @@ export class Memory {
     const total = Object.values(sizes).reduce((sum, bytes) => sum + bytes / 4, 0);
     const buffer = new SharedArrayBuffer(total * 4);
     this.words = new Int32Array(buffer);
-    this.versions = new Int32Array(total);
+    this.isActive = new Uint8Array(total);
+    this.ranks = new Int32Array(CLOCK_MAX);
     this.actors = actors;
     this.clocks = new Int32Array(actors * actors);
     for (let actor = 0; actor < actors; actor++) this.clocks[actor * actors + actor] = 1;
@@ -70,19 +74,19 @@ export class Memory {
     const raw = { words: new Int32Array(buffer, first * 4, bytes / 4), bytes: new Uint8Array(buffer, first * 4, bytes) };
     const words = new Proxy(raw.words, wordHandler(first, gate));
     const shown = { words, bytes: new Proxy(raw.bytes, byteHandler(first, gate)) };
-    this.firstWord.set(words, first);
-    this.regions.push({ name, first, raw, shown });
+    const region = { name, first, length: bytes / 4 };
+    this.regionOf.set(words, region);
+    this.regions.push(region);
     this.raw[name] = raw;
     this.shown[name] = shown;
   }
 
   /** Global word number of an index in a proxied array. */
   wordOf(array: object, index: number): number {
-    const first = this.firstWord.get(array);
-    if (first === undefined) throw new Error('Atomics on memory that the explorer does not know');
-    const region = this.regions.find((r) => r.first === first) as Region;
-    if (!(index >= 0 && index < region.raw.words.length)) throw new RangeError(`Atomics out of range: ${index}`);
-    return first + index;
+    const region = this.regionOf.get(array);
+    if (region === undefined) throw new Error('Atomics on memory that the explorer does not know');
+    if (!(index >= 0 && index < region.length)) throw new RangeError(`Atomics out of range: ${index}`);
+    return region.first + index;
   }
 
   /** Name of a word for traces, such as `table[64]`. */
@@ -124,7 +128,7 @@ export class Memory {
     this.demandOrder(actor, word, ATOMIC_READ, 'plain write', 'atomic read');
     this.demandOrder(actor, word, ATOMIC_WRITE, 'plain write', 'atomic write');
     this.touch(actor, word, PLAIN_WRITE);
-    this.set(this.words, word, value);
+    this.change(word, value);
   }
 
   atomicRead(actor: number, word: number): number {
@@ -144,8 +148,50 @@ export class Memory {
       this.set(this.released, word * this.actors + other, this.clocks[actor * this.actors + other]);
     }
     this.set(this.clocks, actor * this.actors + actor, this.clocks[actor * this.actors + actor] + 1);
-    this.set(this.versions, word, this.versions[word] + 1);
+    this.change(word, value);
+  }
+
+  private change(word: number, value: number): void {
+    const old = this.words[word];
+    if (old === value) return;
+    this.set(this.valueHash, 0, this.valueHash[0] ^ mix(word, old) ^ mix(word, value));
+    this.set(this.valueHash, 1, this.valueHash[1] ^ mix(~word, old) ^ mix(~word, value));
     this.set(this.words, word, value);
+  }
+
+  /**
+   * Hash of everything in here that can matter later: values, and who knows of whose plain accesses. Clocks count only
+   * in comparison with the clock of a plain access, so their ranks among those are hashed, not the clocks.
+   */
+  hash(half: 0 | 1): number {
+    let hash = this.valueHash[half];
+    for (let other = 0; other < this.actors; other++) {
+      this.rank(other);
+      const salt = (other << 8) | (half << 16);
+      for (let actor = 0; actor < this.actors; actor++) {
+        if (actor !== other) hash ^= mix(salt + actor, this.ranks[this.clocks[actor * this.actors + other]]);
+      }
+      for (const word of this.active) {
+        const place = word * KINDS * this.actors + other;
+        const known = this.ranks[this.released[word * this.actors + other]];
+        const own = this.ranks[this.touched[place]] * 64 + this.ranks[this.touched[place + this.actors]];
+        if (known + own !== 0) hash ^= mix(mix(salt + 77, word), own * 64 + known);
+      }
+    }
+    return hash;
+  }
+
+  /** Ranks of all clocks of one actor among the clocks of its plain accesses. */
+  private rank(other: number): void {
+    const end = this.clocks[other * this.actors + other] + 1;
+    this.ranks.fill(0, 0, end);
+    for (const word of this.active) {
+      const place = word * KINDS * this.actors + other;
+      this.ranks[this.touched[place + PLAIN_READ * this.actors]] = 1;
+      this.ranks[this.touched[place + PLAIN_WRITE * this.actors]] = 1;
+    }
+    this.ranks[0] = 0;
+    for (let clock = 1; clock < end; clock++) this.ranks[clock] += this.ranks[clock - 1];
   }
 
   /** What `earlier` did happens before what `later` does: a thread's end is known before somebody cleans up after it. */
@@ -160,6 +206,10 @@ export class Memory {
   }
 
   private touch(actor: number, word: number, kind: number): void {
+    if (this.isActive[word] === 0) {
+      this.isActive[word] = 1;
+      this.active.push(word);
+    }
     this.set(this.touched, (word * KINDS + kind) * this.actors + actor, this.clocks[actor * this.actors + actor]);
   }
 
@@ -206,4 +256,12 @@ function byteHandler(first: number, gate: Gate): ProxyHandler<Uint8Array> {
 
 function indexOf(key: string | symbol): number {
   return typeof key === 'string' && key.length < 10 ? Number(key) : Number.NaN;
+}
+
+/** Mixes a value into a 32-bit hash. */
+export function mix(hash: number, value: number): number {
+  let h = Math.imul(hash ^ value, 0x01000193);
+  h ^= h >>> 15;
+  h = Math.imul(h, 0x2c1b3c6d);
+  return h ^ (h >>> 13);
 }

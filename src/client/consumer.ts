@@ -1,0 +1,240 @@
+// The consumer of every transport: hands batches to handlers or an iterator, in order, notices gaps, remembers positions.
+// What differs between in process and network is where batches come from: see ConsumerSource.
+import { RingmqError } from '../base/codes.ts';
+import { type BatchView, RecordView } from '../record/batch-view.ts';
+import type { GapReason, PartitionPosition, PartitionStart } from '../wire/commands.ts';
+import type { Codec } from './codec.ts';
+import type { Consumer, ConsumerOptions, Gap } from './connection.ts';
+import { Batch, Message } from './message.ts';
+import { MessageQueue } from './message-queue.ts';
+
+/** deliver(): the whole batch was taken. */
+export const TAKEN = 0;
+/** deliver(): stop here; the rest is wanted later, from cursor.expected on. */
+export const STOP = 1;
+export type Delivery = typeof TAKEN | typeof STOP;
+
+/** Where a consumer stands in one partition. */
+export interface PartitionCursor {
+  readonly id: number;
+  readonly number: number;
+  epoch: number;
+  /** Next offset wanted; -1: whatever comes first. */
+  expected: number;
+}
+
+/** Where batches come from. */
+export interface ConsumerSource {
+  /** The consumer wants to go on after STOP. */
+  wanted(): void;
+  /** Bytes up to here were handed on: network sources give credit back. */
+  close(): Promise<void>;
+}
+
+const BUFFER_MESSAGES = 1_024;
+
+export class RingConsumer<T> implements Consumer<T> {
+  readonly topic: string;
+  readonly options: ConsumerOptions<T>;
+  source: ConsumerSource | undefined;
+  private readonly codec: Codec<T> | undefined;
+  private readonly cursors = new Map<number, PartitionCursor>();
+  private readonly batch = new Batch();
+  private readonly record = new RecordView();
+  private readonly queue: MessageQueue<Message<T>>;
+  private readonly failed: (error: Error) => void;
+  private readonly started: Promise<readonly PartitionPosition[]>;
+  private start: (positions: readonly PartitionPosition[]) => void = () => {};
+  private fail: (error: Error) => void = () => {};
+  private paused = false;
+  private busy = false;
+  private closing: Promise<void> | undefined;
+
+  constructor(topic: string, options: ConsumerOptions<T>, failed: (error: Error) => void) {
+    const modes = [options.onMessage, options.onBatch].filter((one) => one !== undefined).length;
+    if (modes > 1) throw new RingmqError('illegal-argument', 'give onMessage or onBatch or iterate, one of the three');
+    this.topic = topic;
+    this.options = options;
+    this.codec = options.codec;
+    this.failed = options.onError ?? failed;
+    this.queue = new MessageQueue(options.bufferMessages ?? BUFFER_MESSAGES, () => this.source?.wanted());
+    this.started = new Promise((resolve, reject) => {
+      this.start = resolve;
+      this.fail = reject;
+    });
+    this.started.catch(() => {});
+    options.signal?.addEventListener('abort', () => void this.close(), { once: true });
+  }
+
+  ready(): Promise<readonly PartitionPosition[]> {
+    return this.started;
+  }
+
+  positions(): readonly PartitionPosition[] {
+    return [...this.cursors.values()]
+      .map((one) => ({ partition: one.number, epoch: one.epoch, offset: Math.max(one.expected, 0) }))
+      .sort((a, b) => a.partition - b.partition);
+  }
+
+  async *[Symbol.asyncIterator](): AsyncIterator<Message<T>> {
+    if (this.options.onMessage || this.options.onBatch) {
+      throw new RingmqError('illegal-argument', 'this consumer has a handler: it cannot be iterated as well');
+    }
+    await this.started;
+    try {
+      for (;;) {
+        const message = this.queue.take() ?? (await this.queue.next());
+        if (message === undefined) return;
+        yield message;
+      }
+    } finally {
+      await this.close();
+    }
+  }
+
+  pause(): void {
+    this.paused = true;
+  }
+
+  resume(): void {
+    if (!this.paused) return;
+    this.paused = false;
+    this.source?.wanted();
+  }
+
+  close(): Promise<void> {
+    this.closing ??= (this.source?.close() ?? Promise.resolve()).then(() => this.ended());
+    return this.closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  get closed(): boolean {
+    return this.closing !== undefined;
+  }
+
+  /** True while deliver() should not be called: paused, an async handler at work, or the iterator's buffer full. HOT */
+  get full(): boolean {
+    return this.paused || this.busy || this.queue.full || this.closing !== undefined;
+  }
+
+  /** For sources: the subscription stands. */
+  begin(starts: readonly PartitionStart[]): void {
+    for (const one of starts) {
+      this.cursors.set(one.id, { id: one.id, number: one.number, epoch: one.epoch, expected: one.offset });
+      if (one.gap) this.gap(one.number, one.gapFrom, one.offset, 'expired');
+    }
+    this.start(this.positions());
+  }
+
+  /** For sources: the subscription cannot stand. */
+  refuse(error: RingmqError): void {
+    this.fail(error);
+    this.closing ??= Promise.resolve();
+    this.queue.end(error);
+  }
+
+  /** For sources: nothing more will come. */
+  ended(): void {
+    this.closing ??= Promise.resolve();
+    this.fail(new RingmqError('closed', 'the consumer was closed before it was ready'));
+    this.queue.end(undefined);
+  }
+
+  cursor(id: number): PartitionCursor | undefined {
+    return this.cursors.get(id);
+  }
+
+  dropCursor(id: number): void {
+    this.cursors.delete(id);
+  }
+
+  /** For sources: offsets were lost. */
+  gap(partition: number, from: number, to: number, reason: GapReason): void {
+    const gap: Gap = { topic: this.topic, partition, from, to, reason };
+    if (this.options.onGap) this.guard(() => this.options.onGap?.(gap));
+    else {
+      const text = `${this.topic}/${partition}: offsets ${from} to ${to - 1} are gone (${reason}); set onGap to handle this`;
+      this.failed(new RingmqError('offset-out-of-range', text));
+    }
+  }
+
+  /** For sources: the next batch of a partition. HOT */
+  deliver(view: BatchView, cursor: PartitionCursor): Delivery {
+    const base = view.baseOffset;
+    const end = base + view.count;
+    if (view.epoch !== cursor.epoch) this.newEpoch(cursor, view.epoch, base);
+    if (cursor.expected !== base) {
+      if (cursor.expected < 0) cursor.expected = base;
+      else if (base > cursor.expected) this.skipTo(cursor, base);
+      else if (end <= cursor.expected) return TAKEN;
+    }
+    if (this.options.onBatch) {
+      const { batch } = this;
+      batch.show(this.topic, cursor.number, view, cursor.expected);
+      cursor.expected = end;
+      try {
+        this.options.onBatch(batch);
+      } catch (error) {
+        this.failed(asError(error));
+      }
+      return TAKEN;
+    }
+    return this.deliverOneByOne(view, cursor, end);
+  }
+
+  private deliverOneByOne(view: BatchView, cursor: PartitionCursor, end: number): Delivery {
+    const record = this.record.open(view);
+    while (record.next()) {
+      const offset = record.offset;
+      if (offset < cursor.expected) continue;
+      if (this.full) return STOP;
+      const message = new Message<T>(this.topic, cursor.number, view, record, this.codec);
+      cursor.expected = offset + 1;
+      if (this.options.onMessage) this.handle(this.options.onMessage, message);
+      else this.queue.put(message);
+    }
+    cursor.expected = end;
+    return TAKEN;
+  }
+
+  private handle(onMessage: (message: Message<T>) => void | Promise<void>, message: Message<T>): void {
+    try {
+      const result = onMessage(message);
+      if (result === undefined || typeof result.then !== 'function') return;
+      this.busy = true;
+      result.then(undefined, (error: unknown) => this.failed(asError(error))).then(() => {
+        this.busy = false;
+        this.source?.wanted();
+      });
+    } catch (error) {
+      this.failed(asError(error));
+    }
+  }
+
+  private skipTo(cursor: PartitionCursor, base: number): void {
+    const from = cursor.expected;
+    cursor.expected = base;
+    this.gap(cursor.number, from, base, 'evicted');
+  }
+
+  private newEpoch(cursor: PartitionCursor, epoch: number, base: number): void {
+    if (cursor.expected > 0) this.gap(cursor.number, cursor.expected, cursor.expected, 'epoch-changed');
+    cursor.epoch = epoch;
+    cursor.expected = base;
+  }
+
+  private guard(call: () => void): void {
+    try {
+      call();
+    } catch (error) {
+      this.failed(asError(error));
+    }
+  }
+}
+
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error));
+}

@@ -1,0 +1,299 @@
+// The in-process connection: a thread of the embedding program takes a seat and talks to the broker through shared
+// memory. Same interface as over the network, plus what only shared memory can do: blocking loops and direct partitions.
+import { threadId } from 'node:worker_threads';
+import { RingmqError } from '../base/codes.ts';
+import type { Attachment } from '../memory/regions.ts';
+import type { Announcement } from '../thread/announcements.ts';
+import { Participant } from '../thread/participant.ts';
+import { reportThreadEnds } from '../thread/thread-ends.ts';
+import type { Command, TopicRoute } from '../wire/commands.ts';
+import type { Connection, ConsumerOptions, ProducerOptions, PullRequest, PullResult, TopicOptions } from './connection.ts';
+import { ConnectionEvents } from './connection-events.ts';
+import { RingConsumer } from './consumer.ts';
+import { DirectProducer } from './direct-producer.ts';
+import { EventLoopDriver } from './loop.ts';
+import type { Expecting, Outlet } from './outlet.ts';
+import { type HostedProducer, RingProducer } from './producer.ts';
+import { pullOnce } from './pull.ts';
+import { RingReaders } from './ring-readers.ts';
+
+const PERMISSIONS = { rw: 6, r: 4, w: 2, '': 0 } as const;
+const TOPICS_PAGE = 200;
+const CLOSE_WAIT_MS = 5_000;
+
+export class InProcessConnection extends ConnectionEvents implements Connection {
+  private readonly participant: Participant;
+  private readonly driver: EventLoopDriver;
+  private readonly readers: RingReaders;
+  private readonly producers = new Set<HostedProducer>();
+  private readonly direct = new Set<DirectProducer>();
+  private readonly expecting = new Map<number, Expecting>();
+  private readonly routes = new Map<string, TopicRoute>();
+  private readonly outlet: Outlet;
+  private request = 0;
+  private closing: Promise<void> | undefined;
+
+  /** Use attach() or broker.connect(). Throws `seat-quota`. */
+  constructor(attachment: Attachment) {
+    super('connected');
+    this.participant = new Participant(attachment, 'embedded', threadId, {
+      completion: (request, status, _partition, baseOffset) => this.completed(request, status, baseOffset),
+      notice: (partition) => this.readers.noticed(partition),
+      room: () => {
+        for (const producer of this.producers) producer.onRoom();
+      },
+      announcement: (said) => this.heard(said),
+    });
+    this.participant.control.onNews = (command) => this.news(command);
+    reportThreadEnds(this.participant.announcements);
+    this.outlet = this.makeOutlet();
+    this.readers = new RingReaders(this.participant, {
+      route: (topic) => this.fetchRoute(topic, true),
+      openRing: (route) => this.openRing(route.owner, route),
+    });
+    this.driver = new EventLoopDriver(this.participant.doorbell, {
+      work: () => this.work(),
+      housekeep: () => this.housekeep(),
+    });
+  }
+
+  ready(): Promise<void> {
+    return this.closing ? Promise.reject(new RingmqError('closed')) : Promise.resolve();
+  }
+
+  producer<T = Uint8Array | string>(topic: string, options: ProducerOptions<T> = {}): RingProducer<T> {
+    this.assertOpen();
+    const host = { outlet: this.outlet, closed: this.forget, failed: (error: Error) => this.emitError(error) };
+    const producer = new RingProducer<T>(host, topic, options);
+    this.producers.add(producer);
+    this.driver.hold(true);
+    return producer;
+  }
+
+  /**
+   * A partition of a direct topic that this thread alone writes, without the hop through a broker worker: the fastest
+   * way out of a thread. Order holds per thread. Makes the topic if it is not there.
+   */
+  async directProducer(topic: string): Promise<DirectProducer> {
+    this.assertOpen();
+    const reply = await this.ask({ type: 'open-direct', topic });
+    if (reply.type !== 'route-reply') throw new RingmqError('internal', `unexpected ${reply.type}`);
+    const producer = DirectProducer.open(this.participant, reply.route, (one) => this.direct.delete(one));
+    this.direct.add(producer);
+    return producer;
+  }
+
+  consumer<T = Uint8Array>(topic: string, options: ConsumerOptions<T> = {}): RingConsumer<T> {
+    this.assertOpen();
+    const consumer = new RingConsumer<T>(topic, options, (error) => this.emitError(error));
+    this.readers.start(consumer as unknown as RingConsumer<unknown>);
+    this.driver.hold(true);
+    return consumer;
+  }
+
+  pull(request: PullRequest): Promise<PullResult> {
+    return pullOnce((topic, options) => this.consumer(topic, options), request);
+  }
+
+  async createTopic(topic: string, options: TopicOptions = {}): Promise<TopicRoute> {
+    const reply = await this.ask({
+      type: 'create-topic',
+      topic,
+      partitions: options.partitions ?? 0,
+      overflow: options.overflow ?? 'block',
+      ringBytes: options.ringBytes ?? 0,
+      direct: options.direct ?? false,
+      ifNotExists: options.ifNotExists ?? false,
+    });
+    return this.learn(reply);
+  }
+
+  async deleteTopic(topic: string): Promise<void> {
+    await this.ask({ type: 'delete-topic', topic });
+  }
+
+  async setPermission(topic: string, permission: 'rw' | 'r' | 'w' | ''): Promise<void> {
+    if (!(permission in PERMISSIONS)) throw new RingmqError('illegal-argument', `permission '${permission}': rw, r, w or nothing`);
+    await this.ask({ type: 'set-permission', topic, owner: -1, permission: PERMISSIONS[permission] });
+  }
+
+  async topics(): Promise<readonly TopicRoute[]> {
+    const all: TopicRoute[] = [];
+    for (;;) {
+      const reply = await this.ask({ type: 'topics-request', after: all.at(-1)?.topic ?? '', limit: TOPICS_PAGE });
+      if (reply.type !== 'topics-reply') throw new RingmqError('internal', `unexpected ${reply.type}`);
+      all.push(...reply.topics);
+      if (!reply.more) return all;
+    }
+  }
+
+  async route(topic: string): Promise<TopicRoute> {
+    return this.fetchRoute(topic, false);
+  }
+
+  /** Takes what has come and sends what is open, without waiting: for loops that own their thread. Returns how much. */
+  poll(): number {
+    for (const producer of this.producers) producer.flushNow();
+    return this.work();
+  }
+
+  /** Blocks the thread until something comes or room is made, at most `timeoutMs`. Not for threads that serve others. */
+  wait(timeoutMs: number): void {
+    for (const producer of this.producers) producer.flushNow();
+    const { doorbell } = this.participant;
+    doorbell.park();
+    // News that came before park() rang no bell: look once more.
+    if (this.work() > 0) doorbell.unpark();
+    else doorbell.wait(timeoutMs);
+    this.work();
+    this.housekeep();
+  }
+
+  close(): Promise<void> {
+    this.closing ??= this.shutDown();
+    return this.closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  private async shutDown(): Promise<void> {
+    this.driver.hold(true);
+    const late = new Promise<void>((resolve) => setTimeout(resolve, CLOSE_WAIT_MS).unref());
+    const flushed = Promise.allSettled([...this.producers].map((producer) => producer.close()));
+    await Promise.race([flushed, late]);
+    for (const producer of this.producers) producer.abort(new RingmqError('closed', 'the connection was closed'));
+    for (const producer of [...this.direct]) producer.close();
+    this.end();
+  }
+
+  private end(): void {
+    this.readers.close();
+    this.driver.stop();
+    this.participant.control.close();
+    this.participant.close();
+    this.changeState('closed', 'closed', 'the connection was closed');
+  }
+
+  private work(): number {
+    return this.participant.work() + this.readers.work();
+  }
+
+  private housekeep(): void {
+    const now = Date.now();
+    this.participant.housekeep();
+    this.participant.control.expire(now);
+    for (const producer of this.producers) producer.housekeep(now);
+    this.readers.housekeep();
+    this.driver.hold(!this.idle);
+  }
+
+  /** Nothing is under way, so the process may end if it has nothing else to do. */
+  private get idle(): boolean {
+    if (this.readers.count > 0 || this.participant.control.pending > 0) return false;
+    for (const producer of this.producers) if (!producer.idle) return false;
+    return true;
+  }
+
+  private ask(command: Command): Promise<Command> {
+    this.assertOpen();
+    this.driver.hold(true);
+    return this.participant.control.request(command, Date.now());
+  }
+
+  private async fetchRoute(topic: string, create: boolean): Promise<TopicRoute> {
+    const known = this.routes.get(topic);
+    return known ?? this.learn(await this.ask({ type: 'route-request', topic, create }));
+  }
+
+  private learn(reply: Command): TopicRoute {
+    if (reply.type !== 'route-reply') throw new RingmqError('internal', `unexpected ${reply.type}`);
+    this.routes.set(reply.route.topic, reply.route);
+    return reply.route;
+  }
+
+  private news(command: Command): void {
+    if (command.type !== 'route-changed') return;
+    const { topic, version, deleted } = command;
+    this.routes.delete(topic);
+    this.emitRoute(topic, version, deleted);
+    if (deleted) this.routeIs(topic, undefined);
+    else if (this.uses(topic)) this.refetch(topic);
+  }
+
+  private refetch(topic: string): void {
+    this.fetchRoute(topic, false).then(
+      (route) => this.routeIs(topic, route),
+      (error: unknown) => {
+        if (error instanceof RingmqError && error.code === 'unknown-topic') this.routeIs(topic, undefined);
+        else if (!this.closing) setTimeout(() => this.refetch(topic), 100).unref();
+      },
+    );
+  }
+
+  private uses(topic: string): boolean {
+    return this.readers.reads(topic) || [...this.producers].some((producer) => producer.topic === topic);
+  }
+
+  private routeIs(topic: string, route: TopicRoute | undefined): void {
+    for (const producer of this.producers) if (producer.topic === topic) producer.updateRoute(route);
+    for (const producer of this.direct) if (producer.topic === topic && !route) producer.close();
+    this.readers.routeIs(topic, route);
+  }
+
+  private completed(request: number, status: number, baseOffset: number): void {
+    const expecting = this.expecting.get(request);
+    if (!expecting) return;
+    this.expecting.delete(request);
+    expecting.answered(status, baseOffset);
+  }
+
+  private openRing(owner: number, route: Parameters<RingReaders['openRequest']>[0]): boolean {
+    const request = this.outlet.expect({ answered: () => this.readers.retry(), lost: () => {} });
+    return this.participant.tryOpenRing(owner, this.readers.openRequest(route, request));
+  }
+
+  private makeOutlet(): Outlet {
+    return {
+      waits: true,
+      leavesMemory: false,
+      route: (topic, create) => this.fetchRoute(topic, create),
+      expect: (expecting) => {
+        this.request = (this.request + 1) | 0;
+        this.expecting.set(this.request, expecting);
+        return this.request;
+      },
+      forget: (request) => void this.expecting.delete(request),
+      tryPut: (owner, bytes, lengthBytes) => this.participant.tryPut(owner, bytes, lengthBytes),
+      push: (owner) => this.participant.push(owner),
+      soon: (flush) => void setImmediate(flush),
+      now: Date.now,
+    };
+  }
+
+  private readonly forget = (producer: HostedProducer): void => {
+    this.producers.delete(producer);
+  };
+
+  private heard(said: Announcement): void {
+    if (said.type === 'arena') this.readers.retry();
+    if (said.type !== 'stopped' || this.closing) return;
+    const error = new RingmqError('shutting-down', 'the broker was stopped');
+    this.closing = Promise.resolve();
+    for (const producer of this.producers) producer.abort(error);
+    this.end();
+  }
+
+  private assertOpen(): void {
+    if (this.closing) throw new RingmqError('closed', 'the connection is closed');
+  }
+}
+
+/**
+ * Joins a broker of this process from another thread: pass `broker.attachment` in the worker's `workerData`.
+ * Throws `seat-quota` when 64 threads take part already.
+ */
+export function attach(attachment: Attachment): InProcessConnection {
+  return new InProcessConnection(attachment);
+}

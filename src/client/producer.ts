@@ -1,0 +1,363 @@
+// The producer of every transport: chooses partitions, fills batches, keeps receipts, retries. What differs between in
+// process and network comes in as an Outlet.
+import { RingmqError } from '../base/codes.ts';
+import { ACK_LEVELS } from '../base/units.ts';
+import { hash32, utf8 } from '../record/text.ts';
+import type { RecordExtras } from '../record/batch-builder.ts';
+import { PartitionSelector } from '../routing/selector.ts';
+import type { PartitionRoute, TopicRoute } from '../wire/commands.ts';
+import { bytesCodec, type Codec } from './codec.ts';
+import type { MessageExtras, Producer, ProducerOptions, SendReceipt } from './connection.ts';
+import type { Outlet } from './outlet.ts';
+import { PartitionPipe, type PipeOwner } from './partition-pipe.ts';
+import type { PendingBatch } from './pending-batch.ts';
+import { BatchOutcome, Sent } from './sent.ts';
+
+const BATCH_BYTES = 64 * 1024;
+const BUFFER_BYTES = 8 * 1024 * 1024;
+const ATTEMPTS_MAX = 3;
+const TIMEOUT_MS = 3_000;
+
+interface Early {
+  readonly body: Uint8Array | string;
+  readonly extras: RecordExtras | undefined;
+  readonly outcome: BatchOutcome;
+}
+
+/** What the connection asks of a producer, whatever it carries. */
+export interface HostedProducer {
+  readonly topic: string;
+  readonly idle: boolean;
+  flushNow(): void;
+  onRoom(): void;
+  housekeep(nowMs: number): void;
+  abort(error: RingmqError): void;
+  updateRoute(route: TopicRoute | undefined): void;
+  close(): Promise<void>;
+}
+
+/** What the connection does for its producers. */
+export interface ProducerHost {
+  readonly outlet: Outlet;
+  /** The producer is closed: forget it. */
+  closed(producer: HostedProducer): void;
+  failed(error: Error): void;
+}
+
+export class RingProducer<T> implements Producer<T>, PipeOwner, HostedProducer {
+  readonly topic: string;
+  readonly outlet: Outlet;
+  readonly ack: number;
+  readonly batchBytes: number;
+  readonly attemptsMax: number;
+  readonly timeoutMs: number;
+  private readonly host: ProducerHost;
+  private readonly options: ProducerOptions<T>;
+  private readonly codec: Codec<T>;
+  private readonly bufferBytes: number;
+  private readonly pipes: (PartitionPipe | undefined)[] = [];
+  private selector: PartitionSelector | undefined;
+  private messageMax = 0;
+  private sticky: PartitionPipe | undefined;
+  private early: Early[] = [];
+  private earlyBytes = 0;
+  private inflightBytes = 0;
+  private flushAsked = false;
+  private closing = false;
+  private firstError: RingmqError | undefined;
+  private routing: Promise<void> | undefined;
+  private readonly idleWaiters: (() => void)[] = [];
+  private readonly roomWaiters: (() => void)[] = [];
+
+  constructor(host: ProducerHost, topic: string, options: ProducerOptions<T>) {
+    this.host = host;
+    this.outlet = host.outlet;
+    this.topic = topic;
+    this.options = options;
+    const ack = options.ack ?? 'accepted';
+    if (!(ack in ACK_LEVELS)) throw new RingmqError('illegal-argument', `ack level ${String(ack)}`);
+    if (ack !== 'none' && ack !== 'accepted') {
+      throw new RingmqError('ack-unsupported', `ack '${ack}' needs a durable topic; volatile topics acknowledge 'none' or 'accepted'`);
+    }
+    this.ack = ACK_LEVELS[ack];
+    this.codec = options.codec ?? (bytesCodec as unknown as Codec<T>);
+    this.batchBytes = options.batchBytes ?? BATCH_BYTES;
+    this.bufferBytes = options.bufferBytes ?? BUFFER_BYTES;
+    this.attemptsMax = options.attemptsMax ?? ATTEMPTS_MAX;
+    this.timeoutMs = options.timeoutMs ?? TIMEOUT_MS;
+  }
+
+  async ready(): Promise<void> {
+    if (this.closing) throw new RingmqError('closed', 'the producer is closed');
+    if (!this.selector) await this.learnRoute();
+    if (this.hasRoom) return;
+    this.flushNow();
+    if (!this.hasRoom) await new Promise<void>((resolve) => this.roomWaiters.push(resolve));
+  }
+
+  send(body: T, extras?: MessageExtras): PromiseLike<SendReceipt> {
+    if (this.closing) return Sent.refused(this.topic, new RingmqError('closed', 'the producer is closed'));
+    if (this.inflightBytes + this.earlyBytes >= this.bufferBytes) {
+      return Sent.refused(this.topic, new RingmqError('buffer-full', `${this.bufferBytes} bytes wait to be acknowledged: await ready()`));
+    }
+    const encoded = this.codec.encode(body);
+    if (!this.selector) return this.sendEarly(encoded, extras);
+    try {
+      const pipe = this.add(encoded, extras);
+      return new Sent(pipe.openOutcome(), pipe.open.count - 1);
+    } catch (error) {
+      return Sent.refused(this.topic, asRefusal(error));
+    }
+  }
+
+  trySend(body: T, extras?: MessageExtras): boolean {
+    if (this.closing) throw new RingmqError('closed', 'the producer is closed');
+    if (!this.selector || this.inflightBytes >= this.bufferBytes || this.sticky?.stalled) return false;
+    this.add(this.codec.encode(body), extras);
+    return true;
+  }
+
+  async sendBatch(bodies: Iterable<T>, extras?: MessageExtras): Promise<readonly SendReceipt[]> {
+    await this.ready();
+    const sent: Sent[] = [];
+    for (const body of bodies) {
+      while (!this.hasRoom) await this.ready();
+      const pipe = this.add(this.codec.encode(body), extras);
+      sent.push(new Sent(pipe.openOutcome(), pipe.open.count - 1));
+    }
+    this.flushNow();
+    for (const outcome of new Set(sent.map((one) => one.outcome))) await outcome.done();
+    return sent.map((one) => one.receipt());
+  }
+
+  async flush(): Promise<void> {
+    if (!this.selector && this.early.length > 0) await this.learnRoute();
+    this.flushNow();
+    if (!this.idle) await new Promise<void>((resolve) => this.idleWaiters.push(resolve));
+    const error = this.firstError;
+    this.firstError = undefined;
+    if (error) throw error;
+  }
+
+  async close(): Promise<void> {
+    if (this.closing) return;
+    try {
+      await this.flush();
+    } finally {
+      this.closing = true;
+      this.host.closed(this);
+    }
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  /** True if nothing is open or unanswered. */
+  get idle(): boolean {
+    return this.early.length === 0 && this.pipes.every((pipe) => pipe === undefined || pipe.idle);
+  }
+
+  /** Closes and sends all open batches. */
+  flushNow(): void {
+    this.flushAsked = false;
+    for (const pipe of this.pipes) if (pipe && pipe.open.count > 0) this.close1(pipe);
+  }
+
+  /** The transport has room again. */
+  onRoom(): void {
+    for (const pipe of this.pipes) if (pipe?.stalled) pipe.pump();
+    this.wakeWaiters();
+  }
+
+  /** Every now and then: timeouts and resends. */
+  housekeep(nowMs: number): void {
+    for (const pipe of this.pipes) if (pipe?.expire(nowMs)) pipe.pump();
+  }
+
+  /** The connection ends for good: everything unanswered fails. */
+  abort(error: RingmqError): void {
+    this.closing = true;
+    for (const one of this.early.splice(0)) one.outcome.settle(-1, error);
+    this.earlyBytes = 0;
+    for (const pipe of this.pipes) pipe?.failAll(error);
+    this.wakeWaiters();
+  }
+
+  /** A newer route of the topic (or none: it was deleted). */
+  updateRoute(route: TopicRoute | undefined): void {
+    if (!this.selector) return;
+    if (route === undefined) {
+      this.selector = undefined;
+      this.sticky = undefined;
+      for (const pipe of this.pipes.splice(0)) pipe?.failAll(new RingmqError('unknown-topic', `topic ${this.topic} was deleted`));
+      return;
+    }
+    this.takeRoute(route);
+  }
+
+  settled(pipe: PartitionPipe, batch: PendingBatch, error: RingmqError | undefined): void {
+    this.inflightBytes -= batch.length;
+    const now = this.outlet.now();
+    if (error) {
+      this.firstError ??= error;
+      this.selector?.failed(pipe.route.owner, now);
+      if (!batch.outcome.awaited) this.host.failed(error);
+    } else {
+      this.selector?.answered(pipe.route.owner, now - batch.closedAt, now);
+    }
+    if (this.roomWaiters.length > 0 || this.idleWaiters.length > 0) queueMicrotask(this.wakeWaiters);
+  }
+
+  routeStale(pipe: PartitionPipe): void {
+    this.outlet.route(this.topic, false).then(
+      (route) => {
+        this.updateRoute(route);
+        pipe.pump();
+      },
+      () => pipe.failAll(new RingmqError('unknown-topic', `topic ${this.topic} is gone`)),
+    );
+  }
+
+  private get hasRoom(): boolean {
+    return this.inflightBytes + this.earlyBytes < this.bufferBytes && !this.sticky?.stalled;
+  }
+
+  /** Adds one message to the batch of its partition. HOT */
+  private add(body: Uint8Array | string, extras: MessageExtras | undefined): PartitionPipe {
+    // Three bytes is the most that one UTF-16 unit takes as UTF-8.
+    let bytes = body;
+    if (body.length * 3 > this.messageMax) {
+      bytes = typeof body === 'string' ? utf8(body) : body;
+      if (bytes.length > this.messageMax) {
+        throw new RingmqError('message-too-large', `a message of ${bytes.length} bytes; ${this.topic} takes ${this.messageMax}`);
+      }
+    }
+    const pipe = extras?.key === undefined ? this.stickyPipe() : this.keyPipe(extras.key);
+    if (!this.addTo(pipe, bytes, extras)) {
+      this.close1(pipe);
+      const next = extras?.key === undefined ? this.stickyPipe() : pipe;
+      if (!this.addTo(next, bytes, extras)) throw new RingmqError('internal', 'an empty batch took no message');
+      return this.opened(next);
+    }
+    return this.opened(pipe);
+  }
+
+  private opened(pipe: PartitionPipe): PartitionPipe {
+    if (!this.flushAsked) {
+      this.flushAsked = true;
+      this.outlet.soon(this.flushLater);
+    }
+    return pipe;
+  }
+
+  private readonly flushLater = (): void => this.flushNow();
+
+  private addTo(pipe: PartitionPipe, body: Uint8Array | string, extras: MessageExtras | undefined): boolean {
+    const builder = pipe.open;
+    const now = builder.count === 0 ? this.outlet.now() : 0;
+    if (extras !== undefined) return builder.tryAdd(typeof body === 'string' ? utf8(body) : body, extras, now);
+    return typeof body === 'string' ? builder.tryAddText(body, now) : builder.tryAddBody(body, now);
+  }
+
+  private close1(pipe: PartitionPipe): void {
+    this.inflightBytes += pipe.open.length;
+    pipe.closeBatch();
+    if (pipe === this.sticky && !pipe.stalled) this.sticky = undefined;
+  }
+
+  private stickyPipe(): PartitionPipe {
+    if (this.sticky !== undefined) return this.sticky;
+    const { partition } = this.options;
+    const route = partition === undefined ? this.selector?.next(this.outlet.now()) : this.selector?.byNumber(partition);
+    if (!route) throw this.noPartition(partition);
+    this.sticky = this.pipe(route);
+    return this.sticky;
+  }
+
+  private keyPipe(key: string): PartitionPipe {
+    const { partition } = this.options;
+    const route = partition === undefined ? this.selector?.byKey(key) : this.selector?.byNumber(partition);
+    if (!route) throw this.noPartition(partition);
+    return this.pipe(route);
+  }
+
+  private noPartition(number: number | undefined): RingmqError {
+    if (number !== undefined) return new RingmqError('unknown-partition', `topic ${this.topic} has no partition ${number}`);
+    return new RingmqError('no-write-permission', `topic ${this.topic} has no partition that takes messages`);
+  }
+
+  private pipe(route: PartitionRoute): PartitionPipe {
+    let pipe = this.pipes[route.number];
+    if (pipe === undefined) {
+      pipe = new PartitionPipe(this, route);
+      this.pipes[route.number] = pipe;
+    }
+    return pipe;
+  }
+
+  private sendEarly(body: Uint8Array | string, extras: MessageExtras | undefined): Sent {
+    const outcome = new BatchOutcome(this.topic, -1);
+    const owned = typeof body === 'string' ? body : body.slice();
+    this.early.push({ body: owned, extras, outcome });
+    this.earlyBytes += owned.length;
+    this.learnRoute().catch(() => {});
+    return new Sent(outcome, 0);
+  }
+
+  private learnRoute(): Promise<void> {
+    this.routing ??= this.outlet
+      .route(this.topic, this.options.createTopic ?? true)
+      .then((route) => this.takeRoute(route))
+      .catch((error: unknown) => {
+        for (const one of this.early.splice(0)) this.failEarly(one, asRefusal(error));
+        this.earlyBytes = 0;
+        throw error;
+      })
+      .finally(() => {
+        this.routing = undefined;
+      });
+    return this.routing;
+  }
+
+  private failEarly(one: Early, error: RingmqError): void {
+    this.firstError ??= error;
+    if (!one.outcome.awaited) this.host.failed(error);
+    one.outcome.settle(-1, error);
+  }
+
+  private takeRoute(route: TopicRoute): void {
+    this.messageMax = route.messageMaxBytes;
+    if (this.selector) this.selector.update(route);
+    else this.selector = new PartitionSelector(route, (hash32(this.topic) >>> 0) + Math.floor(Math.random() * 1024));
+    for (const one of route.partitions) {
+      const pipe = this.pipes[one.number];
+      if (pipe) pipe.route = one;
+    }
+    const early = this.early.splice(0);
+    this.earlyBytes = 0;
+    for (const one of early) this.addEarly(one);
+  }
+
+  private addEarly(one: Early): void {
+    try {
+      const pipe = this.add(one.body, one.extras);
+      const shared = pipe.openOutcome();
+      const index = pipe.open.count - 1;
+      shared.whenSettled(() => one.outcome.settle(shared.baseOffset < 0 ? -1 : shared.baseOffset + index, shared.error));
+    } catch (error) {
+      this.failEarly(one, asRefusal(error));
+    }
+  }
+
+  private readonly wakeWaiters = (): void => {
+    if (this.hasRoom || this.closing) for (const wake of this.roomWaiters.splice(0)) wake();
+    if (this.idle) for (const wake of this.idleWaiters.splice(0)) wake();
+  };
+}
+
+function asRefusal(error: unknown): RingmqError {
+  if (error instanceof RingmqError) return error;
+  return new RingmqError('internal', error instanceof Error ? error.message : String(error));
+}
+

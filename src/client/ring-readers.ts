@@ -1,0 +1,214 @@
+// All in-process consumers of one thread: opens their rings, polls those with news, follows routes.
+import type { PartitionRoute, PartitionStart, TopicRoute } from '../wire/commands.ts';
+import { RingmqError } from '../base/codes.ts';
+import type { Participant } from '../thread/participant.ts';
+import type { RingConsumer } from './consumer.ts';
+import { assertSome, joinAt, openRequest, RingSubscription } from './ring-source.ts';
+
+export interface RingReadersHost {
+  route(topic: string): Promise<TopicRoute>;
+  /** Asks the owner to open the partition's ring. False if its lane is full. */
+  openRing(route: PartitionRoute): boolean;
+}
+
+/** A consumer and the rings it reads. */
+interface Reading {
+  readonly consumer: RingConsumer<unknown>;
+  readonly subscriptions: Map<number, RingSubscription>;
+  /** Partitions whose rings do not exist yet, and whether the owner was asked. */
+  readonly missing: Map<number, { readonly route: PartitionRoute; asked: boolean }>;
+  readonly starts: PartitionStart[];
+  begun: boolean;
+}
+
+export class RingReaders {
+  private readonly participant: Participant;
+  private readonly host: RingReadersHost;
+  private readonly readings = new Set<Reading>();
+  /** Subscriptions by partition id: who is told of a notice. */
+  private readonly byPartition = new Map<number, RingSubscription[]>();
+  /** Subscriptions that may have something to read. */
+  private hot = new Set<RingSubscription>();
+  /** Direct partitions: their writers ring the bell but send no notices. */
+  private readonly direct = new Set<RingSubscription>();
+
+  constructor(participant: Participant, host: RingReadersHost) {
+    this.participant = participant;
+    this.host = host;
+  }
+
+  /** Number of consumers. */
+  get count(): number {
+    return this.readings.size;
+  }
+
+  reads(topic: string): boolean {
+    for (const reading of this.readings) if (reading.consumer.topic === topic) return true;
+    return false;
+  }
+
+  /** Starts a consumer; it hears of its start, or of the refusal. */
+  start(consumer: RingConsumer<unknown>): void {
+    const reading: Reading = { consumer, subscriptions: new Map(), missing: new Map(), starts: [], begun: false };
+    this.readings.add(reading);
+    consumer.source = { wanted: () => this.wanted(reading), close: async () => this.stop(reading) };
+    this.host.route(consumer.topic).then(
+      (route) => this.begin(reading, route),
+      (error: unknown) => this.refuse(reading, error),
+    );
+  }
+
+  /** A worker's notice: the partition has news. HOT */
+  noticed(partition: number): void {
+    const subscriptions = this.byPartition.get(partition);
+    if (subscriptions === undefined) return;
+    subscriptions[0].reader.noticed();
+    for (let i = 0; i < subscriptions.length; i++) this.hot.add(subscriptions[i]);
+  }
+
+  /** Reads what is there, a bounded amount from each. Returns how much. HOT */
+  work(): number {
+    let did = 0;
+    for (const subscription of this.direct) did += subscription.drain();
+    for (const subscription of this.hot) {
+      const taken = subscription.drain();
+      did += taken;
+      // What is left when nothing was taken waits for a notice, or for the consumer to want more.
+      if (taken === 0) this.hot.delete(subscription);
+    }
+    return did;
+  }
+
+  /** Rings may exist now that did not before. */
+  retry(): void {
+    for (const reading of this.readings) {
+      for (const [id, { route }] of [...reading.missing]) {
+        if (this.open(reading, route)) reading.missing.delete(id);
+      }
+      this.maybeBegun(reading);
+    }
+  }
+
+  housekeep(): void {
+    for (const reading of this.readings) {
+      if (reading.missing.size === 0) continue;
+      for (const waiting of reading.missing.values()) if (!waiting.asked) waiting.asked = this.host.openRing(waiting.route);
+      this.retry();
+    }
+  }
+
+  /** The route of a topic has changed; undefined: it was deleted. */
+  routeIs(topic: string, route: TopicRoute | undefined): void {
+    for (const reading of [...this.readings]) {
+      if (reading.consumer.topic !== topic || !reading.begun) continue;
+      if (route === undefined) {
+        reading.consumer.refuse(new RingmqError('unknown-topic', `topic ${topic} was deleted`));
+        this.stop(reading);
+        continue;
+      }
+      for (const [id, subscription] of [...reading.subscriptions]) {
+        if (route.partitions.some((one) => one.id === id && one.epoch === subscription.route.epoch)) continue;
+        this.finish(reading, subscription);
+      }
+      for (const one of this.chosen(reading, route)) {
+        if (!reading.subscriptions.has(one.id) && !reading.missing.has(one.id)) this.add(reading, one);
+      }
+    }
+  }
+
+  close(): void {
+    for (const reading of [...this.readings]) {
+      reading.consumer.ended();
+      this.stop(reading);
+    }
+  }
+
+  openRequest(route: PartitionRoute, request: number): Uint8Array {
+    return openRequest(route, request);
+  }
+
+  private begin(reading: Reading, route: TopicRoute): void {
+    if (reading.consumer.closed) return;
+    try {
+      const chosen = this.chosen(reading, route);
+      if (!route.direct) assertSome(chosen, route.topic);
+      for (const one of chosen) this.add(reading, one);
+      this.maybeBegun(reading);
+    } catch (error) {
+      this.refuse(reading, error);
+    }
+  }
+
+  private chosen(reading: Reading, route: TopicRoute): readonly PartitionRoute[] {
+    const wanted = reading.consumer.options.partitions;
+    return wanted === undefined ? route.partitions : route.partitions.filter((one) => wanted.includes(one.number));
+  }
+
+  private add(reading: Reading, route: PartitionRoute): void {
+    if (this.open(reading, route)) return;
+    reading.missing.set(route.id, { route, asked: this.host.openRing(route) });
+  }
+
+  private open(reading: Reading, route: PartitionRoute): boolean {
+    const sharers = this.byPartition.get(route.id) ?? [];
+    const noticed = sharers.length === 0;
+    const reader = this.participant.tryOpenReader(route.id, { noticed });
+    if (!reader) return false;
+    // A partition that appears later is read from its beginning.
+    const from = reading.begun ? 'earliest' : (reading.consumer.options.from ?? 'latest');
+    const start = joinAt(this.participant.regions.table, reader, route, from);
+    const { consumer } = reading;
+    reading.starts.push(start);
+    if (reading.begun) consumer.begin([start]);
+    const subscription = new RingSubscription(route, reader, consumer);
+    reading.subscriptions.set(route.id, subscription);
+    this.byPartition.set(route.id, [...sharers, subscription]);
+    if (this.participant.laneOf(route.owner) === undefined) this.direct.add(subscription);
+    else this.hot.add(subscription);
+    return true;
+  }
+
+  private maybeBegun(reading: Reading): void {
+    if (reading.begun || reading.missing.size > 0 || reading.consumer.closed) return;
+    reading.begun = true;
+    const { consumer } = reading;
+    consumer.begin(reading.starts);
+    this.wanted(reading);
+  }
+
+  private wanted(reading: Reading): void {
+    for (const subscription of reading.subscriptions.values()) {
+      if (!this.direct.has(subscription)) this.hot.add(subscription);
+    }
+    this.participant.bells.ring(this.participant.seat);
+  }
+
+  private refuse(reading: Reading, error: unknown): void {
+    const refusal = error instanceof RingmqError ? error : new RingmqError('internal', String(error));
+    reading.consumer.refuse(refusal);
+    this.stop(reading);
+  }
+
+  private stop(reading: Reading): void {
+    if (!this.readings.delete(reading)) return;
+    reading.missing.clear();
+    for (const subscription of [...reading.subscriptions.values()]) this.finish(reading, subscription);
+  }
+
+  private finish(reading: Reading, subscription: RingSubscription): void {
+    const { id } = subscription.route;
+    reading.subscriptions.delete(id);
+    reading.consumer.dropCursor(id);
+    this.hot.delete(subscription);
+    this.direct.delete(subscription);
+    const sharers = (this.byPartition.get(id) ?? []).filter((one) => one !== subscription);
+    const wasNoticed = this.byPartition.get(id)?.[0] === subscription;
+    if (sharers.length === 0) this.byPartition.delete(id);
+    else this.byPartition.set(id, sharers);
+    subscription.reader.close();
+    if (wasNoticed && sharers.length > 0) {
+      sharers[0].reader.wantNotices();
+      for (const one of sharers) this.hot.add(one);
+    }
+  }
+}

@@ -1,0 +1,89 @@
+// Receipts. All messages of a batch share one answer, so a send costs one small object, and promises exist only for
+// those that are awaited.
+import { RingmqError } from '../base/codes.ts';
+import type { SendReceipt } from './connection.ts';
+
+type Settle = () => void;
+
+/** The answer to one batch, shared by its messages. */
+export class BatchOutcome {
+  readonly topic: string;
+  /** Number of the partition in its topic. */
+  readonly partition: number;
+  /** Offset of the first message once acknowledged; -1 if unknown. */
+  baseOffset = -1;
+  settled = false;
+  error: Error | undefined;
+  private waiting: Settle[] | undefined;
+
+  constructor(topic: string, partition: number) {
+    this.topic = topic;
+    this.partition = partition;
+  }
+
+  /** True if somebody waits for this answer. */
+  get awaited(): boolean {
+    return this.waiting !== undefined;
+  }
+
+  /** Calls back once settled. */
+  whenSettled(settle: Settle): void {
+    if (this.settled) settle();
+    else if (this.waiting) this.waiting.push(settle);
+    else this.waiting = [settle];
+  }
+
+  /** Resolves once acknowledged, rejects once failed. */
+  done(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.whenSettled(() => (this.error ? reject(this.error) : resolve()));
+    });
+  }
+
+  settle(baseOffset: number, error: Error | undefined): void {
+    this.settled = true;
+    this.baseOffset = baseOffset;
+    this.error = error;
+    const waiting = this.waiting;
+    if (waiting) for (const settle of waiting) settle();
+  }
+}
+
+/** The promise of one message's receipt. */
+export class Sent implements PromiseLike<SendReceipt> {
+  /** The answer that this message shares with its batch. */
+  readonly outcome: BatchOutcome;
+  private readonly index: number;
+
+  constructor(outcome: BatchOutcome, index: number) {
+    this.outcome = outcome;
+    this.index = index;
+  }
+
+  /** A send that failed before it went anywhere. */
+  static refused(topic: string, error: RingmqError): Sent {
+    const outcome = new BatchOutcome(topic, -1);
+    outcome.settle(-1, error);
+    return new Sent(outcome, 0);
+  }
+
+  // biome-ignore lint/suspicious/noThenProperty: this is a promise on purpose, made only when awaited
+  then<A = SendReceipt, B = never>(
+    onFulfilled?: ((receipt: SendReceipt) => A | PromiseLike<A>) | null,
+    onRejected?: ((reason: unknown) => B | PromiseLike<B>) | null,
+  ): Promise<A | B> {
+    const promise = new Promise<SendReceipt>((resolve, reject) => {
+      this.outcome.whenSettled(() => {
+        if (this.outcome.error) reject(this.outcome.error);
+        else resolve(this.receipt());
+      });
+    });
+    return promise.then(onFulfilled, onRejected);
+  }
+
+  /** The receipt; only once settled without error. */
+  receipt(): SendReceipt {
+    const { topic, partition, baseOffset } = this.outcome;
+    return { topic, partition, offset: baseOffset < 0 ? -1 : baseOffset + this.index };
+  }
+}

@@ -1,0 +1,143 @@
+// What the readable subprotocol accepts, one schema per op. Unknown members are refused: in a protocol that
+// people type by hand, `propertes` should be an answer and not a silently lost field.
+import * as v from 'valibot';
+import { ACK_LEVELS, type AckLevel } from '../base/units.ts';
+import { OVERFLOWS, PULL_STARTS } from './enums.ts';
+import { SAFE_MAX } from './frame.ts';
+
+/** Most messages in one publish. */
+export const JSON_MESSAGES_MAX = 1024;
+/** Most partitions named in one command. */
+export const JSON_PARTITIONS_MAX = 1024;
+
+const INT32_MIN = -2_147_483_648;
+const INT32_MAX = 2_147_483_647;
+const UINT32_MAX = 0xffff_ffff;
+const ACKS = Object.keys(ACK_LEVELS) as AckLevel[];
+
+function integer(min: number, max: number) {
+  const text = `must be an integer from ${min} to ${max}`;
+  return v.pipe(v.number(text), v.integer(text), v.minValue(min, text), v.maxValue(max, text));
+}
+
+const text = v.pipe(
+  v.string('must be a string'),
+  v.check((value) => value.isWellFormed(), 'has half a surrogate pair'),
+);
+const id = v.optional(integer(0, UINT32_MAX), 0);
+const count = integer(0, INT32_MAX);
+const epoch = v.optional(integer(INT32_MIN, INT32_MAX), 0);
+const offset = integer(-1, SAFE_MAX);
+const properties = v.optional(v.record(text, text, 'must be an object of strings'), {});
+
+const content = {
+  key: v.optional(text, ''),
+  tag: v.optional(text, ''),
+  properties,
+  body: v.optional(v.unknown()),
+  bodyBase64: v.optional(v.string('must be a string')),
+};
+
+const position = v.strictObject({ partition: count, epoch, offset });
+
+const from = v.optional(
+  v.union(
+    [
+      v.picklist([PULL_STARTS[0], PULL_STARTS[1]]),
+      v.strictObject({ offset }),
+      v.strictObject({ last: count }),
+      v.strictObject({ positions: v.pipe(v.array(position), v.maxLength(JSON_PARTITIONS_MAX)) }),
+    ],
+    'must be "latest", "earliest", {"offset": n}, {"last": n} or {"positions": [..]}',
+  ),
+  'latest',
+);
+
+const pullFrom = v.optional(
+  v.union(
+    [v.picklist([PULL_STARTS[0], PULL_STARTS[1]]), v.strictObject({ offset })],
+    'must be "latest", "earliest" or {"offset": n}',
+  ),
+  'latest',
+);
+
+/** One of several messages of a publish. */
+export const messageSchema = v.strictObject(content);
+
+export type MessageInput = v.InferOutput<typeof messageSchema>;
+
+/** Op -> what a command with it looks like. */
+export const OP_SCHEMAS = {
+  publish: v.strictObject({
+    op: v.literal('publish'),
+    id,
+    topic: text,
+    ack: v.optional(v.picklist(ACKS, `must be one of ${ACKS.join(', ')}`)),
+    ...content,
+    messages: v.optional(
+      v.pipe(
+        v.array(messageSchema, 'must be an array'),
+        v.minLength(1, 'must not be empty'),
+        v.maxLength(JSON_MESSAGES_MAX, `takes at most ${JSON_MESSAGES_MAX} messages`),
+      ),
+    ),
+  }),
+  subscribe: v.strictObject({
+    op: v.literal('subscribe'),
+    id,
+    topic: text,
+    from,
+    partitions: v.optional(
+      v.pipe(
+        v.array(count, 'must be an array'),
+        v.maxLength(JSON_PARTITIONS_MAX, `takes at most ${JSON_PARTITIONS_MAX} numbers`),
+      ),
+      [],
+    ),
+  }),
+  unsubscribe: v.strictObject({ op: v.literal('unsubscribe'), id, topic: text }),
+  pull: v.strictObject({
+    op: v.literal('pull'),
+    id,
+    topic: text,
+    partition: v.optional(count, 0),
+    epoch,
+    from: pullFrom,
+    maxBytes: v.optional(count, 0),
+    waitMs: v.optional(count, 0),
+  }),
+  ping: v.strictObject({ op: v.literal('ping'), id }),
+  topics: v.strictObject({
+    op: v.literal('topics'),
+    id,
+    after: v.optional(text, ''),
+    limit: v.optional(count, 0),
+  }),
+  route: v.strictObject({
+    op: v.literal('route'),
+    id,
+    topic: text,
+    create: v.optional(v.boolean('must be true or false'), false),
+  }),
+  'create-topic': v.strictObject({
+    op: v.literal('create-topic'),
+    id,
+    topic: text,
+    partitions: v.optional(count, 0),
+    overflow: v.optional(v.picklist(OVERFLOWS, `must be one of ${OVERFLOWS.join(', ')}`)),
+    ringBytes: v.optional(count, 0),
+    ifNotExists: v.optional(v.boolean('must be true or false'), false),
+  }),
+  'delete-topic': v.strictObject({ op: v.literal('delete-topic'), id, topic: text }),
+} as const;
+
+export type OpName = keyof typeof OP_SCHEMAS;
+export type OpInput<T extends OpName> = v.InferOutput<(typeof OP_SCHEMAS)[T]>;
+
+/** What is wrong with the first field that is wrong: `messages.3.key must be a string`. */
+export function complaint(issue: v.BaseIssue<unknown>): string {
+  const path = v.getDotPath(issue) ?? '';
+  if (issue.type === 'strict_object' && issue.expected === 'never') return `${path}: no such field`;
+  if (issue.received === 'undefined') return `${path} is missing`;
+  return `${path} ${issue.message}`;
+}
