@@ -31,7 +31,11 @@ export const CODES = {
   timeout: row(103, 'retry', 'no answer in time: the batch may or may not have been accepted'),
   'connection-lost': row(104, 'retry', 'the connection was lost before the answer came'),
   'window-exceeded': row(105, 'retry', 'more bytes in flight than the publish window allows'),
-  'broker-unavailable': row(106, 'retry', 'the broker worker that owns the partition does not answer: it is being restarted'),
+  'broker-unavailable': row(
+    106,
+    'retry',
+    'the broker worker that owns the partition does not answer: it is being restarted',
+  ),
   'route-stale': row(107, 'refresh-route', 'the route has changed: ask for it again'),
   'buffer-full': row(108, 'retry', 'the producer buffers as much as it may: await ready() before sending more'),
 
@@ -43,7 +47,11 @@ export const CODES = {
   'no-read-permission': row(205, 'fix', 'the topic may not be read'),
   'topic-quota': row(206, 'fix', 'the broker has as many topics as it may'),
   'partition-quota': row(207, 'fix', 'more partitions than a topic or the broker may have'),
-  'memory-quota': row(208, 'fix', 'no ring memory left: delete topics, ask for smaller rings or raise ringMemoryMaxBytes'),
+  'memory-quota': row(
+    208,
+    'fix',
+    'no ring memory left: delete topics, ask for smaller rings or raise ringMemoryMaxBytes',
+  ),
   'auto-create-off': row(209, 'fix', 'no such topic, and topics are not created on first use: create it first'),
   'ring-full': row(210, 'fix', 'the topic rejects messages while its ring is full (overflow policy reject)'),
   'not-direct': row(211, 'fix', 'only a topic created with direct: true has partitions for embedding threads'),

@@ -4,7 +4,10 @@
 export type AckLevel = 'none' | 'accepted' | 'written' | 'durable' | 'replicated';
 
 /** Level -> its number on the wire. */
-export const ACK_LEVELS = { none: 0, accepted: 1, written: 2, durable: 3, replicated: 4 } as const satisfies Record<AckLevel, number>;
+export const ACK_LEVELS = { none: 0, accepted: 1, written: 2, durable: 3, replicated: 4 } as const satisfies Record<
+  AckLevel,
+  number
+>;
 
 const TOPIC_PATTERN = /^[%|A-Za-z0-9._-]{1,127}$/;
 

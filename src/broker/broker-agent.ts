@@ -12,8 +12,8 @@ import {
   REQUEST_WAITS,
 } from '../../native-layout/batch.ts';
 import { CONTROL_STATES, SEAT_STATES, SEATS_MAX } from '../../native-layout/control.ts';
-import { ACK_LEVELS } from '../base/units.ts';
 import { CODES } from '../base/codes.ts';
+import { ACK_LEVELS } from '../base/units.ts';
 import { Bells } from '../memory/bell.ts';
 import { COUNTER, Counters } from '../memory/counters.ts';
 import { LaneReader, LaneWriter, NONE } from '../memory/lane.ts';
@@ -104,7 +104,11 @@ export class BrokerAgent implements Agent {
     this.counters.publish();
     this.partitions.retireDeleted();
     for (const publisher of this.publishers) {
-      if (publisher && seatState(this.regions.control, publisher.seat) === SEAT_STATES.dead && !publisher.lane.hasNews) {
+      if (
+        publisher &&
+        seatState(this.regions.control, publisher.seat) === SEAT_STATES.dead &&
+        !publisher.lane.hasNews
+      ) {
         closeLane(this.regions.control, this.seat, publisher.seat);
       }
     }
@@ -212,4 +216,3 @@ export class BrokerAgent implements Agent {
     this.partitions.refresh();
   }
 }
-

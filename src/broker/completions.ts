@@ -28,7 +28,14 @@ export class CompletionWriter {
   }
 
   /** Answers the batch at byte `at` of a lane. Only after hasRoom(). HOT */
-  push(request: number, status: number, id: number, partition: Partition | undefined, words: Int32Array, at: number): void {
+  push(
+    request: number,
+    status: number,
+    id: number,
+    partition: Partition | undefined,
+    words: Int32Array,
+    at: number,
+  ): void {
     const target = this.lane.words;
     const to = this.claimed;
     target[to >> 2] = COMPLETION_BYTES;

@@ -2,13 +2,7 @@
 // their topic is deleted and the last reader has left.
 import { CODES } from '../base/codes.ts';
 import { ARENA_BYTES, ArenaAllocator, type ArenaSet } from '../memory/arena.ts';
-import {
-  placeNumbers,
-  publishPlace,
-  readIdentity,
-  readPlace,
-  tryRetire,
-} from '../memory/partition-entry.ts';
+import { placeNumbers, publishPlace, readIdentity, readPlace, tryRetire } from '../memory/partition-entry.ts';
 import type { Regions } from '../memory/regions.ts';
 import type { RingPlace } from '../memory/ring-writer.ts';
 import { Partition } from '../partition/partition.ts';
@@ -134,4 +128,3 @@ export class OwnedPartitions {
     return new ArenaAllocator(arena);
   }
 }
-

@@ -5,8 +5,8 @@ import type { CodeName } from '../base/codes.ts';
 import type { AckLevel } from '../base/units.ts';
 import type { MessageProperties } from '../record/properties.ts';
 import type { GapReason, PartitionPosition, StartFrom, TopicRoute } from '../wire/commands.ts';
-import type { Batch, Message } from './message.ts';
 import type { Codec } from './codec.ts';
+import type { Batch, Message } from './message.ts';
 
 /** Where a connection stands. `closed` is final. */
 export type ConnectionState = 'connecting' | 'connected' | 'reconnecting' | 'closed';

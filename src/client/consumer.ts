@@ -205,10 +205,12 @@ export class RingConsumer<T> implements Consumer<T> {
       const result = onMessage(message);
       if (result === undefined || typeof result.then !== 'function') return;
       this.busy = true;
-      result.then(undefined, (error: unknown) => this.failed(asError(error))).then(() => {
-        this.busy = false;
-        this.source?.wanted();
-      });
+      result
+        .then(undefined, (error: unknown) => this.failed(asError(error)))
+        .then(() => {
+          this.busy = false;
+          this.source?.wanted();
+        });
     } catch (error) {
       this.failed(asError(error));
     }

@@ -32,7 +32,12 @@ export class DirectProducer implements Producer<Body> {
   private closed = false;
   private readonly waiters: (() => void)[] = [];
 
-  private constructor(participant: Participant, route: TopicRoute, target: Partition, onClosed: (one: DirectProducer) => void) {
+  private constructor(
+    participant: Participant,
+    route: TopicRoute,
+    target: Partition,
+    onClosed: (one: DirectProducer) => void,
+  ) {
     this.participant = participant;
     this.topic = route.topic;
     this.partition = target.identity.number;
@@ -48,7 +53,11 @@ export class DirectProducer implements Producer<Body> {
     const { control, table } = participant.regions;
     const identity = mine && readIdentity(table, mine.id);
     if (!identity) throw new RingmqError('internal', 'the NameServer gave no partition to this thread');
-    const arena = { id: claimArenaId(control), owner: participant.seat, buffer: new SharedArrayBuffer(identity.ringBytes) };
+    const arena = {
+      id: claimArenaId(control),
+      owner: participant.seat,
+      buffer: new SharedArrayBuffer(identity.ringBytes),
+    };
     const { bytes, words } = participant.arenas.add(arena.id, arena.buffer);
     participant.announcements.say({ type: 'arena', arena });
     publishPlace(table, mine.id, arena.id, 0, identity.ringBytes);

@@ -7,7 +7,14 @@ import type { Announcement } from '../thread/announcements.ts';
 import { Participant } from '../thread/participant.ts';
 import { reportThreadEnds } from '../thread/thread-ends.ts';
 import type { Command, TopicRoute } from '../wire/commands.ts';
-import type { Connection, ConsumerOptions, ProducerOptions, PullRequest, PullResult, TopicOptions } from './connection.ts';
+import type {
+  Connection,
+  ConsumerOptions,
+  ProducerOptions,
+  PullRequest,
+  PullResult,
+  TopicOptions,
+} from './connection.ts';
 import { ConnectionEvents } from './connection-events.ts';
 import { RingConsumer } from './consumer.ts';
 import { DirectProducer } from './direct-producer.ts';
@@ -113,7 +120,8 @@ export class InProcessConnection extends ConnectionEvents implements Connection 
   }
 
   async setPermission(topic: string, permission: 'rw' | 'r' | 'w' | ''): Promise<void> {
-    if (!(permission in PERMISSIONS)) throw new RingmqError('illegal-argument', `permission '${permission}': rw, r, w or nothing`);
+    if (!(permission in PERMISSIONS))
+      throw new RingmqError('illegal-argument', `permission '${permission}': rw, r, w or nothing`);
     await this.ask({ type: 'set-permission', topic, owner: -1, permission: PERMISSIONS[permission] });
   }
 
@@ -133,13 +141,13 @@ export class InProcessConnection extends ConnectionEvents implements Connection 
 
   /** Takes what has come and sends what is open, without waiting: for loops that own their thread. Returns how much. */
   poll(): number {
-    for (const producer of this.producers) producer.flushNow();
+    this.flushOpen();
     return this.work();
   }
 
   /** Blocks the thread until something comes or room is made, at most `timeoutMs`. Not for threads that serve others. */
   wait(timeoutMs: number): void {
-    for (const producer of this.producers) producer.flushNow();
+    this.flushOpen();
     const { doorbell } = this.participant;
     doorbell.park();
     // News that came before park() rang no bell: look once more.
@@ -177,7 +185,13 @@ export class InProcessConnection extends ConnectionEvents implements Connection 
   }
 
   private work(): number {
+    for (const producer of this.direct) producer.onRoom();
     return this.participant.work() + this.readers.work();
+  }
+
+  private flushOpen(): void {
+    for (const producer of this.producers) producer.flushNow();
+    for (const producer of this.direct) producer.flushNow();
   }
 
   private housekeep(): void {
@@ -193,6 +207,7 @@ export class InProcessConnection extends ConnectionEvents implements Connection 
   private get idle(): boolean {
     if (this.readers.count > 0 || this.participant.control.pending > 0) return false;
     for (const producer of this.producers) if (!producer.idle) return false;
+    for (const producer of this.direct) if (!producer.idle) return false;
     return true;
   }
 

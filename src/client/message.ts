@@ -1,8 +1,9 @@
 // What consumers get: owned messages, and views of whole batches where they lie.
+
+import { BATCH_BASE_OFFSET } from '../../native-layout/batch.ts';
 import type { BatchView } from '../record/batch-view.ts';
 import { RecordView } from '../record/batch-view.ts';
 import { getInt64 } from '../record/int64.ts';
-import { BATCH_BASE_OFFSET } from '../../native-layout/batch.ts';
 import type { MessageProperties } from '../record/properties.ts';
 import { fromUtf8 } from '../record/text.ts';
 import type { Codec } from './codec.ts';

@@ -70,7 +70,14 @@ export class PartitionPipe {
     const builder = this.builder;
     if (builder.count === 0) return 0;
     const { outlet } = this.owner;
-    const batch = new PendingBatch(this.openOutcome(), this.route, builder.count, builder.length, this.sequence, outlet.now());
+    const batch = new PendingBatch(
+      this.openOutcome(),
+      this.route,
+      builder.count,
+      builder.length,
+      this.sequence,
+      outlet.now(),
+    );
     this.sequence = (this.sequence + builder.count) | 0;
     this.outcome = undefined;
     if (this.queue.length === this.out && !this.recovering && this.trySend(batch, builder)) {

@@ -1,5 +1,11 @@
 // A closed batch on its way: what is known of it until it is acknowledged.
-import { BATCH_BASE_SEQUENCE, BATCH_EPOCH, BATCH_PARTITION, BATCH_PRODUCER_ID, REQUEST_ID } from '../../native-layout/batch.ts';
+import {
+  BATCH_BASE_SEQUENCE,
+  BATCH_EPOCH,
+  BATCH_PARTITION,
+  BATCH_PRODUCER_ID,
+  REQUEST_ID,
+} from '../../native-layout/batch.ts';
 import { putInt64 } from '../record/int64.ts';
 import type { PartitionRoute } from '../wire/commands.ts';
 import type { BatchOutcome } from './sent.ts';
@@ -18,7 +24,14 @@ export class PendingBatch {
   /** Kept bytes for sending again; undefined in process. */
   bytes: Uint8Array | undefined;
 
-  constructor(outcome: BatchOutcome, partition: PartitionRoute, count: number, length: number, baseSequence: number, closedAt: number) {
+  constructor(
+    outcome: BatchOutcome,
+    partition: PartitionRoute,
+    count: number,
+    length: number,
+    baseSequence: number,
+    closedAt: number,
+  ) {
     this.outcome = outcome;
     this.partition = partition;
     this.count = count;

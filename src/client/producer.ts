@@ -2,8 +2,8 @@
 // process and network comes in as an Outlet.
 import { RingmqError } from '../base/codes.ts';
 import { ACK_LEVELS } from '../base/units.ts';
-import { hash32, utf8 } from '../record/text.ts';
 import type { RecordExtras } from '../record/batch-builder.ts';
+import { hash32, utf8 } from '../record/text.ts';
 import { PartitionSelector } from '../routing/selector.ts';
 import type { PartitionRoute, TopicRoute } from '../wire/commands.ts';
 import { bytesCodec, type Codec } from './codec.ts';
@@ -77,7 +77,10 @@ export class RingProducer<T> implements Producer<T>, PipeOwner, HostedProducer {
     const ack = options.ack ?? 'accepted';
     if (!(ack in ACK_LEVELS)) throw new RingmqError('illegal-argument', `ack level ${String(ack)}`);
     if (ack !== 'none' && ack !== 'accepted') {
-      throw new RingmqError('ack-unsupported', `ack '${ack}' needs a durable topic; volatile topics acknowledge 'none' or 'accepted'`);
+      throw new RingmqError(
+        'ack-unsupported',
+        `ack '${ack}' needs a durable topic; volatile topics acknowledge 'none' or 'accepted'`,
+      );
     }
     this.ack = ACK_LEVELS[ack];
     this.codec = options.codec ?? (bytesCodec as unknown as Codec<T>);
@@ -98,7 +101,10 @@ export class RingProducer<T> implements Producer<T>, PipeOwner, HostedProducer {
   send(body: T, extras?: MessageExtras): PromiseLike<SendReceipt> {
     if (this.closing) return Sent.refused(this.topic, new RingmqError('closed', 'the producer is closed'));
     if (this.inflightBytes + this.earlyBytes >= this.bufferBytes) {
-      return Sent.refused(this.topic, new RingmqError('buffer-full', `${this.bufferBytes} bytes wait to be acknowledged: await ready()`));
+      return Sent.refused(
+        this.topic,
+        new RingmqError('buffer-full', `${this.bufferBytes} bytes wait to be acknowledged: await ready()`),
+      );
     }
     const encoded = this.codec.encode(body);
     if (!this.selector) return this.sendEarly(encoded, extras);
@@ -190,7 +196,8 @@ export class RingProducer<T> implements Producer<T>, PipeOwner, HostedProducer {
     if (route === undefined) {
       this.selector = undefined;
       this.sticky = undefined;
-      for (const pipe of this.pipes.splice(0)) pipe?.failAll(new RingmqError('unknown-topic', `topic ${this.topic} was deleted`));
+      for (const pipe of this.pipes.splice(0))
+        pipe?.failAll(new RingmqError('unknown-topic', `topic ${this.topic} was deleted`));
       return;
     }
     this.takeRoute(route);
@@ -230,7 +237,10 @@ export class RingProducer<T> implements Producer<T>, PipeOwner, HostedProducer {
     if (body.length * 3 > this.messageMax) {
       bytes = typeof body === 'string' ? utf8(body) : body;
       if (bytes.length > this.messageMax) {
-        throw new RingmqError('message-too-large', `a message of ${bytes.length} bytes; ${this.topic} takes ${this.messageMax}`);
+        throw new RingmqError(
+          'message-too-large',
+          `a message of ${bytes.length} bytes; ${this.topic} takes ${this.messageMax}`,
+        );
       }
     }
     const pipe = extras?.key === undefined ? this.stickyPipe() : this.keyPipe(extras.key);
@@ -283,7 +293,8 @@ export class RingProducer<T> implements Producer<T>, PipeOwner, HostedProducer {
   }
 
   private noPartition(number: number | undefined): RingmqError {
-    if (number !== undefined) return new RingmqError('unknown-partition', `topic ${this.topic} has no partition ${number}`);
+    if (number !== undefined)
+      return new RingmqError('unknown-partition', `topic ${this.topic} has no partition ${number}`);
     return new RingmqError('no-write-permission', `topic ${this.topic} has no partition that takes messages`);
   }
 
@@ -344,7 +355,9 @@ export class RingProducer<T> implements Producer<T>, PipeOwner, HostedProducer {
       const pipe = this.add(one.body, one.extras);
       const shared = pipe.openOutcome();
       const index = pipe.open.count - 1;
-      shared.whenSettled(() => one.outcome.settle(shared.baseOffset < 0 ? -1 : shared.baseOffset + index, shared.error));
+      shared.whenSettled(() =>
+        one.outcome.settle(shared.baseOffset < 0 ? -1 : shared.baseOffset + index, shared.error),
+      );
     } catch (error) {
       this.failEarly(one, asRefusal(error));
     }
@@ -360,4 +373,3 @@ function asRefusal(error: unknown): RingmqError {
   if (error instanceof RingmqError) return error;
   return new RingmqError('internal', error instanceof Error ? error.message : String(error));
 }
-

@@ -1,7 +1,8 @@
 // All in-process consumers of one thread: opens their rings, polls those with news, follows routes.
-import type { PartitionRoute, PartitionStart, TopicRoute } from '../wire/commands.ts';
+
 import { RingmqError } from '../base/codes.ts';
 import type { Participant } from '../thread/participant.ts';
+import type { PartitionRoute, PartitionStart, TopicRoute } from '../wire/commands.ts';
 import type { RingConsumer } from './consumer.ts';
 import { assertSome, joinAt, openRequest, RingSubscription } from './ring-source.ts';
 
@@ -92,7 +93,8 @@ export class RingReaders {
   housekeep(): void {
     for (const reading of this.readings) {
       if (reading.missing.size === 0) continue;
-      for (const waiting of reading.missing.values()) if (!waiting.asked) waiting.asked = this.host.openRing(waiting.route);
+      for (const waiting of reading.missing.values())
+        if (!waiting.asked) waiting.asked = this.host.openRing(waiting.route);
       this.retry();
     }
   }

@@ -67,10 +67,12 @@ export function joinAt(table: Int32Array, reader: RingReader, route: PartitionRo
   if (from === 'earliest') return { ...start, offset: oldestOffset(table, reader) };
   const end = nextOffset(table, route.id);
   if ('last' in from) return { ...start, offset: Math.max(end - from.last, oldestOffset(table, reader)) };
-  const wanted = 'offset' in from ? { epoch: route.epoch, offset: from.offset } : positionOf(from.positions, route.number);
+  const wanted =
+    'offset' in from ? { epoch: route.epoch, offset: from.offset } : positionOf(from.positions, route.number);
   const oldest = oldestOffset(table, reader);
   if (wanted === undefined) return { ...start, offset: oldest };
-  if (wanted.epoch !== route.epoch || wanted.offset > end) return { ...start, offset: oldest, gap: true, gapFrom: oldest };
+  if (wanted.epoch !== route.epoch || wanted.offset > end)
+    return { ...start, offset: oldest, gap: true, gapFrom: oldest };
   if (wanted.offset < oldest) return { ...start, offset: oldest, gap: true, gapFrom: wanted.offset };
   return { ...start, offset: wanted.offset };
 }
@@ -108,5 +110,6 @@ export function openRequest(route: PartitionRoute, request: number): Uint8Array 
 
 /** Start of a subscription without any partition to read. */
 export function assertSome(partitions: readonly PartitionRoute[], topic: string): void {
-  if (partitions.length === 0) throw new RingmqError('unknown-partition', `topic ${topic} has none of the partitions asked for`);
+  if (partitions.length === 0)
+    throw new RingmqError('unknown-partition', `topic ${topic} has none of the partitions asked for`);
 }

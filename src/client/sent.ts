@@ -1,6 +1,6 @@
 // Receipts. All messages of a batch share one answer, so a send costs one small object, and promises exist only for
 // those that are awaited.
-import { RingmqError } from '../base/codes.ts';
+import type { RingmqError } from '../base/codes.ts';
 import type { SendReceipt } from './connection.ts';
 
 type Settle = () => void;

@@ -32,6 +32,16 @@ export class Bells {
       Atomics.notify(this.words, bell);
     }
   }
+
+  /**
+   * Wakes the seat's thread whatever its bell says. For who cleans up after a dead thread: that one may have swapped the
+   * bell and died before it notified (or published and died before it rang).
+   */
+  rouse(seat: number): void {
+    const bell = seatWord(seat) + SEAT_BELL;
+    Atomics.store(this.words, bell, AWAKE); // WAKE -> Doorbell.park()
+    Atomics.notify(this.words, bell);
+  }
 }
 
 /** The bell of the calling thread's own seat. Order of use: park(), look for news, then wait() or unpark(). */

@@ -111,12 +111,16 @@ export function publishPlace(table: Int32Array, partition: number, arena: number
 /** Where a partition's ring lies as numbers; undefined while it has none. */
 export function placeNumbers(table: Int32Array, partition: number): { arena: number; byte: number; capacity: number } | undefined {
   const entry = partition * PARTITION_ENTRY_WORDS;
+  const epoch = Atomics.load(table, entry + PARTITION_EPOCH);
   if (Atomics.load(table, entry + PLACE_READY) !== 1) return undefined; // OBSERVE: publishPlace()
-  return {
+  const place = {
     arena: Atomics.load(table, entry + PLACE_ARENA),
     byte: Atomics.load(table, entry + PLACE_BYTE),
     capacity: Atomics.load(table, entry + PLACE_CAPACITY),
   };
+  // As in readIdentity(): never half of one life's place and half of another's.
+  if (Atomics.load(table, entry + PLACE_READY) !== 1) return undefined;
+  return Atomics.load(table, entry + PARTITION_EPOCH) === epoch ? place : undefined;
 }
 
 /** Where a partition's ring lies; undefined while it has none, or while this thread has not heard of its arena. */

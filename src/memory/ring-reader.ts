@@ -228,8 +228,8 @@ function isAlive(table: Int32Array, entry: number, epoch: number): boolean {
 
 /**
  * Clears the slots that a dead thread left in one partition, pinned or not; returns how many. Only after the thread is
- * known to have ended (its exit event): a thread that merely stalls may still read. If there were any, the caller rings
- * the partition's owner, which may be waiting for one of them.
+ * known to have ended (its exit event): a thread that merely stalls may still read. The caller then wakes the
+ * partition's owner with Bells.rouse(), because it may wait for one of them, or for a bell the dead thread half rang.
  */
 export function releaseSlotsOf(table: Int32Array, partition: number, seat: number): number {
   const entry = partition * PARTITION_ENTRY_WORDS;

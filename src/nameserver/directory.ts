@@ -1,6 +1,12 @@
 // The directory of topics: names, partitions, owners, permissions, limits. Pure: what it decides about partitions is
 // written to the partition table through the `PartitionSlots` that come in.
-import { OVERFLOW_CODES, type OverflowPolicy, RING_BATCH_DIVISOR, RING_BYTES_MAX, RING_BYTES_MIN } from '../../native-layout/partition-table.ts';
+import {
+  OVERFLOW_CODES,
+  type OverflowPolicy,
+  RING_BATCH_DIVISOR,
+  RING_BYTES_MAX,
+  RING_BYTES_MIN,
+} from '../../native-layout/partition-table.ts';
 import { RingmqError } from '../base/codes.ts';
 import { isTopicName } from '../base/units.ts';
 import type { TopicRoute } from '../wire/commands.ts';
@@ -85,18 +91,27 @@ export class Directory {
   findOrCreate(topic: string, create: boolean, brokers: readonly number[]): { record: TopicRecord; created: boolean } {
     const record = this.topics.get(topic);
     if (record) return { record, created: false };
-    if (!isTopicName(topic)) throw new RingmqError('illegal-topic', `illegal topic name ${JSON.stringify(topic.slice(0, 150))}: 1 to 127 characters of A-Z a-z 0-9 % | . _ -`);
+    if (!isTopicName(topic))
+      throw new RingmqError(
+        'illegal-topic',
+        `illegal topic name ${JSON.stringify(topic.slice(0, 150))}: 1 to 127 characters of A-Z a-z 0-9 % | . _ -`,
+      );
     if (!create) throw new RingmqError('unknown-topic', `no topic ${topic}`);
-    if (!this.options.autoCreate) throw new RingmqError('auto-create-off', `no topic ${topic}, and topics are not created on first use`);
+    if (!this.options.autoCreate)
+      throw new RingmqError('auto-create-off', `no topic ${topic}, and topics are not created on first use`);
     const { partitionsDefault: partitions, overflowDefault: overflow } = this.options;
-    return { record: this.create({ topic, partitions, overflow, ringBytes: 0, direct: false }, brokers), created: true };
+    return {
+      record: this.create({ topic, partitions, overflow, ringBytes: 0, direct: false }, brokers),
+      created: true,
+    };
   }
 
   /** Makes a topic and places its partitions on the brokers in turn. Throws what is wrong with the request. */
   create(request: TopicRequest, brokers: readonly number[]): TopicRecord {
     this.check(request);
     const count = request.direct ? 0 : request.partitions || this.options.partitionsDefault;
-    if (count > 0 && brokers.length === 0) throw new RingmqError('broker-unavailable', 'no broker worker is registered');
+    if (count > 0 && brokers.length === 0)
+      throw new RingmqError('broker-unavailable', 'no broker worker is registered');
     const record: TopicRecord = {
       topic: request.topic,
       topicId: this.nextTopicId++,
@@ -121,7 +136,9 @@ export class Directory {
 
   /** Adds a partition that the thread at seat `owner` writes by itself. */
   openDirect(topic: string, owner: number): TopicRecord {
-    const record = this.topics.get(topic) ?? this.create({ topic, partitions: 0, overflow: this.options.overflowDefault, ringBytes: 0, direct: true }, []);
+    const record =
+      this.topics.get(topic) ??
+      this.create({ topic, partitions: 0, overflow: this.options.overflowDefault, ringBytes: 0, direct: true }, []);
     if (!record.direct) throw new RingmqError('not-direct', `topic ${topic} was not created with direct: true`);
     if (record.partitions.length >= this.options.partitionsPerTopicMax) throw new RingmqError('partition-quota');
     const number = record.partitions.reduce((next, one) => Math.max(next, one.number + 1), 0);
@@ -159,7 +176,8 @@ export class Directory {
 
   /** Grants or wipes permissions of one topic, or of all partitions of one owner. Returns the topics that changed. */
   setPermission(topic: string, owner: number, permission: number): TopicRecord[] {
-    if ((permission & ~READ_WRITE) !== 0) throw new RingmqError('illegal-argument', 'permissions are 4 (read) and 2 (write)');
+    if ((permission & ~READ_WRITE) !== 0)
+      throw new RingmqError('illegal-argument', 'permissions are 4 (read) and 2 (write)');
     if (topic !== '' && !this.topics.has(topic)) throw new RingmqError('unknown-topic', `no topic ${topic}`);
     const chosen = topic !== '' ? [this.topics.get(topic) as TopicRecord] : [...this.topics.values()];
     return chosen.filter((record) => {
@@ -195,7 +213,8 @@ export class Directory {
       version: record.version,
       overflow: record.overflow,
       ringBytes: record.ringBytes,
-      messageMaxBytes: Math.min(record.ringBytes / RING_BATCH_DIVISOR, this.options.laneMessageMaxBytes) - BATCH_OVERHEAD_BYTES,
+      messageMaxBytes:
+        Math.min(record.ringBytes / RING_BATCH_DIVISOR, this.options.laneMessageMaxBytes) - BATCH_OVERHEAD_BYTES,
       direct: record.direct,
       partitions: record.partitions.map((one) => ({
         id: one.id,
@@ -216,19 +235,29 @@ export class Directory {
   private check(request: TopicRequest): void {
     const { topic, partitions, ringBytes } = request;
     if (!isTopicName(topic)) {
-      throw new RingmqError('illegal-topic', `illegal topic name ${JSON.stringify(topic.slice(0, 150))}: 1 to 127 characters of A-Z a-z 0-9 % | . _ -`);
+      throw new RingmqError(
+        'illegal-topic',
+        `illegal topic name ${JSON.stringify(topic.slice(0, 150))}: 1 to 127 characters of A-Z a-z 0-9 % | . _ -`,
+      );
     }
     if (this.topics.has(topic)) throw new RingmqError('topic-exists', `topic ${topic} exists already`);
     if (this.topics.size >= this.options.topicsMax) {
       throw new RingmqError('topic-quota', `the broker has its ${this.options.topicsMax} topics already`);
     }
     if (!Number.isInteger(partitions) || partitions < 0 || partitions > this.options.partitionsPerTopicMax) {
-      throw new RingmqError('partition-quota', `${partitions} partitions: a topic has 1 to ${this.options.partitionsPerTopicMax}`);
+      throw new RingmqError(
+        'partition-quota',
+        `${partitions} partitions: a topic has 1 to ${this.options.partitionsPerTopicMax}`,
+      );
     }
-    if (!(request.overflow in OVERFLOW_CODES)) throw new RingmqError('illegal-argument', 'overflow is block, drop-oldest or reject');
+    if (!(request.overflow in OVERFLOW_CODES))
+      throw new RingmqError('illegal-argument', 'overflow is block, drop-oldest or reject');
     const powerOfTwo = (ringBytes & (ringBytes - 1)) === 0;
     if (ringBytes !== 0 && !(powerOfTwo && ringBytes >= RING_BYTES_MIN && ringBytes <= RING_BYTES_MAX)) {
-      throw new RingmqError('illegal-argument', `ringBytes ${ringBytes}: a power of two from ${RING_BYTES_MIN} to ${RING_BYTES_MAX}`);
+      throw new RingmqError(
+        'illegal-argument',
+        `ringBytes ${ringBytes}: a power of two from ${RING_BYTES_MIN} to ${RING_BYTES_MAX}`,
+      );
     }
   }
 }

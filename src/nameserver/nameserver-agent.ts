@@ -12,11 +12,20 @@ import { RingmqError } from '../base/codes.ts';
 import { Bells } from '../memory/bell.ts';
 import { LaneReader, LaneWriter, NONE } from '../memory/lane.ts';
 import { laneBack, laneTo, type Regions } from '../memory/regions.ts';
-import { beat, brokerState, closeLane, heartbeat, openLanes, seatRole, seatState, setRouteVersion } from '../memory/seats.ts';
+import {
+  beat,
+  brokerState,
+  closeLane,
+  heartbeat,
+  openLanes,
+  seatRole,
+  seatState,
+  setRouteVersion,
+} from '../memory/seats.ts';
 import type { Agent } from '../thread/agent.ts';
 import { takeFrame, tryPutFrame } from '../thread/control-lane.ts';
-import type { Command, CommandOf } from '../wire/commands.ts';
 import { decodeFrame, encodeFrame } from '../wire/codec.ts';
+import type { Command, CommandOf } from '../wire/commands.ts';
 import { Directory, type DirectoryOptions, type TopicRecord } from './directory.ts';
 import { TablePartitionSlots } from './partition-slots.ts';
 import { Registry, type RegistryOptions } from './registry.ts';
@@ -55,7 +64,13 @@ export class NameServerAgent implements Agent {
   private scanAt = 0;
   private now = 0;
 
-  constructor(regions: Regions, options: NameServerOptions, clock: () => number, known: readonly TopicRecord[], journal: TopicJournal) {
+  constructor(
+    regions: Regions,
+    options: NameServerOptions,
+    clock: () => number,
+    known: readonly TopicRecord[],
+    journal: TopicJournal,
+  ) {
     this.regions = regions;
     this.options = options;
     this.bells = new Bells(regions.control);
@@ -230,7 +245,9 @@ export class NameServerAgent implements Agent {
     const { control, sizes } = this.regions;
     for (let seat = SEAT_FIRST_WORKER; seat < SEAT_FIRST_WORKER + sizes.workerCount; seat++) {
       const present = seatState(control, seat) === SEAT_STATES.taken;
-      const changed = present ? this.registry.saw(seat, heartbeat(control, seat), this.now) : this.registry.unregister(seat);
+      const changed = present
+        ? this.registry.saw(seat, heartbeat(control, seat), this.now)
+        : this.registry.unregister(seat);
       if (changed) this.ownerChanged(seat);
     }
   }

@@ -37,7 +37,8 @@ export class TablePartitionSlots implements PartitionSlots {
     this.fresh = used.reduce((next, id) => Math.max(next, id + 1), 0);
     for (const record of known) for (const one of record.partitions) this.epoch = Math.max(this.epoch, one.epoch);
     const inUse = new Set(used);
-    for (let id = 0; id < this.fresh; id++) if (!inUse.has(id)) this.removed.push({ id, freeAfter: clock() + GRACE_MS });
+    for (let id = 0; id < this.fresh; id++)
+      if (!inUse.has(id)) this.removed.push({ id, freeAfter: clock() + GRACE_MS });
   }
 
   activate(topic: TopicRecord, number: number, owner: number, permission: number): TopicPartition {
@@ -86,7 +87,10 @@ export class TablePartitionSlots implements PartitionSlots {
     const id = this.free.pop() ?? this.fresh++;
     if (id >= this.regions.sizes.partitionMax) {
       this.fresh = this.regions.sizes.partitionMax;
-      throw new RingmqError('partition-quota', `the broker has its ${this.regions.sizes.partitionMax} partitions already`);
+      throw new RingmqError(
+        'partition-quota',
+        `the broker has its ${this.regions.sizes.partitionMax} partitions already`,
+      );
     }
     return id;
   }

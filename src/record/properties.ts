@@ -1,8 +1,8 @@
 // User properties of a message: a FlatBuffers table behind the record's tag, so that any language reads it.
 import * as flatbuffers from 'flatbuffers';
-import { PROPERTIES_LENGTH_MAX } from '../../native-layout/record.ts';
 import { Properties } from '../../native-layout/generated/ringmq/properties.ts';
 import { Property } from '../../native-layout/generated/ringmq/property.ts';
+import { PROPERTIES_LENGTH_MAX } from '../../native-layout/record.ts';
 import { RingmqError } from '../base/codes.ts';
 
 /** Names and values, both text. */

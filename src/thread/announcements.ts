@@ -1,8 +1,8 @@
 // What threads of one broker tell each other outside shared memory: new arenas, ended threads. A BroadcastChannel,
 // because it needs no port handed over: knowing the broker's id is enough. Nothing on the data path goes through it.
 import { BroadcastChannel, type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
-import type { ArenaEntry } from '../memory/regions.ts';
 import type { ArenaSet } from '../memory/arena.ts';
+import type { ArenaEntry } from '../memory/regions.ts';
 
 export type Announcement =
   /** A thread made an arena. */

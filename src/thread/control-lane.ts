@@ -5,8 +5,8 @@ import { RingmqError } from '../base/codes.ts';
 import type { Bells } from '../memory/bell.ts';
 import { FULL, LaneReader, LaneWriter, NONE } from '../memory/lane.ts';
 import { laneBack, laneTo, type Regions } from '../memory/regions.ts';
-import type { Command, Frame } from '../wire/commands.ts';
 import { decodeFrame, encodeFrame } from '../wire/codec.ts';
+import type { Command, Frame } from '../wire/commands.ts';
 
 /** A lane frame around a command: int32 size, int32 unused, then the command frame. */
 const ENVELOPE_BYTES = 8;
@@ -67,7 +67,8 @@ export class ControlLane {
 
   /** Asks the NameServer. Rejects with what it refuses with, or `timeout` after 3 s. */
   request(command: Command, nowMs: number): Promise<Command> {
-    if (this.waiting.size >= WAITING_MAX) return Promise.reject(new RingmqError('busy', 'too many unanswered requests'));
+    if (this.waiting.size >= WAITING_MAX)
+      return Promise.reject(new RingmqError('busy', 'too many unanswered requests'));
     const correlation = (this.correlation = (this.correlation + 1) >>> 0 || 1);
     const frame: Frame = { correlation, command };
     if (!tryPutFrame(this.there, encodeFrame(frame))) {

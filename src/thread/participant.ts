@@ -1,5 +1,8 @@
 // A thread's seat at the table with everything that belongs to it: lanes to the broker workers and back, the line to
 // the NameServer, notices about partitions, readers of rings. Front ends and in-process connections are built on it.
+
+import { BATCH_HEADER_BYTES } from '../../native-layout/batch.ts';
+import { SEAT_FIRST_WORKER, SEAT_NAMESERVER, SEATS_MAX, WORKERS_MAX } from '../../native-layout/control.ts';
 import {
   COMPLETION_BASE_OFFSET,
   COMPLETION_COUNT,
@@ -7,8 +10,6 @@ import {
   COMPLETION_REQUEST,
   COMPLETION_STATUS,
 } from '../../native-layout/lane.ts';
-import { BATCH_HEADER_BYTES } from '../../native-layout/batch.ts';
-import { SEAT_FIRST_WORKER, SEAT_NAMESERVER, SEATS_MAX, WORKERS_MAX } from '../../native-layout/control.ts';
 import { RingmqError } from '../base/codes.ts';
 import { ArenaSet } from '../memory/arena.ts';
 import { Bells, Doorbell } from '../memory/bell.ts';
@@ -21,7 +22,7 @@ import type { ReaderOptions } from '../memory/ring-reader.ts';
 import { RingReader } from '../memory/ring-reader.ts';
 import { beat, claimSeat, openLane, releaseSeat, type SeatRole } from '../memory/seats.ts';
 import { getInt64 } from '../record/int64.ts';
-import { Announcements, type Announcement } from './announcements.ts';
+import { type Announcement, Announcements } from './announcements.ts';
 import { ControlLane } from './control-lane.ts';
 
 /** What a participant hands on; each is called from work(). */
@@ -110,7 +111,10 @@ export class Participant {
       this.announcements.say({ type: 'arenas-wanted' });
       return undefined;
     }
-    const reader = RingReader.tryOpen(this.regions.table, partition, place, this.bells, { ...options, seat: this.seat });
+    const reader = RingReader.tryOpen(this.regions.table, partition, place, this.bells, {
+      ...options,
+      seat: this.seat,
+    });
     if (!reader) throw new RingmqError('reader-quota');
     return reader;
   }

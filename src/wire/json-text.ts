@@ -37,9 +37,13 @@ export function toBase64(bytes: Uint8Array): string {
 export function tryBase64(text: string): Uint8Array | undefined {
   // atob() itself would skip spaces and do without padding.
   if (text.length % 4 !== 0 || /\s/.test(text)) return undefined;
+  let binary: string;
   try {
-    return Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+    binary = atob(text);
   } catch {
     return undefined;
   }
+  const bytes = new Uint8Array(binary.length);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = binary.charCodeAt(i);
+  return bytes;
 }

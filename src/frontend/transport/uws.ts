@@ -4,7 +4,8 @@
 // Ending a worker while native sockets are open aborts the whole process (`uv_loop_close() while having open handles`).
 // I1  close() leaves no native handle behind and lets the loop turn before it resolves.
 // I2  A thread that exits for any other reason (process.exit, uncaught error) cuts everything in its 'exit' event.
-// Worker.terminate() runs no JavaScript any more: nothing can save the process then. Ask the thread to close() instead.
+// Worker.terminate(), and process.exit() of the main thread, run no JavaScript of the worker any more: nothing here can
+// save the process then. Ask the thread to close() first.
 import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises';
 import { assert } from '../../base/fault.ts';
 import { handshakeProblem, idleTimeoutS, type Refusal, textResponse, upgradeRequest } from './handshake.ts';

@@ -178,7 +178,9 @@ export async function connect(
 }
 
 /** A TCP connection that collects what it is sent. */
-export async function connectRaw(port: number): Promise<{ socket: TcpSocket; text: () => string; ended: () => boolean }> {
+export async function connectRaw(
+  port: number,
+): Promise<{ socket: TcpSocket; text: () => string; ended: () => boolean }> {
   const socket = connectTcp(port, HOST);
   tcpSockets.push(socket);
   let text = '';

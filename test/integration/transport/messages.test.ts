@@ -169,9 +169,9 @@ describe.each(KINDS)('%s: messages', (kind) => {
     });
     expect(await client.end()).toEqual({ code: 4001, reason: 'enough' });
     expect(client.frames.length).toBe(1_001);
-    expect(client.frames.every((frame, n) => frame.data.toString().startsWith(n < 1_000 ? `frame ${n} ` : 'nested'))).toBe(
-      true,
-    );
+    expect(
+      client.frames.every((frame, n) => frame.data.toString().startsWith(n < 1_000 ? `frame ${n} ` : 'nested')),
+    ).toBe(true);
   });
 
   test('sends from within message to other sockets arrive', async () => {

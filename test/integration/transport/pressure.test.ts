@@ -96,7 +96,8 @@ describe.each(KINDS)('%s: slow reader', (kind) => {
     let next = 0;
     while (socket.bufferedBytes() < 1_000_000) {
       socket.cork(() => {
-        for (let n = 0; n < 20; n++) expect(socket.send(numbered(next++, 1_000 + (next % 7) * 4_000))).not.toBe(DROPPED);
+        for (let n = 0; n < 20; n++)
+          expect(socket.send(numbered(next++, 1_000 + (next % 7) * 4_000))).not.toBe(DROPPED);
       });
     }
     client.resume();

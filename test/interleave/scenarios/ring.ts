@@ -111,9 +111,7 @@ function basics(start: Start): Scenario[] {
     ]),
     scenario('ring: a holding reader is never evicted, whatever the policy', start, 4, [
       publisher('drop-oldest', fits(start), [BATCH_BYTES, 24], 2),
-      {
-        ...poller('reader', holding, 3),
-      },
+      poller('reader', holding, 3),
     ], {
       finish: (_at, results) => check((results[1] as { evictions: number }).evictions === 0, 'I3: holds means never evicted'),
     }),
@@ -145,7 +143,7 @@ function twoReaders(start: Start): Scenario {
     publisher('drop-oldest', fits(start), [BATCH_BYTES, 24]),
     poller('first', { seat: READER }, 1, true),
     poller('second', { seat: OTHER }, 1),
-  ]);
+  ], { preemptions: 3 });
 }
 
 /** The writer dies; its successor must respect slots that lie behind the HEAD that it finds. */
@@ -238,5 +236,5 @@ export const RING_DEEP: readonly Scenario[] = STARTS.flatMap((start) => [
     publisher('drop-oldest', fits(start), FULL_BATCHES),
     poller('first', { seat: READER }, 2),
     poller('second', { seat: OTHER }, 2),
-  ]),
+  ], { preemptions: 5 }),
 ]);

@@ -1,4 +1,3 @@
-import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { assert as assertInvariant, Fault } from '../../../src/base/fault.ts';
 import { ACK_LEVELS, isTopicName } from '../../../src/base/units.ts';
@@ -14,14 +13,6 @@ describe('topic names', () => {
       expect(isTopicName(name)).toBe(false);
     },
   );
-
-  test('a name has only characters that are the same in a URL path segment once encoded', () => {
-    fc.assert(
-      fc.property(fc.string({ unit: 'binary' }), (name) => {
-        if (isTopicName(name)) expect(decodeURIComponent(encodeURIComponent(name))).toBe(name);
-      }),
-    );
-  });
 });
 
 test('ack levels are numbered from the weakest to the strongest', () => {

@@ -280,7 +280,8 @@ describe('hostile', () => {
   test('a body of 4 MiB in base64 and as text is taken', () => {
     const bytes = new Uint8Array(4 * 1024 * 1024).fill(200);
     const command = parse({ op: 'publish', topic: 't', bodyBase64: Buffer.from(bytes).toString('base64') });
-    expect(command.op === 'publish' && command.messages[0].body).toEqual(bytes);
+    const [message] = command.op === 'publish' ? command.messages : [];
+    expect(Buffer.from(bytes).equals(message.body)).toBe(true);
     expect(parse({ op: 'publish', topic: 't', body: 'x'.repeat(4 * 1024 * 1024) }).op).toBe('publish');
   });
 

@@ -1,0 +1,195 @@
+// The composition root: options in, a running broker out.
+import { randomUUID } from 'node:crypto';
+import { CONTROL_STATES, SEAT_FIRST_WORKER, SEAT_NAMESERVER } from '../../native-layout/control.ts';
+import { RingmqError } from '../base/codes.ts';
+import { type Log, makeLog } from '../base/log.ts';
+import { InProcessConnection } from '../client/in-process.ts';
+import { ARENA_BYTES, claimArenaId } from '../memory/arena.ts';
+import { type ArenaEntry, type Attachment, createRegions, type RegionSizes } from '../memory/regions.ts';
+import { setBrokerState } from '../memory/seats.ts';
+import type { TopicRecord } from '../nameserver/directory.ts';
+import { Supervisor } from '../thread/supervisor.ts';
+import { FrontEnds } from './front-ends.ts';
+import { type BrokerOptions, type SettledOptions, settleOptions } from './options.ts';
+
+/** A running broker. */
+export interface Broker {
+  /** Names this broker inside the process. */
+  readonly id: string;
+  /** ws:// address when listening, else undefined. */
+  readonly url: string | undefined;
+  /** Pass this in `workerData`, and call attach() with it in the worker. */
+  readonly attachment: Attachment;
+  /** A connection for the calling thread. Close it when done. */
+  connect(): InProcessConnection;
+  /** Stops in order: front ends drain, acknowledged messages stay readable until then, threads end. */
+  stop(): Promise<void>;
+  /** Resolves when the broker has stopped; rejects if it had to give up. */
+  readonly stopped: Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** Bytes of the lanes to and from the NameServer. */
+const CONTROL_LANE_BYTES = 1024 * 1024;
+const REPLY_LANE_BYTES = 256 * 1024;
+
+/**
+ * Starts a broker in this process: NameServer thread, broker workers and, with `listen`, front ends.
+ *
+ * @throws RingmqError `illegal-argument` naming the option; TransportError (EADDRINUSE and the like) when it cannot listen.
+ */
+export async function startBroker(options: BrokerOptions = {}): Promise<Broker> {
+  const settled = settleOptions(options);
+  const log = makeLog(settled.logLevel);
+  const broker = new RunningBroker(settled, log);
+  try {
+    await broker.start();
+  } catch (error) {
+    await broker.stop();
+    throw error;
+  }
+  return broker;
+}
+
+function sizesOf(options: SettledOptions): RegionSizes {
+  return {
+    workerCount: options.workers,
+    frontendCount: options.listen?.frontends ?? 0,
+    partitionMax: options.partitionMax,
+    laneBytes: options.laneBytes,
+    replyBytes: REPLY_LANE_BYTES,
+    controlLaneBytes: CONTROL_LANE_BYTES,
+  };
+}
+
+function makeAttachment(id: string, options: SettledOptions): Attachment {
+  const regions = createRegions(id, sizesOf(options));
+  const control = new Int32Array(regions.control);
+  const arenas: ArenaEntry[] = Array.from({ length: options.workers }, (_, i) => ({
+    id: claimArenaId(control),
+    owner: SEAT_FIRST_WORKER + i,
+    buffer: new SharedArrayBuffer(Math.max(ARENA_BYTES, options.ringBytes)),
+  }));
+  return { ...regions, arenas };
+}
+
+class RunningBroker implements Broker {
+  readonly id = randomUUID();
+  readonly stopped: Promise<void>;
+  private readonly options: SettledOptions;
+  private readonly log: Log;
+  private readonly control: Int32Array;
+  private readonly supervisor: Supervisor;
+  private readonly topics = new Map<string, TopicRecord>();
+  private readonly connections = new Set<InProcessConnection>();
+  private readonly frontEnds: FrontEnds | undefined;
+  private stopping: Promise<void> | undefined;
+  private ended: () => void = () => {};
+  private failed: (error: Error) => void = () => {};
+
+  constructor(options: SettledOptions, log: Log) {
+    this.options = options;
+    this.log = log;
+    const attachment = makeAttachment(this.id, options);
+    this.control = new Int32Array(attachment.control);
+    this.stopped = new Promise((resolve, reject) => {
+      this.ended = resolve;
+      this.failed = reject;
+    });
+    this.stopped.catch(() => {});
+    this.supervisor = new Supervisor(attachment, log, (error) => this.giveUp(error));
+    if (options.listen) this.frontEnds = new FrontEnds(options, options.listen, this.supervisor, log);
+  }
+
+  get url(): string | undefined {
+    return this.frontEnds?.url;
+  }
+
+  get attachment(): Attachment {
+    return this.supervisor.attachment;
+  }
+
+  async start(): Promise<void> {
+    await this.frontEnds?.probe();
+    const { options, supervisor } = this;
+    const nameserver = supervisor.start({
+      name: 'nameserver',
+      seat: SEAT_NAMESERVER,
+      workerData: (attachment) => ({
+        attachment,
+        options: nameServerOptions(options),
+        topics: [...this.topics.values()],
+      }),
+      onMessage: (message) => this.keepTopic(message as { type: string; topic?: string; record?: TopicRecord }),
+    });
+    const brokers = Array.from({ length: options.workers }, (_, i) =>
+      supervisor.start({
+        name: 'broker',
+        seat: SEAT_FIRST_WORKER + i,
+        workerData: (attachment) => ({
+          attachment,
+          seat: SEAT_FIRST_WORKER + i,
+          idle: options.idle,
+          ringMemoryMaxBytes: Math.floor(options.ringMemoryMaxBytes / options.workers),
+        }),
+      }),
+    );
+    await Promise.all([nameserver, ...brokers]);
+    setBrokerState(this.control, CONTROL_STATES.running);
+    await this.frontEnds?.start();
+    this.log.info({ workers: options.workers, url: this.url }, 'broker runs');
+  }
+
+  connect(): InProcessConnection {
+    if (this.stopping) throw new RingmqError('closed', 'the broker is stopped');
+    const connection = new InProcessConnection(this.attachment);
+    this.connections.add(connection);
+    connection.onState((change) => {
+      if (change.to === 'closed') this.connections.delete(connection);
+    });
+    return connection;
+  }
+
+  stop(): Promise<void> {
+    this.stopping ??= this.shutDown();
+    return this.stopping;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop();
+  }
+
+  private async shutDown(): Promise<void> {
+    setBrokerState(this.control, CONTROL_STATES.stopping);
+    await this.frontEnds?.stop(this.options.drainMs);
+    await Promise.all([...this.connections].map((connection) => connection.close()));
+    await this.supervisor.finish(this.options.drainMs);
+    this.log.info('broker stopped');
+    this.ended();
+  }
+
+  private giveUp(error: Error): void {
+    this.failed(error);
+    void this.stop();
+  }
+
+  private keepTopic(message: { type: string; topic?: string; record?: TopicRecord }): void {
+    if (message.type !== 'topic' || message.topic === undefined) return;
+    if (message.record) this.topics.set(message.topic, message.record);
+    else this.topics.delete(message.topic);
+  }
+}
+
+function nameServerOptions(options: SettledOptions): object {
+  return {
+    topicsMax: options.topicsMax,
+    partitionsPerTopicMax: options.partitionsPerTopicMax,
+    partitionsDefault: options.partitionsDefault,
+    ringBytesDefault: options.ringBytes,
+    laneMessageMaxBytes: options.laneBytes / 2,
+    overflowDefault: options.overflow,
+    autoCreate: options.autoCreateTopics,
+    expireMs: options.brokerExpireMs,
+    scanMs: options.brokerScanMs,
+  };
+}

@@ -1,0 +1,233 @@
+// Starts the server threads, restarts the ones that die, clears up after threads that took part and ended, and stops
+// everything in order. Runs on the thread that called startBroker(); it holds no data and is on no message's way.
+import type { Worker } from 'node:worker_threads';
+import {
+  CONTROL_STATES,
+  SEAT_FIRST_WORKER,
+  SEAT_NAMESERVER,
+  SEAT_STATES,
+  SEATS_MAX,
+  WORKERS_MAX,
+} from '../../native-layout/control.ts';
+import { RingmqError } from '../base/codes.ts';
+import type { Log } from '../base/log.ts';
+import { ArenaSet } from '../memory/arena.ts';
+import { Bells } from '../memory/bell.ts';
+import { partitionState } from '../memory/partition-entry.ts';
+import type { ArenaEntry, Attachment } from '../memory/regions.ts';
+import { releaseSlotsOf } from '../memory/ring-reader.ts';
+import { burySeat, openLanes, releaseSeat, seatState, seatsOfThread, setBrokerState } from '../memory/seats.ts';
+import { type Announcement, Announcements } from './announcements.ts';
+import { type ServerThread, spawnThread } from './spawn.ts';
+import { reportThreadEnds, stopReporting } from './thread-ends.ts';
+
+/** A server thread to be run and kept running. */
+export interface ThreadPlan {
+  readonly name: ServerThread;
+  /** Seat that the thread claims by number, or -1 if it claims any. */
+  readonly seat: number;
+  /** Made anew for every start, so that a successor gets what is known by then. */
+  readonly workerData: (attachment: Attachment) => unknown;
+  readonly onMessage?: (message: { readonly type: string }) => void;
+}
+
+interface Running {
+  readonly plan: ThreadPlan;
+  worker: Worker;
+  threadId: number;
+  starts: number[];
+  ready: Promise<unknown>;
+}
+
+const RESTARTS_MAX = 5;
+const RESTART_WINDOW_MS = 10_000;
+const RESTART_DELAY_MS = 20;
+const SWEEP_MS = 50;
+
+export class Supervisor {
+  private readonly base: Attachment;
+  private readonly log: Log;
+  private readonly control: Int32Array;
+  private readonly table: Int32Array;
+  private readonly bells: Bells;
+  private readonly arenas = new Map<number, ArenaEntry>();
+  private readonly announcements: Announcements;
+  private readonly running: Running[] = [];
+  private readonly sweeper: NodeJS.Timeout;
+  private readonly onGivenUp: (error: Error) => void;
+  private stopping = false;
+  /** Times that a server thread was started again after it died. */
+  restarts = 0;
+
+  constructor(attachment: Attachment, log: Log, onGivenUp: (error: Error) => void) {
+    this.base = attachment;
+    this.log = log;
+    this.onGivenUp = onGivenUp;
+    this.control = new Int32Array(attachment.control);
+    this.table = new Int32Array(attachment.table);
+    this.bells = new Bells(this.control);
+    for (const arena of attachment.arenas) this.arenas.set(arena.id, arena);
+    this.announcements = new Announcements(attachment.id, new ArenaSet(), (said) => this.heard(said));
+    reportThreadEnds(this.announcements);
+    this.sweeper = setInterval(() => this.sweep(), SWEEP_MS);
+    this.sweeper.unref();
+  }
+
+  /** What a thread needs to take part, as of now. */
+  get attachment(): Attachment {
+    return { ...this.base, arenas: [...this.arenas.values()] };
+  }
+
+  /** Starts a thread and resolves with its first message. Rejects if it dies before. */
+  async start(plan: ThreadPlan): Promise<unknown> {
+    const running: Running = { plan, worker: undefined as never, threadId: 0, starts: [], ready: Promise.resolve() };
+    this.running.push(running);
+    this.launch(running);
+    return running.ready;
+  }
+
+  /** Threads by name, for tests and for `doctor`. */
+  threadsOf(name: ServerThread): Worker[] {
+    return this.running.filter((one) => one.plan.name === name).map((one) => one.worker);
+  }
+
+  /** Tells all threads of one kind something. */
+  tell(name: ServerThread, message: unknown): void {
+    for (const worker of this.threadsOf(name)) worker.postMessage(message);
+  }
+
+  /** Ends all threads of one kind in order: `ask` says so to them, and those that do not end in time are terminated. */
+  async end(name: ServerThread, ask: () => void, withinMs: number): Promise<void> {
+    this.stopping = true;
+    const ending = this.running.filter((one) => one.plan.name === name);
+    const ended = Promise.all(ending.map((one) => this.exitOf(one)));
+    ask();
+    const timer = setTimeout(() => {
+      for (const one of ending) {
+        this.log.warn({ thread: name }, 'thread did not end in time: terminating it');
+        void one.worker.terminate();
+      }
+    }, withinMs);
+    await ended;
+    clearTimeout(timer);
+  }
+
+  /** Last step of a stop: attached threads are told, brokers and NameServer end, everything is let go. */
+  async finish(withinMs: number): Promise<void> {
+    this.stopping = true;
+    this.announcements.say({ type: 'stopped' });
+    const stop = (): void => {
+      setBrokerState(this.control, CONTROL_STATES.stopped);
+      for (let seat = 0; seat < SEATS_MAX; seat++) this.bells.ring(seat);
+    };
+    await this.end('broker', stop, withinMs);
+    await this.end('nameserver', stop, withinMs);
+    clearInterval(this.sweeper);
+    stopReporting(this.announcements);
+    this.announcements.close();
+  }
+
+  private launch(running: Running): void {
+    const { plan } = running;
+    running.starts.push(Date.now());
+    const worker = spawnThread(plan.name, plan.workerData(this.attachment));
+    running.worker = worker;
+    running.threadId = worker.threadId;
+    running.ready = new Promise((resolve, reject) => {
+      worker.on('message', (message: { readonly type: string }) => {
+        if (message.type === 'failed') reject(restoreError(message));
+        else resolve(message);
+        plan.onMessage?.(message);
+      });
+      worker.once('error', reject);
+      worker.once('exit', (code) =>
+        reject(new Error(`the ${plan.name} thread ended with ${code} before it was ready`)),
+      );
+    });
+    running.ready.catch(() => {});
+    worker.on('error', (error) => this.log.error({ err: error, thread: plan.name }, 'thread died'));
+    worker.once('exit', (code) => this.exited(running, code));
+  }
+
+  private exited(running: Running, code: number): void {
+    const { plan } = running;
+    this.threadEnded(running.threadId);
+    if (plan.seat >= 0) releaseSeat(this.control, plan.seat);
+    if (this.stopping) return;
+    const since = Date.now() - RESTART_WINDOW_MS;
+    running.starts = running.starts.filter((at) => at > since);
+    if (running.starts.length > RESTARTS_MAX) {
+      this.log.fatal({ thread: plan.name }, 'thread keeps dying: giving up');
+      this.onGivenUp(
+        new Error(`the ${plan.name} thread died ${running.starts.length} times within ${RESTART_WINDOW_MS} ms`),
+      );
+      return;
+    }
+    this.restarts++;
+    this.log.warn({ thread: plan.name, code }, 'thread ended: starting it again');
+    setTimeout(() => {
+      if (!this.stopping) this.launch(running);
+    }, RESTART_DELAY_MS);
+  }
+
+  private exitOf(running: Running): Promise<void> {
+    return new Promise((resolve) => {
+      if (running.worker.threadId === -1) resolve();
+      else running.worker.once('exit', () => resolve());
+    });
+  }
+
+  private heard(said: Announcement): void {
+    if (said.type === 'arena') this.arenas.set(said.arena.id, said.arena);
+    else if (said.type === 'thread-ended') this.threadEnded(said.threadId);
+    else if (said.type === 'arenas-wanted') {
+      for (const arena of this.arenas.values()) this.announcements.say({ type: 'arena', arena });
+    }
+  }
+
+  /** A thread has ended: its readers' slots are freed at once, its seats when their lanes have been drained. */
+  private threadEnded(threadId: number): void {
+    if (threadId <= 0) return;
+    for (const seat of seatsOfThread(this.control, threadId)) {
+      if (seat < SEAT_FIRST_WORKER + WORKERS_MAX) continue;
+      let slots = 0;
+      for (let partition = 0; partition < this.base.sizes.partitionMax; partition++) {
+        if (partitionState(this.table, partition) !== 0) slots += releaseSlotsOf(this.table, partition, seat);
+      }
+      burySeat(this.control, seat);
+      this.log.info({ seat, threadId, slots }, 'a thread that took part has ended: cleared up');
+      for (let server = SEAT_NAMESERVER; server < SEAT_FIRST_WORKER + this.base.sizes.workerCount; server++)
+        this.bells.ring(server);
+      this.dropArenasOf(seat);
+    }
+  }
+
+  private dropArenasOf(seat: number): void {
+    for (const arena of this.arenas.values()) {
+      if (arena.owner !== seat) continue;
+      this.arenas.delete(arena.id);
+      this.announcements.say({ type: 'arena-gone', id: arena.id });
+    }
+  }
+
+  /** Seats of ended threads whose lanes every server thread has closed can be taken again. */
+  private sweep(): void {
+    for (let seat = SEAT_FIRST_WORKER + WORKERS_MAX; seat < SEATS_MAX; seat++) {
+      if (seatState(this.control, seat) === SEAT_STATES.dead && !this.laneOpen(seat)) releaseSeat(this.control, seat);
+    }
+  }
+
+  private laneOpen(seat: number): boolean {
+    const half = (seat >> 5) as 0 | 1;
+    for (let server = SEAT_NAMESERVER; server < SEAT_FIRST_WORKER + this.base.sizes.workerCount; server++) {
+      if ((openLanes(this.control, server, half) & (1 << (seat & 31))) !== 0) return true;
+    }
+    return false;
+  }
+}
+
+function restoreError(message: object): Error {
+  const { code, text } = message as { code?: string; text?: string };
+  const error = code?.startsWith('E') ? Object.assign(new Error(text), { code }) : new RingmqError('internal', text);
+  return error;
+}
