@@ -5,7 +5,6 @@ import { RingmqError } from '../base/codes.ts';
 import type { Attachment } from '../memory/regions.ts';
 import type { Announcement } from '../thread/announcements.ts';
 import { Participant } from '../thread/participant.ts';
-import { reportThreadEnds } from '../thread/thread-ends.ts';
 import type { Command, TopicRoute } from '../wire/commands.ts';
 import type {
   Connection,
@@ -52,7 +51,6 @@ export class InProcessConnection extends ConnectionEvents implements Connection 
       announcement: (said) => this.heard(said),
     });
     this.participant.control.onNews = (command) => this.news(command);
-    reportThreadEnds(this.participant.announcements);
     this.outlet = this.makeOutlet();
     this.readers = new RingReaders(this.participant, {
       route: (topic) => this.fetchRoute(topic, true),

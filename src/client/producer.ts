@@ -59,7 +59,7 @@ export class RingProducer<T> implements Producer<T>, PipeOwner, HostedProducer {
   private selector: PartitionSelector | undefined;
   private messageMax = 0;
   private sticky: PartitionPipe | undefined;
-  private early: Early[] = [];
+  private readonly early: Early[] = [];
   private earlyBytes = 0;
   private inflightBytes = 0;
   private flushAsked = false;
@@ -355,6 +355,7 @@ export class RingProducer<T> implements Producer<T>, PipeOwner, HostedProducer {
       const pipe = this.add(one.body, one.extras);
       const shared = pipe.openOutcome();
       const index = pipe.open.count - 1;
+      one.outcome.partition = shared.partition;
       shared.whenSettled(() =>
         one.outcome.settle(shared.baseOffset < 0 ? -1 : shared.baseOffset + index, shared.error),
       );

@@ -29,7 +29,7 @@ export class RingReaders {
   /** Subscriptions by partition id: who is told of a notice. */
   private readonly byPartition = new Map<number, RingSubscription[]>();
   /** Subscriptions that may have something to read. */
-  private hot = new Set<RingSubscription>();
+  private readonly hot = new Set<RingSubscription>();
   /** Direct partitions: their writers ring the bell but send no notices. */
   private readonly direct = new Set<RingSubscription>();
 

@@ -8,8 +8,8 @@ type Settle = () => void;
 /** The answer to one batch, shared by its messages. */
 export class BatchOutcome {
   readonly topic: string;
-  /** Number of the partition in its topic. */
-  readonly partition: number;
+  /** Number of the partition in its topic; -1 until it is chosen. */
+  partition: number;
   /** Offset of the first message once acknowledged; -1 if unknown. */
   baseOffset = -1;
   settled = false;

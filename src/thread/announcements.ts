@@ -21,6 +21,8 @@ export class Announcements {
   private readonly arenas: ArenaSet;
   private readonly listener: ((announcement: Announcement) => void) | undefined;
 
+  private closed = false;
+
   constructor(brokerId: string, arenas: ArenaSet, listener?: (announcement: Announcement) => void) {
     this.arenas = arenas;
     this.listener = listener;
@@ -30,7 +32,7 @@ export class Announcements {
   }
 
   say(announcement: Announcement): void {
-    this.channel.postMessage(announcement);
+    if (!this.closed) this.channel.postMessage(announcement);
   }
 
   /** For threads that block: takes what has come without returning to the event loop. */
@@ -43,6 +45,7 @@ export class Announcements {
   }
 
   close(): void {
+    this.closed = true;
     this.channel.close();
   }
 

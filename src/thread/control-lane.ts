@@ -69,7 +69,8 @@ export class ControlLane {
   request(command: Command, nowMs: number): Promise<Command> {
     if (this.waiting.size >= WAITING_MAX)
       return Promise.reject(new RingmqError('busy', 'too many unanswered requests'));
-    const correlation = (this.correlation = (this.correlation + 1) >>> 0 || 1);
+    this.correlation = (this.correlation + 1) >>> 0 || 1;
+    const correlation = this.correlation;
     const frame: Frame = { correlation, command };
     if (!tryPutFrame(this.there, encodeFrame(frame))) {
       return Promise.reject(new RingmqError('lane-full', 'the lane to the NameServer is full'));

@@ -24,6 +24,7 @@ import { beat, claimSeat, openLane, releaseSeat, type SeatRole } from '../memory
 import { getInt64 } from '../record/int64.ts';
 import { type Announcement, Announcements } from './announcements.ts';
 import { ControlLane } from './control-lane.ts';
+import { reportThreadEnds, stopReporting } from './thread-ends.ts';
 
 /** What a participant hands on; each is called from work(). */
 export interface ParticipantHandlers {
@@ -69,6 +70,7 @@ export class Participant {
     this.doorbell = new Doorbell(control, this.seat);
     this.counters = new Counters(control, this.seat);
     this.announcements = new Announcements(attachment.id, this.arenas, (said) => handlers.announcement(said));
+    reportThreadEnds(this.announcements);
     for (const arena of attachment.arenas) this.arenas.add(arena.id, arena.buffer);
     this.control = new ControlLane(this.regions, this.seat, this.bells);
     this.links = Array.from({ length: sizes.workerCount }, (_, i) => this.link(SEAT_FIRST_WORKER + i));
@@ -142,6 +144,7 @@ export class Participant {
   /** Gives the seat back. Readers must be closed and lanes drained. */
   close(): void {
     this.counters.publish();
+    stopReporting(this.announcements);
     this.announcements.close();
     releaseSeat(this.regions.control, this.seat);
   }

@@ -5,7 +5,8 @@ import { explore, replay } from './explorer.ts';
 import { DEEP, SCENARIOS } from './scenarios/all.ts';
 
 const [part = '', schedule] = process.argv.slice(2);
-const all = process.env['RINGMQ_EXPLORE'] === 'deep' ? [...SCENARIOS, ...DEEP] : SCENARIOS;
+const deep = process.env['RINGMQ_EXPLORE'] === 'deep';
+const all = deep ? [...SCENARIOS, ...DEEP] : SCENARIOS;
 
 for (const scenario of all.filter((one) => one.name.includes(part))) {
   if (schedule !== undefined) {
@@ -14,7 +15,7 @@ for (const scenario of all.filter((one) => one.name.includes(part))) {
   }
   const before = performance.now();
   try {
-    const { states, schedules, steps } = explore(scenario);
+    const { states, schedules, steps } = explore(scenario, deep ? 14_000_000 : 2_000_000);
     const ms = Math.round(performance.now() - before);
     console.log(`ok   ${scenario.name}: ${schedules.toExponential(2)} schedules, ${states} states, ${steps} steps, ${ms} ms`);
   } catch (error) {

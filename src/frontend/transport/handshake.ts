@@ -1,5 +1,5 @@
-// What both transports do alike around HTTP and the WebSocket handshake: parsed requests that outlive the native ones,
-// the checks of RFC 6455 section 4.2.1, close reasons that fit into a frame, limits.
+// What both transports do alike around HTTP and the WebSocket handshake: parsed requests that outlive the
+// native ones, the checks of RFC 6455 section 4.2.1, close reasons that fit into a frame, limits.
 import { STATUS_CODES } from 'node:http';
 import { assert } from '../../base/fault.ts';
 import type { HttpRequest, HttpResponse, TransportLimits, UpgradeAnswer, UpgradeRequest } from './transport.ts';

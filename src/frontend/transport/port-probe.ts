@@ -1,12 +1,13 @@
-// Is a port free? uWebSockets.js listens with SO_REUSEPORT so that several threads can share a port. The price: a second
-// program on the same port starts without an error and takes half of the connections. An ordinary listener does not
-// share, so the kernel tells it the truth.
+// Is a port free? uWebSockets.js listens with SO_REUSEPORT so that several threads can share one. The price:
+// a second program on the same port starts without an error and takes half of the connections. An ordinary
+// listener does not share, so the kernel tells it the truth.
 import { createServer } from 'node:net';
 import { TransportError } from './transport.ts';
 
 /**
- * Listens on the port for a moment, without sharing it, and returns the port (the one that the kernel chose for port 0).
- * Rejects with a TransportError: 'EADDRINUSE', 'EACCES', 'EADDRNOTAVAIL', or the system's code for anything else.
+ * Listens on the port for a moment, without sharing it, and returns the port: for port 0 the one that the
+ * kernel chose. Rejects with a TransportError: 'EADDRINUSE', 'EACCES', 'EADDRNOTAVAIL', or the system's code
+ * for anything else.
  */
 export function probePort(host: string, port: number): Promise<number> {
   return new Promise((resolve, reject) => {

@@ -1,5 +1,6 @@
-// What a front end needs from a WebSocket and HTTP server. Two implementations: uws.ts (uWebSockets.js, native) and
-// ws.ts (the `ws` package, pure JavaScript). Both pass one contract suite; nothing else in the project knows either.
+// What a front end needs from a WebSocket and HTTP server. Two implementations: uws.ts (uWebSockets.js,
+// native) and ws.ts (the `ws` package, pure JavaScript). Both pass one contract suite; nothing else in the
+// project knows either.
 
 /** Subprotocols, in the server's order of preference. */
 export const SUBPROTOCOLS = { binary: 'ringmq.bin.v1', json: 'ringmq.json.v1' } as const;
@@ -9,7 +10,10 @@ export type Subprotocol = (typeof SUBPROTOCOLS)[keyof typeof SUBPROTOCOLS];
 export const SENT = 1;
 /** Accepted, but the socket is congested: send nothing more before drain(). */
 export const BUFFERED = 0;
-/** Not accepted: the limit on buffered bytes was passed, or the socket is closed. Nothing of the frame was sent. */
+/**
+ * Not accepted: the limit on buffered bytes was passed, or the socket is closed. Nothing of the frame was
+ * sent.
+ */
 export const DROPPED = 2;
 export type SendOutcome = typeof SENT | typeof BUFFERED | typeof DROPPED;
 
@@ -22,15 +26,22 @@ export interface Socket {
   /** For the front end's own use; undefined at open(). */
   session: unknown;
   /**
-   * Sends one frame. A Uint8Array goes out as a binary frame, a string as a text frame. Bytes may lie in shared memory:
-   * they are copied or handed to the kernel before this returns, never kept. Never throws, also not after close.
+   * Sends one frame. A Uint8Array goes out as a binary frame, a string as a text frame. Bytes may lie in
+   * shared memory: they are copied or handed to the kernel before this returns, never kept. Never throws,
+   * also not after close.
    */
   send(frame: Uint8Array | string): SendOutcome;
   /** Bytes accepted and not yet given to the kernel. 0 after close. */
   bufferedBytes(): number;
-  /** Runs `sends` so that small frames sent in it leave in one system call. */
+  /**
+   * Runs `sends` at once, so that small frames sent in it leave in one system call. What SENT says inside is
+   * only known afterwards: bufferedBytes() above 0 then means what BUFFERED means, and drain() will come.
+   */
   cork(sends: () => void): void;
-  /** Sends a close frame and ends the connection. No-op after close. */
+  /**
+   * Sends a close frame behind what was accepted and ends the connection. The handler close() runs soon
+   * after, never inside this call; no message arrives in between. No-op after close.
+   */
   close(code: number, reason: string): void;
   /** Ends the connection at once. No-op after close. */
   terminate(): void;
@@ -75,11 +86,19 @@ export interface HttpResponse {
 export interface TransportHandlers {
   upgrade(request: UpgradeRequest): UpgradeAnswer;
   open(socket: Socket): void;
-  /** `data` is valid during the call only. Text frames arrive as their UTF-8 bytes (validated) with `binary` false. */
+  /**
+   * `data` is valid during the call only. Text frames arrive as their UTF-8 bytes (validated) with `binary`
+   * false.
+   */
   message(socket: Socket, data: Uint8Array, binary: boolean): void;
-  /** Congestion went down: sends may go on. */
+  /** Congestion went down: sends may go on. Called once after any number of BUFFERED and DROPPED. */
   drain(socket: Socket): void;
-  /** Called exactly once per opened socket; the socket must not be used afterwards. */
+  /**
+   * Called exactly once per opened socket; its methods do nothing any more. `code`: of the close frame, ours
+   * or the peer's; 1005 without one; 1006 for a connection that broke or was cut; 1007 and 1009 for text that
+   * is not UTF-8 and a message too large, where the native transport may cut the connection without a frame
+   * (the peer then sees 1006).
+   */
   close(socket: Socket, code: number): void;
   request(request: HttpRequest): Promise<HttpResponse> | HttpResponse;
 }
@@ -94,7 +113,9 @@ export interface TransportLimits {
   readonly bufferedMaxBytes: number;
   /** Most open sockets; one more is answered with 503. */
   readonly connectionsMax: number;
-  /** Seconds of silence (no frame, no pong) after which a socket is closed. 8 to 960; pings are sent in time. */
+  /**
+   * Seconds of silence (no frame, no pong) after which a socket is closed. 8 to 960; pings are sent in time.
+   */
   readonly idleTimeoutS: number;
 }
 
@@ -116,7 +137,11 @@ export interface ServerTransport {
   listen(options: ListenOptions): Promise<number>;
   /** Stops accepting new connections; open ones go on. */
   stopListening(): void;
-  /** Closes everything: sockets with `code`, then waits (bounded) until each close() was called and the loop has drained. */
+  /**
+   * Closes everything: sockets with `code`, then waits (about 2 s at most) until each close() was called and
+   * the loop has drained. To be awaited before the thread ends: a worker that is terminated with native
+   * sockets open ends the process.
+   */
   close(code: number, reason: string): Promise<void>;
 }
 

@@ -1,7 +1,7 @@
-// Finds and loads the native part of uWebSockets.js for the running Node.js. The package is an optional dependency under
-// that name: either the npm build (`@trufflesuite/uws-js-unofficial`, binaries/) or the official one (binaries at its
-// root). Only the .node file is loaded: no JavaScript of the package runs, so neither its fallback nor the old `ws`
-// nested in it is ever executed. Works in worker threads.
+// Finds and loads the native part of uWebSockets.js for the running Node.js. The package is an optional
+// dependency under that name: either the npm build (`@trufflesuite/uws-js-unofficial`, binaries/) or the
+// official one (binaries at its root). Only the .node file is loaded: no JavaScript of the package runs, so
+// neither its fallback nor the old `ws` nested in it is ever executed. Works in worker threads.
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 
@@ -136,7 +136,10 @@ export function runtimeFacts(): RuntimeFacts {
   };
 }
 
-/** Where Node would look for the package from here. Its `exports` may hide package.json, so resolve() is no help. */
+/**
+ * Where Node would look for the package from here. Its `exports` may hide package.json, so resolve() is no
+ * help.
+ */
 function packageFolders(): string[] {
   return (load.resolve.paths(PACKAGE) ?? []).map((root) => join(root, PACKAGE));
 }

@@ -1,6 +1,7 @@
-// Plain HTTP on uWebSockets.js. The traps it stays clear of: a request object lives in the C++ stack and is gone when
-// the handler returns; a response is gone once it was ended or aborted, and touching it then throws; a chunk of body is
-// valid during its callback only; and returning without an answer and without onAborted() ends the process.
+// Plain HTTP on uWebSockets.js. The traps it stays clear of: a request object lives in the C++ stack and is
+// gone when the handler returns; a response is gone once it was ended or aborted, and touching it then
+// throws; a chunk of body is valid during its callback only; and returning without an answer and without
+// onAborted() ends the process.
 import {
   checkHeader,
   declaredLength,
@@ -54,7 +55,10 @@ export class UwsHttp {
   }
 }
 
-/** One request and its answer. `notify` gets 'body' when the body is complete, and 'done' once, answered or aborted. */
+/**
+ * One request and its answer. `notify` gets 'body' when the body is complete, and 'done' once, answered or
+ * aborted.
+ */
 class Exchange {
   readonly request: IncomingHttp;
   private readonly response: UwsNativeResponse;
@@ -87,8 +91,8 @@ class Exchange {
   }
 
   private take(chunk: ArrayBuffer, isLast: boolean): void {
-    // After 413 the rest of the body still arrives. It is thrown away: to cut the connection instead would destroy the
-    // answer on its way to a client that is busy sending.
+    // After 413 the rest of the body still arrives. It is thrown away: to cut the connection instead would
+    // destroy the answer on its way to a client that is busy sending.
     if (this.over) return;
     this.lengthBytes += chunk.byteLength;
     if (this.lengthBytes > this.bodyMaxBytes) {
@@ -144,7 +148,8 @@ export function writeResponse(native: UwsNativeResponse, method: string, answer:
       native.end(body, close);
       return;
     }
-    // The length is written by hand: endWithoutBody(length) leaves the request pending for ever in this version.
+    // The length is written by hand: endWithoutBody(length) leaves the request pending for ever in this
+    // version.
     if (method === 'HEAD') native.writeHeader('Content-Length', String(Buffer.byteLength(body)));
     native.endWithoutBody();
   });

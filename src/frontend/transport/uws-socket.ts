@@ -1,5 +1,6 @@
-// One WebSocket on uWebSockets.js. What it hides: native sockets throw when used after close, call the close handler
-// from inside close(), never send their FIN when ended inside a cork, and lose bytes of large frames (see send()).
+// One WebSocket on uWebSockets.js. What it hides: native sockets throw when used after close, call the close
+// handler from inside close(), never send their FIN when ended inside a cork, and lose bytes of large frames
+// (see send()).
 import { checkCloseCode, closeReason } from './handshake.ts';
 import {
   BUFFERED,
@@ -26,7 +27,10 @@ export class UwsSocket implements Socket {
   private native: UwsLink | undefined;
   private readonly bufferedMaxBytes: number;
   private readonly lowWaterBytes: number;
-  /** True from the first send that was not taken whole until drain. Only then are buffered bytes worth asking for. */
+  /**
+   * True from the first send that was not taken whole until drain. Only then are buffered bytes worth asking
+   * for.
+   */
   private congested = false;
   private corking = false;
   /** What a close() or terminate() inside cork() puts off. */
@@ -42,10 +46,10 @@ export class UwsSocket implements Socket {
   }
 
   /**
-   * The third argument asks for compression, which is off: the native code then takes the frame into its buffer. Its
-   * other path (frames of 16 KiB and more, no copy) loses bytes when the kernel takes only a part of the frame
-   * (uWebSockets before 20.47, measured with 300 KB frames). The copy runs at 2.5 to 3.4 GB/s; the catch is that a
-   * socket keeps a buffer as large as its largest frame until it closes.
+   * The third argument asks for compression, which is off: the native code then takes the frame into its
+   * buffer. Its other path (frames of 16 KiB and more, no copy) loses bytes when the kernel takes only a part
+   * of the frame (uWebSockets before 20.47, measured with 300 KB frames). The copy runs at 2.5 to 3.4 GB/s;
+   * the catch is that a socket keeps a buffer as large as its largest frame until it closes.
    */
   send(frame: Uint8Array | string): SendOutcome {
     const native = this.native;
@@ -113,7 +117,10 @@ export class UwsSocket implements Socket {
     return this.native !== undefined;
   }
 
-  /** For the transport: the native socket is gone. True if that is due to a call of ours that is still running. */
+  /**
+   * For the transport: the native socket is gone. True if that is due to a call of ours that is still
+   * running.
+   */
   detach(): boolean {
     this.native = undefined;
     this.ending = undefined;

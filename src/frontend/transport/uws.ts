@@ -1,11 +1,13 @@
-// The transport on uWebSockets.js (native). It never closes a socket that is slow and never drops a frame by itself:
-// limits are checked here, below the native ones.
+// The transport on uWebSockets.js (native). It never closes a socket that is slow and never drops a frame by
+// itself: limits are checked here, below the native ones.
 //
-// Ending a worker while native sockets are open aborts the whole process (`uv_loop_close() while having open handles`).
+// Ending a worker while native sockets are open aborts the whole process (`uv_loop_close() while having open
+// handles`).
 // I1  close() leaves no native handle behind and lets the loop turn before it resolves.
-// I2  A thread that exits for any other reason (process.exit, uncaught error) cuts everything in its 'exit' event.
-// Worker.terminate(), and process.exit() of the main thread, run no JavaScript of the worker any more: nothing here can
-// save the process then. Ask the thread to close() first.
+// I2  A thread that exits for any other reason (process.exit, uncaught error) cuts everything in its 'exit'
+//     event.
+// Worker.terminate(), and process.exit() of the main thread, run no JavaScript of the worker any more:
+// nothing here can save the process then. Ask the thread to close() first.
 import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises';
 import { assert } from '../../base/fault.ts';
 import { handshakeProblem, idleTimeoutS, type Refusal, textResponse, upgradeRequest } from './handshake.ts';
@@ -23,7 +25,10 @@ import { type UwsLink, UwsSocket } from './uws-socket.ts';
 
 /** Time that close() gives peers to take what is buffered for them, and requests to be answered. */
 const CLOSE_WAIT_MS = 2_000;
-/** Time between our FIN and cutting the connection: a peer that is sending would otherwise lose the close frame. */
+/**
+ * Time between our FIN and cutting the connection: a peer that is sending would otherwise lose the close
+ * frame.
+ */
 const LINGER_MS = 150;
 const POLL_MS = 10;
 /** Turns of the loop that free native handles: one closes them, one runs their callbacks, one to be sure. */
@@ -98,7 +103,9 @@ export class UwsTransport implements ServerTransport {
     for (let turns = 0; turns < DRAIN_TURNS; turns++) await turn();
   }
 
-  /** Ends the sockets that have taken everything. The others would lose what is buffered when the time is up. */
+  /**
+   * Ends the sockets that have taken everything. The others would lose what is buffered when the time is up.
+   */
   private closeDrained(code: number, reason: string): void {
     for (const socket of this.sockets) if (socket.bufferedBytes() === 0) socket.close(code, reason);
   }
@@ -113,8 +120,8 @@ export class UwsTransport implements ServerTransport {
     return this.binding
       .App()
       .ws<UwsSocket>('/*', {
-        // Twice the limit: a message somewhat too large gets a close frame that says so (see message()); the native
-        // code only cuts the connection.
+        // Twice the limit: a message somewhat too large gets a close frame that says so (see message()); the
+        // native code only cuts the connection.
         maxPayloadLength: Math.min(2 * messageMaxBytes, 0x7fff_ffff),
         maxBackpressure: Math.min(bufferedMaxBytes + messageMaxBytes + CONTROL_RESERVE_BYTES, UINT32_MAX),
         closeOnBackpressureLimit: false,

@@ -107,7 +107,10 @@ export function refuseUpgrade(connection: Duplex, answer: HttpResponse): void {
   connection.end(answer.body);
 }
 
-/** Calls `done` once with the body, or with undefined as soon as it is too large; not at all if the client goes away. */
+/**
+ * Calls `done` once with the body, or with undefined as soon as it is too large; not at all if the client
+ * goes away.
+ */
 function collectBody(
   message: IncomingMessage,
   declaredBytes: number,
@@ -121,7 +124,8 @@ function collectBody(
   message.on('error', () => {
     chunks = [];
   });
-  // After 413 the rest is read and thrown away: a client that is busy sending would not see the answer otherwise.
+  // After 413 the rest is read and thrown away: a client that is busy sending would not see the answer
+  // otherwise.
   message.on('data', (chunk: Buffer) => {
     if (over) return;
     lengthBytes += chunk.length;

@@ -1,5 +1,5 @@
-// One WebSocket on the `ws` package. Its send() keeps a reference to the bytes until the kernel took them, so every
-// frame is copied first: the ring that it lies in may be overwritten meanwhile.
+// One WebSocket on the `ws` package. Its send() keeps a reference to the bytes until the kernel took them, so
+// every frame is copied first: the ring that it lies in may be overwritten meanwhile.
 import type { Socket as TcpSocket } from 'node:net';
 import type { WebSocket } from 'ws';
 import { checkCloseCode, closeReason } from './handshake.ts';
@@ -26,7 +26,10 @@ export class WsSocket implements Socket {
   private bytesRead = 0;
   private bytesTaken = 0;
 
-  /** `ended` is called once, soon after the front end or the peer ended the connection; never from inside a method. */
+  /**
+   * `ended` is called once, soon after the front end or the peer ended the connection; never from inside a
+   * method.
+   */
   constructor(
     raw: WebSocket,
     tcp: TcpSocket,
@@ -117,7 +120,10 @@ export class WsSocket implements Socket {
     return true;
   }
 
-  /** For the transport, every now and then: pings a silent peer in time, and cuts the connection when it stays silent. */
+  /**
+   * For the transport, every now and then: pings a silent peer in time, and cuts the connection when it stays
+   * silent.
+   */
   heartbeat(nowMs: number, idleTimeoutMs: number): void {
     if (!this.open) return;
     if (this.heardSomething()) {
@@ -138,7 +144,10 @@ export class WsSocket implements Socket {
     return this.tcp.writableNeedDrain && this.tcp.writableLength > 0;
   }
 
-  /** Bytes came in, or a slow peer took some of what waits for it. What the kernel merely buffers does not count. */
+  /**
+   * Bytes came in, or a slow peer took some of what waits for it. What the kernel merely buffers does not
+   * count.
+   */
   private heardSomething(): boolean {
     const bytesTaken = this.tcp.bytesWritten - this.tcp.writableLength;
     const heard = this.tcp.bytesRead !== this.bytesRead || (this.congested && bytesTaken !== this.bytesTaken);

@@ -1,5 +1,5 @@
-// The transport on node:http and the `ws` package: pure JavaScript, runs wherever Node runs. It serves where the native
-// one does not load, at a fifth of its speed or less, and only one thread can listen on a port.
+// The transport on node:http and the `ws` package: pure JavaScript, runs wherever Node runs. It serves where
+// the native one does not load, at a fifth of its speed or less, and only one thread can listen on a port.
 import type { IncomingMessage } from 'node:http';
 import type { Socket as TcpSocket } from 'node:net';
 import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises';

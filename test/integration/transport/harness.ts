@@ -1,5 +1,5 @@
-// What the transport tests share: both transports started alike with everything recorded, a WebSocket client that keeps
-// what it got, raw TCP for what no client would send, and conditions awaited with a deadline.
+// What the transport tests share: both transports started alike with everything recorded, a WebSocket client
+// that keeps what it got, raw TCP for what no client would send, and conditions awaited with a deadline.
 import { once } from 'node:events';
 import { connect as connectTcp, type Socket as TcpSocket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -78,7 +78,11 @@ export async function start(
 export async function stopAll(): Promise<void> {
   for (const client of clients.splice(0)) client.raw.terminate();
   for (const socket of tcpSockets.splice(0)) socket.destroy();
-  for (const { transport } of running.splice(0)) await transport.close(1001, 'end of test');
+  for (const { transport, opened, closes } of running.splice(0)) {
+    // A transport without open sockets closes at once: this makes the whole suite a third shorter.
+    await until(() => closes.length === opened.length, 'the clients are gone', 500).catch(() => {});
+    await transport.close(1001, 'end of test');
+  }
 }
 
 function recording(log: Omit<Running, 'transport' | 'port' | 'reason'>, own: Partial<TransportHandlers>) {
@@ -210,7 +214,10 @@ export function upgradeText(headers: Record<string, string> = {}): string {
   return `GET / HTTP/1.1\r\n${lines.join('')}\r\n`;
 }
 
-/** A frame as a client sends it: masked with zeros, so that the payload stays readable. `first` is FIN and opcode. */
+/**
+ * A frame as a client sends it: masked with zeros, so that the payload stays readable. `first` is FIN and
+ * opcode.
+ */
 export function clientFrame(first: number, payload: Uint8Array): Buffer {
   if (payload.length > 125) throw new Error('short frames only');
   return Buffer.concat([Buffer.from([first, 0x80 | payload.length, 0, 0, 0, 0]), payload]);

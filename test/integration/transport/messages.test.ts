@@ -1,6 +1,6 @@
 // The contract of both transports: handshake and messages.
 import { afterEach, describe, expect, test } from 'vitest';
-import { DROPPED, SENT, SUBPROTOCOLS } from '../../../src/frontend/transport/transport.ts';
+import { DROPPED, SUBPROTOCOLS } from '../../../src/frontend/transport/transport.ts';
 import { clientFrame, connect, connectRaw, KINDS, start, stopAll, until, upgradeText } from './harness.ts';
 
 afterEach(stopAll);
@@ -174,22 +174,29 @@ describe.each(KINDS)('%s: messages', (kind) => {
     ).toBe(true);
   });
 
-  test('sends from within message to other sockets arrive', async () => {
+  test('sends from within message reach the sender and others, large and small', async () => {
     const server = await start(kind, {
       message: (from, data) => {
         for (const socket of server.opened) {
-          if (socket !== from) socket.cork(() => expect(socket.send(data)).toBe(SENT));
+          socket.send('first');
+          socket.cork(() => expect(socket.send(data)).not.toBe(DROPPED));
+          if (socket === from) socket.send('last');
         }
       },
     });
     const sender = await connect(server.port);
     const others = await Promise.all([connect(server.port), connect(server.port)]);
-    for (let n = 0; n < 100; n++) sender.raw.send(Buffer.alloc(1_000, n));
+    const sizes = [1_000, 15_000, 16_380, 16_384, 16_390, 40_000];
+    for (const size of sizes) sender.raw.send(Buffer.alloc(size, size & 0xff));
+    await sender.frame(sizes.length * 3 - 1);
+    expect(sender.frames.map((frame) => frame.data.length)).toEqual(sizes.flatMap((size) => [5, size, 4]));
     for (const other of others) {
-      await other.frame(99);
-      expect(other.frames.every((frame, n) => frame.data.equals(Buffer.alloc(1_000, n)))).toBe(true);
+      await other.frame(sizes.length * 2 - 1);
+      for (const [index, size] of sizes.entries()) {
+        expect(other.frames[2 * index].data.toString()).toBe('first');
+        expect(other.frames[2 * index + 1].data.equals(Buffer.alloc(size, size & 0xff))).toBe(true);
+      }
     }
-    expect(sender.frames).toEqual([]);
   });
 });
 

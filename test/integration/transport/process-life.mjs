@@ -1,5 +1,6 @@
-// Process of threads.test.ts: starts a server thread, opens sockets, ends the thread in the way that argv says, and
-// prints 'alive' if it is itself still there afterwards. Node aborts when a thread leaves native handles behind.
+// Process of threads.test.ts: starts a server thread, opens sockets, ends the thread in the way that argv
+// says, and prints 'alive' if it is itself still there afterwards. Node aborts when a thread leaves native
+// handles behind.
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { Worker } from 'node:worker_threads';

@@ -1,5 +1,5 @@
-// The transports in worker threads, which is where they run: sharing a port, and ending a thread that has open sockets.
-// The threads run what was built into dist/: Node 20 does not load TypeScript.
+// The transports in worker threads, which is where they run: sharing a port, and ending a thread that has
+// open sockets. The threads run what was built into dist/: Node 20 does not load TypeScript.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';

@@ -155,7 +155,6 @@ const seats: Scenario = {
     const taken = at.control.words[seatWord(0) + SEAT_GENERATION] + at.control.words[seatWord(1) + SEAT_GENERATION];
     check(taken === results.filter((seat) => seat !== NONE).length, 'each claim counts one generation');
   },
-  preemptions: 3,
 };
 
 export const WORD_SCENARIOS: readonly Scenario[] = [counters, offsets, lives, seats];
