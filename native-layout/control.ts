@@ -20,6 +20,8 @@ export const CONTROL_PARTITION_MAX = 6;
 /** Next arena id: ids are never reused, so that no thread meets an old buffer under a new id. */
 export const CONTROL_ARENA_NEXT = 7;
 export const CONTROL_ROUTE_VERSION = LINE_BYTES / 4;
+/** No partition id at or above this one was ever used: where scans of the table end. Written by the NameServer. */
+export const CONTROL_PARTITIONS_USED = LINE_BYTES / 4 + 1;
 export const CONTROL_HEADER_BYTES = LINE_BYTES * 2;
 
 export const CONTROL_STATES = { starting: 0, running: 1, stopping: 2, stopped: 3 } as const;

@@ -1,10 +1,11 @@
 // The public door of the package in Node: a broker in this process, ways into it, and the client over WebSocket.
-export { startBroker, type Broker } from './server/broker.ts';
-export type { BrokerOptions, ListenOptions } from './server/options.ts';
-export { attach, InProcessConnection } from './client/in-process.ts';
-export { RingmqError, type CodeName } from './base/codes.ts';
+
+export { type CodeName, RingmqError } from './base/codes.ts';
 export { bytesCodec, type Codec, jsonCodec, textCodec } from './client/codec.ts';
-export { Batch, Message } from './client/message.ts';
 export type * from './client/connection.ts';
+export { attach, InProcessConnection } from './client/in-process.ts';
+export { Batch, Message } from './client/message.ts';
 export type { Attachment } from './memory/regions.ts';
+export { type Broker, startBroker } from './server/broker.ts';
+export type { BrokerOptions, ListenOptions } from './server/options.ts';
 export type { PartitionPosition, StartFrom, TopicRoute } from './wire/commands.ts';

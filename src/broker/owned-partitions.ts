@@ -5,6 +5,7 @@ import { ARENA_BYTES, ArenaAllocator, type ArenaSet } from '../memory/arena.ts';
 import { placeNumbers, publishPlace, readIdentity, readPlace, tryRetire } from '../memory/partition-entry.ts';
 import type { Regions } from '../memory/regions.ts';
 import type { RingPlace } from '../memory/ring-writer.ts';
+import { partitionsUsed } from '../memory/seats.ts';
 import { Partition } from '../partition/partition.ts';
 
 /** What the worker needs from its thread. */
@@ -44,7 +45,7 @@ export class OwnedPartitions {
   recoverAll(): Partition[] {
     const { regions, seat } = this.context;
     const found: Partition[] = [];
-    for (let id = 0; id < regions.sizes.partitionMax; id++) {
+    for (let id = 0; id < partitionsUsed(regions.control); id++) {
       const place = placeNumbers(regions.table, id);
       if (!place) continue;
       const allocator = this.allocators.find((one) => one.arena.id === place.arena);

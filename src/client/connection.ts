@@ -80,6 +80,8 @@ export interface ProducerOptions<T = Uint8Array | string> {
 /** Sends to one topic. */
 export interface Producer<T = Uint8Array | string> {
   readonly topic: string;
+  /** False while send() would be refused and trySend() would decline: await ready(). */
+  readonly hasRoom: boolean;
   /** Resolves when the route is known and there is room for more. */
   ready(): Promise<void>;
   /**

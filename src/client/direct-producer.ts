@@ -138,7 +138,7 @@ export class DirectProducer implements Producer<Body> {
     if (this.stalled && this.tryClose()) for (const wake of this.waiters.splice(0)) wake();
   }
 
-  private get hasRoom(): boolean {
+  get hasRoom(): boolean {
     return !this.stalled || this.tryClose();
   }
 

@@ -182,7 +182,8 @@ export class InProcessConnection extends ConnectionEvents implements Connection 
     this.changeState('closed', 'closed', 'the connection was closed');
   }
 
-  private work(): number {
+  /** Takes what has come: answers, room, messages. Open batches stay open. Returns how much. */
+  work(): number {
     for (const producer of this.direct) producer.onRoom();
     return this.participant.work() + this.readers.work();
   }

@@ -226,7 +226,8 @@ export class RingProducer<T> implements Producer<T>, PipeOwner, HostedProducer {
     );
   }
 
-  private get hasRoom(): boolean {
+  /** False while trySend() would decline: too much is unanswered, or the lane is full. */
+  get hasRoom(): boolean {
     return this.inflightBytes + this.earlyBytes < this.bufferBytes && !this.sticky?.stalled;
   }
 

@@ -55,7 +55,7 @@ interface Gap {
 /** First-fit allocator over one arena. Owner thread only. */
 export class ArenaAllocator {
   readonly arena: Arena;
-  private gaps: Gap[];
+  private readonly gaps: Gap[];
 
   constructor(arena: Arena) {
     this.arena = arena;

@@ -27,7 +27,10 @@ export class Bells {
   ring(seat: number): void {
     const bell = seatWord(seat) + SEAT_BELL;
     // WAKE -> Doorbell.park()
-    if (Atomics.load(this.words, bell) === PARKED && Atomics.compareExchange(this.words, bell, PARKED, AWAKE) === PARKED) {
+    if (
+      Atomics.load(this.words, bell) === PARKED &&
+      Atomics.compareExchange(this.words, bell, PARKED, AWAKE) === PARKED
+    ) {
       // All: a promise of waitAsync() that was given up may still stand before the one that counts.
       Atomics.notify(this.words, bell);
     }

@@ -3,6 +3,8 @@
 // Who writes: identity words, the NameServer thread (STATE last, so that it publishes the rest); place words, the owner
 // (PLACE_READY last). Who reads: everybody.
 import {
+  NEXT_OFFSET_HIGH,
+  NEXT_OFFSET_LOW,
   PARTITION_ENTRY_WORDS,
   PARTITION_EPOCH,
   PARTITION_NUMBER,
@@ -17,8 +19,6 @@ import {
   PLACE_BYTE,
   PLACE_CAPACITY,
   PLACE_READY,
-  NEXT_OFFSET_HIGH,
-  NEXT_OFFSET_LOW,
   RING_HEAD,
   RING_TAIL,
   SLOT_BASE,
@@ -100,7 +100,13 @@ export function permissionOf(table: Int32Array, partition: number): number {
 }
 
 /** Owner: publishes where the ring lies. */
-export function publishPlace(table: Int32Array, partition: number, arena: number, byte: number, capacity: number): void {
+export function publishPlace(
+  table: Int32Array,
+  partition: number,
+  arena: number,
+  byte: number,
+  capacity: number,
+): void {
   const entry = partition * PARTITION_ENTRY_WORDS;
   Atomics.store(table, entry + PLACE_ARENA, arena);
   Atomics.store(table, entry + PLACE_BYTE, byte);
@@ -109,7 +115,10 @@ export function publishPlace(table: Int32Array, partition: number, arena: number
 }
 
 /** Where a partition's ring lies as numbers; undefined while it has none. */
-export function placeNumbers(table: Int32Array, partition: number): { arena: number; byte: number; capacity: number } | undefined {
+export function placeNumbers(
+  table: Int32Array,
+  partition: number,
+): { arena: number; byte: number; capacity: number } | undefined {
   const entry = partition * PARTITION_ENTRY_WORDS;
   const epoch = Atomics.load(table, entry + PARTITION_EPOCH);
   if (Atomics.load(table, entry + PLACE_READY) !== 1) return undefined; // OBSERVE: publishPlace()

@@ -134,7 +134,12 @@ function noticeBytes(sizes: RegionSizes): number {
 
 function workerLanesBytes(sizes: RegionSizes): number {
   return (
-    LANE_CONTROL_BYTES + sizes.laneBytes + LANE_CONTROL_BYTES + sizes.replyBytes + NOTICE_CONTROL_BYTES + noticeBytes(sizes)
+    LANE_CONTROL_BYTES +
+    sizes.laneBytes +
+    LANE_CONTROL_BYTES +
+    sizes.replyBytes +
+    NOTICE_CONTROL_BYTES +
+    noticeBytes(sizes)
   );
 }
 

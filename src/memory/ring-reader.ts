@@ -65,7 +65,14 @@ export class RingReader {
   /** Byte index in the arena where the pinned span begins. Valid after tryPin() > 0. */
   start = 0;
 
-  private constructor(table: Int32Array, partition: number, place: RingPlace, bells: Bells, slot: number, o: ReaderOptions) {
+  private constructor(
+    table: Int32Array,
+    partition: number,
+    place: RingPlace,
+    bells: Bells,
+    slot: number,
+    o: ReaderOptions,
+  ) {
     this.partition = partition;
     this.place = place;
     this.table = table;
@@ -82,7 +89,13 @@ export class RingReader {
    * Takes a free slot; undefined if all 32 are taken, or the partition is not the one of `o.epoch` any more. The
    * reader must join next. While it holds the slot, joined or not, the partition keeps its ring (tryRetire()).
    */
-  static tryOpen(table: Int32Array, partition: number, place: RingPlace, bells: Bells, o: ReaderOptions): RingReader | undefined {
+  static tryOpen(
+    table: Int32Array,
+    partition: number,
+    place: RingPlace,
+    bells: Bells,
+    o: ReaderOptions,
+  ): RingReader | undefined {
     const entry = partition * PARTITION_ENTRY_WORDS;
     for (let slot = 0; slot < SLOT_COUNT; slot++) {
       const owner = entry + SLOT_BASE + slot * SLOT_STRIDE + SLOT_OWNER;

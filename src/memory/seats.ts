@@ -4,6 +4,7 @@
 // the seat's holder.
 // I1  A seat is given back only by its holder, or by the supervisor after the holder's thread is known to have ended.
 import {
+  CONTROL_PARTITIONS_USED,
   CONTROL_ROUTE_VERSION,
   CONTROL_STATE,
   SEAT_BELL,
@@ -17,8 +18,8 @@ import {
   SEAT_THREAD,
   SEATS_MAX,
 } from '../../native-layout/control.ts';
-import { NONE } from './lane.ts';
 import { seatWord } from './bell.ts';
+import { NONE } from './lane.ts';
 
 export type SeatRole = keyof typeof SEAT_ROLES;
 
@@ -110,6 +111,16 @@ export function setBrokerState(control: Int32Array, state: number): void {
 /** Count of route changes since the start. */
 export function routeVersion(control: Int32Array): number {
   return Atomics.load(control, CONTROL_ROUTE_VERSION);
+}
+
+/** Partition ids below this one may be in use. */
+export function partitionsUsed(control: Int32Array): number {
+  return Atomics.load(control, CONTROL_PARTITIONS_USED);
+}
+
+/** NameServer only; before it activates the partition. */
+export function setPartitionsUsed(control: Int32Array, used: number): void {
+  Atomics.store(control, CONTROL_PARTITIONS_USED, used);
 }
 
 /** NameServer only. */

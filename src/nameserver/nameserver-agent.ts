@@ -189,6 +189,8 @@ export class NameServerAgent implements Agent {
   private readonly isAvailable = (owner: number): boolean => this.registry.isAvailable(owner);
 
   private brokers(): number[] {
+    // One that has just started counts, although its seat is looked at only now and then.
+    this.watch();
     return this.registry.available().sort((a, b) => a - b);
   }
 

@@ -10,6 +10,7 @@ import {
   setPermission,
 } from '../memory/partition-entry.ts';
 import type { Regions } from '../memory/regions.ts';
+import { setPartitionsUsed } from '../memory/seats.ts';
 import type { PartitionSlots, TopicPartition, TopicRecord } from './directory.ts';
 
 /** A deleted entry without a ring may still be opened by an owner that has not seen the deletion: wait this long. */
@@ -92,6 +93,7 @@ export class TablePartitionSlots implements PartitionSlots {
         `the broker has its ${this.regions.sizes.partitionMax} partitions already`,
       );
     }
+    setPartitionsUsed(this.regions.control, this.fresh);
     return id;
   }
 }

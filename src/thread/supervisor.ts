@@ -16,7 +16,15 @@ import { Bells } from '../memory/bell.ts';
 import { partitionState } from '../memory/partition-entry.ts';
 import type { ArenaEntry, Attachment } from '../memory/regions.ts';
 import { releaseSlotsOf } from '../memory/ring-reader.ts';
-import { burySeat, openLanes, releaseSeat, seatState, seatsOfThread, setBrokerState } from '../memory/seats.ts';
+import {
+  burySeat,
+  openLanes,
+  partitionsUsed,
+  releaseSeat,
+  seatState,
+  seatsOfThread,
+  setBrokerState,
+} from '../memory/seats.ts';
 import { type Announcement, Announcements } from './announcements.ts';
 import { type ServerThread, spawnThread } from './spawn.ts';
 import { reportThreadEnds, stopReporting } from './thread-ends.ts';
@@ -191,7 +199,7 @@ export class Supervisor {
     for (const seat of seatsOfThread(this.control, threadId)) {
       if (seat < SEAT_FIRST_WORKER + WORKERS_MAX) continue;
       let slots = 0;
-      for (let partition = 0; partition < this.base.sizes.partitionMax; partition++) {
+      for (let partition = 0; partition < partitionsUsed(this.control); partition++) {
         if (partitionState(this.table, partition) !== 0) slots += releaseSlotsOf(this.table, partition, seat);
       }
       burySeat(this.control, seat);

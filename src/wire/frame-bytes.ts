@@ -93,7 +93,8 @@ export class FrameBytes {
   textAt(vector: number, what: string): string {
     const length = this.count(vector, 1, what);
     const start = vector + WORD;
-    if (start + length >= this.length || this.bytes[start + length] !== 0) this.fail(`${what} does not end with 0`);
+    // Behind the frame's end this is undefined, which is not 0 either.
+    if (this.bytes[start + length] !== 0) this.fail(`${what} does not end with 0`);
     try {
       return decoder.decode(this.bytes.subarray(start, start + length));
     } catch {

@@ -17,7 +17,9 @@ for (const scenario of all.filter((one) => one.name.includes(part))) {
   try {
     const { states, schedules, steps } = explore(scenario, deep ? 14_000_000 : 2_000_000);
     const ms = Math.round(performance.now() - before);
-    console.log(`ok   ${scenario.name}: ${schedules.toExponential(2)} schedules, ${states} states, ${steps} steps, ${ms} ms`);
+    console.log(
+      `ok   ${scenario.name}: ${schedules.toExponential(2)} schedules, ${states} states, ${steps} steps, ${ms} ms`,
+    );
   } catch (error) {
     console.log(`FAIL ${(error as Error).message}`);
     process.exitCode = 1;

@@ -71,7 +71,10 @@ export class Memory {
   }
 
   private addRegion(name: string, buffer: SharedArrayBuffer, first: number, bytes: number, gate: Gate): void {
-    const raw = { words: new Int32Array(buffer, first * 4, bytes / 4), bytes: new Uint8Array(buffer, first * 4, bytes) };
+    const raw = {
+      words: new Int32Array(buffer, first * 4, bytes / 4),
+      bytes: new Uint8Array(buffer, first * 4, bytes),
+    };
     const words = new Proxy(raw.words, wordHandler(first, gate));
     const shown = { words, bytes: new Proxy(raw.bytes, byteHandler(first, gate)) };
     const region = { name, first, length: bytes / 4 };

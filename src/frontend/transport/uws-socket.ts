@@ -35,7 +35,9 @@ export class UwsSocket implements Socket {
   private corking = false;
   /** What a close() or terminate() inside cork() puts off. */
   private ending: (() => void) | undefined;
-  /** Depth of our own calls into end() and close(): they call the native close handler before they return. */
+  /**
+   * A call of ours into end() or close() is running: they call the native close handler before they return.
+   */
   private endingNow = false;
 
   constructor(protocol: Subprotocol, remoteAddress: string, limits: TransportLimits) {

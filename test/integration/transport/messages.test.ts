@@ -174,6 +174,17 @@ describe.each(KINDS)('%s: messages', (kind) => {
     ).toBe(true);
   });
 
+  test('a close inside cork ends the connection itself, not only the WebSocket', async () => {
+    const server = await start(kind);
+    const raw = await connectRaw(server.port);
+    raw.socket.write(upgradeText());
+    await until(() => server.opened.length === 1, 'open');
+    setImmediate(() => server.opened[0].cork(() => server.opened[0].close(4001, 'enough')));
+    await until(() => raw.text().includes('enough'), 'the close frame arrives');
+    raw.socket.write(clientFrame(0x88, Buffer.from([4001 >> 8, 4001 & 0xff])));
+    await until(() => raw.ended(), 'the server ends the connection', 2_000);
+  });
+
   test('sends from within message reach the sender and others, large and small', async () => {
     const server = await start(kind, {
       message: (from, data) => {

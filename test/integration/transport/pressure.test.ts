@@ -56,6 +56,22 @@ describe.each(KINDS)('%s: slow reader', (kind) => {
     },
   );
 
+  test('what waits for a slow reader is not touched when the shared memory it came from is', async () => {
+    const shared = new Uint8Array(new SharedArrayBuffer(100_000));
+    const server = await start(kind, {}, { bufferedMaxBytes: 4_000_000 });
+    const client = await connect(server.port);
+    client.pause();
+    let taken = 0;
+    for (; ; taken++) {
+      shared.set(numbered(taken, shared.length));
+      if (server.opened[0].send(shared) === DROPPED) break;
+    }
+    shared.fill(0xee);
+    client.resume();
+    await client.frame(taken - 1);
+    for (let n = 0; n < taken; n++) expect(client.frames[n].data.equals(numbered(n, 100_000)), `frame ${n}`).toBe(true);
+  });
+
   test('past bufferedMaxBytes frames are DROPPED whole, and what was accepted arrives', async () => {
     const server = await start(kind, {}, { bufferedMaxBytes: 500_000 });
     const client = await connect(server.port);

@@ -149,13 +149,13 @@ function flow(start: Start, policy: Policy, filled: number, more: number): Scena
   };
 }
 
-function death(start: Start, policy: Policy): Scenario {
+function death(start: Start, policy: Policy, more: number): Scenario {
   const first = batchPositions(start, 4).length;
   return {
-    name: `flow: a reader dies anywhere and the owner goes on, ${policy}, from ${start.name}`,
+    name: `flow: a reader dies anywhere and the owner publishes ${more} more, ${policy}, from ${start.name}`,
     regions: REGIONS,
     setup: (at) => prefill(at, start, 4),
-    actors: [owner(policy, first, first + 1, false), mortalReader(1), UNDERTAKER],
+    actors: [owner(policy, first, first + more - 1, false), mortalReader(1), UNDERTAKER],
     finish: (at) => {
       const slot = at.table.words.subarray(128, 160);
       check(slot[0] === 0 && slot[1] === 0, 'nothing of a dead or closed reader is left');
@@ -189,11 +189,14 @@ export const FLOW_SCENARIOS: readonly Scenario[] = STARTS.flatMap((start) => [
   flow(start, 'block', 1, 1),
   flow(start, 'block', 4, 1),
   flow(start, 'drop-oldest', 4, 1),
-  death(start, start.position === 0 ? 'block' : 'drop-oldest'),
-  reopen(start),
+  death(start, 'block', 1),
+  death(start, 'drop-oldest', 1),
+  ...(start.position === 0 ? [reopen(start)] : []),
 ]);
 export const FLOW_DEEP: readonly Scenario[] = STARTS.flatMap((start) => [
-  death(start, start.position === 0 ? 'drop-oldest' : 'block'),
+  death(start, 'block', 2),
+  death(start, 'drop-oldest', 2),
+  reopen(start),
   flow(start, 'block', 1, 2),
   flow(start, 'block', 4, 2),
   flow(start, 'drop-oldest', 4, 2),

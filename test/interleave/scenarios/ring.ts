@@ -83,8 +83,20 @@ function poller(name: string, options: ReaderOptions, polls: number, close = fal
   };
 }
 
-function scenario(name: string, start: Start, filled: number, actors: readonly Actor[], more: Partial<Scenario> = {}): Scenario {
-  return { name: `${name}, from ${start.name}`, regions: RING_REGIONS, setup: (at) => void prefill(at, start, filled), actors, ...more };
+function scenario(
+  name: string,
+  start: Start,
+  filled: number,
+  actors: readonly Actor[],
+  more: Partial<Scenario> = {},
+): Scenario {
+  return {
+    name: `${name}, from ${start.name}`,
+    regions: RING_REGIONS,
+    setup: (at) => void prefill(at, start, filled),
+    actors,
+    ...more,
+  };
 }
 
 /** Batches that fill the ring from there. */
@@ -109,12 +121,16 @@ function basics(start: Start): Scenario[] {
       publisher('drop-oldest', fits(start), FULL_BATCHES, 2),
       poller('reader', { seat: READER }, 3, true),
     ]),
-    scenario('ring: a holding reader is never evicted, whatever the policy', start, 4, [
-      publisher('drop-oldest', fits(start), [BATCH_BYTES, 24], 2),
-      poller('reader', holding, 3),
-    ], {
-      finish: (_at, results) => check((results[1] as { evictions: number }).evictions === 0, 'I3: holds means never evicted'),
-    }),
+    scenario(
+      'ring: a holding reader is never evicted, whatever the policy',
+      start,
+      4,
+      [publisher('drop-oldest', fits(start), [BATCH_BYTES, 24], 2), poller('reader', holding, 3)],
+      {
+        finish: (_at, results) =>
+          check((results[1] as { evictions: number }).evictions === 0, 'I3: holds means never evicted'),
+      },
+    ),
   ];
 }
 
@@ -139,11 +155,17 @@ function joinRemembered(start: Start): Scenario {
 }
 
 function twoReaders(start: Start): Scenario {
-  return scenario('ring: two readers, one of them closes and its slot is taken again', start, 4, [
-    publisher('drop-oldest', fits(start), [BATCH_BYTES, 24]),
-    poller('first', { seat: READER }, 1, true),
-    poller('second', { seat: OTHER }, 1),
-  ], { preemptions: 3 });
+  return scenario(
+    'ring: two readers, one of them closes and its slot is taken again',
+    start,
+    4,
+    [
+      publisher('drop-oldest', fits(start), [BATCH_BYTES, 24]),
+      poller('first', { seat: READER }, 1, true),
+      poller('second', { seat: OTHER }, 1),
+    ],
+    { preemptions: 3 },
+  );
 }
 
 /** The writer dies; its successor must respect slots that lie behind the HEAD that it finds. */
@@ -232,9 +254,15 @@ export const RING_DEEP: readonly Scenario[] = STARTS.flatMap((start) => [
     publisher('block', 3, [24, 24, 24, 32, 8, 24], 3),
     poller('reader', { seat: READER, holds: true }, 7),
   ]),
-  scenario('ring: two readers are evicted and rejoin', start, 4, [
-    publisher('drop-oldest', fits(start), FULL_BATCHES),
-    poller('first', { seat: READER }, 2),
-    poller('second', { seat: OTHER }, 2),
-  ], { preemptions: 5 }),
+  scenario(
+    'ring: two readers are evicted and rejoin',
+    start,
+    4,
+    [
+      publisher('drop-oldest', fits(start), FULL_BATCHES),
+      poller('first', { seat: READER }, 2),
+      poller('second', { seat: OTHER }, 2),
+    ],
+    { preemptions: 5 },
+  ),
 ]);

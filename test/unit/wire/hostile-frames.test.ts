@@ -216,6 +216,59 @@ describe('built to cost much', () => {
 });
 
 describe('wrong in one place', () => {
+  // A ping with correlation 7. Root offset at 8, identifier at 12; the root's vtable at 18 says: 10 bytes of vtable, a
+  // table of 18 bytes, then the distances of correlation, type and command. The root table is at 28.
+  const PING =
+    'ffffffff4000000014000000524d514300000a0012000c000b0004000a00000014000000000000140700000000000600' +
+    '0c00040006000000141a99be1c000000';
+
+  test.each([
+    ['the mark', 0, 0xfe, /^no command starts with mark -1$/],
+    ['the length, too large', 4, 72, /^the length says 72, the frame has 64$/],
+    ['the length, too small', 4, 56, /^the length says 56, the frame has 64$/],
+    ['the identifier', 12, 0x53, /^the identifier is not RMQC$/],
+    ['the root, nowhere', 8, 0, /^frame points nowhere$/],
+    ['the root, not aligned', 8, 0x16, /^frame points nowhere$/],
+    ['the root, behind the end', 8, 0x38, /^frame points nowhere$/],
+    ['the vtable, in the header', 28, 22, /^frame has no vtable$/],
+    ['the vtable, not aligned', 28, 9, /^frame has no vtable$/],
+    ['the vtable, too short', 18, 2, /^frame has a broken vtable$/],
+    ['the vtable, odd', 18, 9, /^frame has a broken vtable$/],
+    ['the vtable, past the end', 18, 48, /^frame has a broken vtable$/],
+    ['the table, too short', 20, 2, /^frame has a broken vtable$/],
+    ['the table, past the end', 20, 40, /^frame runs past the end of the frame$/],
+    ['a field over the table start', 24, 1, /^command type is misplaced$/],
+    ['a field past the table end', 22, 16, /^correlation is misplaced$/],
+    ['a field not aligned', 22, 13, /^correlation is misplaced$/],
+    ['the command, nowhere', 32, 0, /^command points nowhere$/],
+    ['the command, missing', 26, 0, /^command is missing$/],
+  ])('%s', (_, place, value, message) => {
+    const bytes = Uint8Array.from(Buffer.from(PING, 'hex'));
+    expect(decodeFrame(bytes)).toEqual({ correlation: 7, command: { type: 'ping', time: 123_456_789_012 } });
+    bytes[place] = value;
+    expect(refusal(bytes).message).toMatch(message);
+  });
+
+  test('a length that is no multiple of 8', () => {
+    const bytes = new Uint8Array(68);
+    bytes.set(Buffer.from(PING, 'hex'));
+    bytes[4] = 68;
+    expect(refusal(bytes).message).toBe('the length is no multiple of 8');
+  });
+
+  test('text without its final 0, inside the frame and at its very end', () => {
+    const bytes = encodeFrame({ correlation: 1, command: { type: 'open-direct', topic: 'abc' } });
+    const end = Buffer.from(bytes).indexOf('abc') + 3;
+    bytes[end] = 1;
+    expect(refusal(bytes).message).toBe('topic does not end with 0');
+    const last = encodeFrame({ correlation: 1, command: { type: 'open-direct', topic: 'abcdefg' } });
+    const at = Buffer.from(last).indexOf('abcdefg');
+    const length = last.length - at;
+    last.fill(0x61, at);
+    last[at - 4] = length;
+    expect(refusal(last).message).toBe('topic does not end with 0');
+  });
+
   test('an unknown command is unknown-command and names its request', () => {
     const known = encodeFrame({ correlation: 4711, command: { type: 'done' } });
     const place = known.lastIndexOf(COMMAND_NUMBERS.done);
