@@ -114,7 +114,7 @@ export class BrokerAgent implements Agent {
     }
   }
 
-  /** Takes a bounded number of batches from one lane. Returns how many. HOT */
+  /** Takes a bounded number of batches from one lane. Returns their bytes. HOT */
   private drain(publisher: Publisher, nowMs: number): number {
     const lane = publisher.lane;
     let taken = 0;
@@ -136,7 +136,7 @@ export class BrokerAgent implements Agent {
     this.ringSeats();
     this.counters.add(COUNTER.batchesIn, taken);
     this.counters.add(COUNTER.bytesIn, bytes);
-    return taken;
+    return bytes;
   }
 
   /** Appends one batch and answers it. False if it must stay in the lane until there is room. HOT */

@@ -4,6 +4,7 @@ import { threadId } from 'node:worker_threads';
 import { RingmqError } from '../base/codes.ts';
 import type { Attachment } from '../memory/regions.ts';
 import type { Announcement } from '../thread/announcements.ts';
+import { HEAVY_WORK } from '../thread/agent.ts';
 import { Participant } from '../thread/participant.ts';
 import type { Command, TopicRoute } from '../wire/commands.ts';
 import type {
@@ -37,6 +38,8 @@ export class InProcessConnection extends ConnectionEvents implements Connection 
   private readonly routes = new Map<string, TopicRoute>();
   private readonly outlet: Outlet;
   private request = 0;
+  /** Bytes taken or put since this thread last slept in wait(). */
+  private did = 0;
   private closing: Promise<void> | undefined;
 
   /** Use attach() or broker.connect(). Throws `seat-quota`. */
@@ -147,6 +150,13 @@ export class InProcessConnection extends ConnectionEvents implements Connection 
   wait(timeoutMs: number): void {
     this.flushOpen();
     const { doorbell } = this.participant;
+    if (this.did >= HEAVY_WORK) {
+      this.did = 0;
+      doorbell.nap();
+      this.work();
+      return;
+    }
+    this.did = 0;
     doorbell.park();
     // News that came before park() rang no bell: look once more.
     if (this.work() > 0) doorbell.unpark();
@@ -185,7 +195,9 @@ export class InProcessConnection extends ConnectionEvents implements Connection 
   /** Takes what has come: answers, room, messages. Open batches stay open. Returns how much. */
   work(): number {
     for (const producer of this.direct) producer.onRoom();
-    return this.participant.work() + this.readers.work();
+    const did = this.participant.work() + this.readers.work();
+    this.did += did;
+    return did;
   }
 
   private flushOpen(): void {
@@ -279,7 +291,11 @@ export class InProcessConnection extends ConnectionEvents implements Connection 
         return this.request;
       },
       forget: (request) => void this.expecting.delete(request),
-      tryPut: (owner, bytes, lengthBytes) => this.participant.tryPut(owner, bytes, lengthBytes),
+      tryPut: (owner, bytes, lengthBytes) => {
+        if (!this.participant.tryPut(owner, bytes, lengthBytes)) return false;
+        this.did += lengthBytes;
+        return true;
+      },
       push: (owner) => this.participant.push(owner),
       soon: (flush) => void setImmediate(flush),
       now: Date.now,

@@ -5,7 +5,7 @@ import { explore, replay } from './explorer.ts';
 import { DEEP, SCENARIOS } from './scenarios/all.ts';
 
 const [part = '', schedule] = process.argv.slice(2);
-const deep = process.env['RINGMQ_EXPLORE'] === 'deep';
+const deep = process.env.RINGMQ_EXPLORE === 'deep';
 const all = deep ? [...SCENARIOS, ...DEEP] : SCENARIOS;
 
 for (const scenario of all.filter((one) => one.name.includes(part))) {
@@ -23,6 +23,6 @@ for (const scenario of all.filter((one) => one.name.includes(part))) {
   } catch (error) {
     console.log(`FAIL ${(error as Error).message}`);
     process.exitCode = 1;
-    if (process.env['RINGMQ_BAIL']) break;
+    if (process.env.RINGMQ_BAIL) break;
   }
 }

@@ -151,7 +151,7 @@ describe.each([0, NEAR_WRAP])('a ring whose cursors start at %i', (start) => {
   });
 
   test('a ring is a first-in first-out queue for a lossless reader, whatever the sizes', () => {
-    const sizes = fc.array(fc.integer({ min: 1, max: 8 }), { minLength: 1, maxLength: 120 });
+    const sizes = fc.array(fc.integer({ min: 1, max: 7 }), { minLength: 1, maxLength: 120 });
     fc.assert(
       fc.property(sizes, fc.integer({ min: 1, max: 4 }), (batches, group) => {
         const rig = new RingRig('block', 256, start);
@@ -160,20 +160,16 @@ describe.each([0, NEAR_WRAP])('a ring whose cursors start at %i', (start) => {
         reader.joinTail();
         const got: number[] = [];
         for (const [sequence, eighths] of batches.entries()) {
-          while (!put(writer, 8 + eighths * 7 - ((eighths * 7) & 7), sequence)) {
+          while (!put(writer, 8 + eighths * 8, sequence)) {
             writer.publish(sequence);
             got.push(...readAll(reader));
           }
           if (sequence % group === 0) writer.publish(sequence + 1);
         }
         writer.publish(batches.length);
-        expect([...got, ...readAll(reader)]).toEqual(expected(batches));
+        expect([...got, ...readAll(reader)]).toEqual(batches.map((_, sequence) => sequence));
       }),
     );
-
-    function expected(batches: readonly number[]): number[] {
-      return batches.map((_, sequence) => sequence);
-    }
   });
 });
 
