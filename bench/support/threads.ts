@@ -1,5 +1,5 @@
 // Threads of a bench: each runs one exported function of a module, and shares a small board with the bench.
-import { Worker } from 'node:worker_threads';
+import { type TransferListItem, Worker } from 'node:worker_threads';
 
 /** Words of the board. */
 export const BOARD = { go: 0, sent: 1, received: 2, wrong: 3, producersDone: 4, ready: 5 } as const;
@@ -12,9 +12,15 @@ export interface BenchThread {
 }
 
 /** Starts `run(data, board, ready)` of a module in a thread of its own. */
-export function startThread(module: URL, data: object, board: SharedArrayBuffer): BenchThread {
+export function startThread(
+  module: URL,
+  data: object,
+  board: SharedArrayBuffer,
+  transferList: TransferListItem[] = [],
+): BenchThread {
   const worker = new Worker(new URL('./thread-door.js', import.meta.url), {
     workerData: { module: module.href, data, board },
+    transferList,
   });
   let ready: () => void = () => {};
   const readiness = new Promise<void>((resolve) => {

@@ -100,6 +100,8 @@ export class Participant {
 
   /** Asks the owner to open a partition's ring. The answer is a completion. False if the lane is full. */
   tryOpenRing(owner: number, header: Uint8Array): boolean {
+    // The ring of a direct partition is there before its route: only its arena has not been heard of yet.
+    if (this.laneOf(owner) === undefined) return true;
     if (!this.tryPut(owner, header, BATCH_HEADER_BYTES)) return false;
     this.push(owner);
     return true;
