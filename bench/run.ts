@@ -2,12 +2,13 @@
 import { Command } from 'commander';
 import { inProcessBenches } from './macro/in-process.ts';
 import { latencyBenches } from './macro/latency.ts';
+import { wsBenches } from './macro/ws.ts';
 import { microBenches } from './micro/micro.ts';
 import { type Bench, FULL, type Result, type Scale, TINY } from './support/bench.ts';
 import { runBench } from './support/session.ts';
 import { printTable } from './support/table.ts';
 
-const ALL: readonly Bench[] = [...inProcessBenches, ...latencyBenches, ...microBenches];
+const ALL: readonly Bench[] = [...inProcessBenches, ...wsBenches, ...latencyBenches, ...microBenches];
 
 interface RunOptions {
   readonly json?: boolean;

@@ -1,0 +1,58 @@
+// Over WebSocket on the loopback interface; the broker has a process of its own.
+//
+//   ws-1-1          P ─ws─► front end ─lane─► W ─ring─► front end ─ws─► C
+//   ws-fanout-100   one publisher, a hundred connections that get everything; the figure is deliveries a second
+import { connect } from '../../src/index.ts';
+import { wsEcho } from '../peers/ws-relay.ts';
+import { type Bench, type Contestant, check, type Measured, type Scale } from '../support/bench.ts';
+import { busiest, startServer } from '../support/server.ts';
+import { BOARD, startThread } from '../support/threads.ts';
+import type { ConsumerResult } from './threads/in-process-consumer.ts';
+
+const PUBLISHER = new URL('./threads/ws-publisher.js', import.meta.url);
+const SUBSCRIBER = new URL('./threads/ws-subscriber.js', import.meta.url);
+
+async function measure(connections: number, scale: Scale): Promise<Measured> {
+  const server = await startServer();
+  try {
+    const admin = connect(server.url);
+    await admin.createTopic('bench', { partitions: 1, ringBytes: 8 * 1024 * 1024 });
+    await admin.close();
+    const board = new SharedArrayBuffer(64);
+    const data = {
+      url: server.url,
+      topic: 'bench',
+      connections,
+      bodyBytes: scale.bodyBytes,
+      durationMs: scale.durationMs,
+    };
+    const writer = startThread(PUBLISHER, data, board);
+    const reader = startThread(SUBSCRIBER, data, board);
+    await Promise.all([writer.ready, reader.ready]);
+    const before = server.threadSeconds();
+    const words = new Int32Array(board);
+    Atomics.store(words, BOARD.go, 1);
+    Atomics.notify(words, BOARD.go);
+    const sent = (await writer.result) as number;
+    const got = (await reader.result) as ConsumerResult;
+    const frontEndSeconds = busiest(before, server.threadSeconds());
+    check(got.wrong === 0, `${got.wrong} messages were reordered or changed`);
+    check(got.received === sent * connections, `${got.received} of ${sent * connections} messages arrived`);
+    const notes = {
+      frontEndCpuSeconds: Math.round(frontEndSeconds * 100) / 100,
+      deliveriesPerFrontEndCpuSecond: frontEndSeconds > 0 ? Math.round(got.received / frontEndSeconds) : 'unknown',
+    };
+    return { messagesPerSecond: got.received / got.seconds, notes };
+  } finally {
+    await server.stop();
+  }
+}
+
+function bench(name: string, what: string, connections: number, peers: readonly Contestant[]): Bench {
+  return { name, what, peers, measure: (scale) => measure(connections, scale) };
+}
+
+export const wsBenches: readonly Bench[] = [
+  bench('ws-1-1', 'one WebSocket client to another through the broker', 1, [wsEcho]),
+  bench('ws-fanout-100', 'one publisher to a hundred WebSocket connections; deliveries', 100, []),
+];
