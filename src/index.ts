@@ -5,8 +5,8 @@ export { bytesCodec, type Codec, jsonCodec, textCodec } from './client/codec.ts'
 export type * from './client/connection.ts';
 export { attach, InProcessConnection } from './client/in-process.ts';
 export { Batch, Message } from './client/message.ts';
+export { type ConnectOptions, connect, WsConnection } from './client/node.ts';
 export type { Attachment } from './memory/regions.ts';
 export { type Broker, startBroker } from './server/broker.ts';
 export type { BrokerOptions, ListenOptions } from './server/options.ts';
 export type { PartitionPosition, StartFrom, TopicRoute } from './wire/commands.ts';
-export { type ConnectOptions, connect, WsConnection } from './client/node.ts';

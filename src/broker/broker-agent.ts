@@ -92,7 +92,7 @@ export class BrokerAgent implements Agent {
       while (mask !== 0) {
         const bit = 31 - Math.clz32(mask & -mask);
         mask &= mask - 1;
-        did += this.drain(this.publisher(half * 32 + bit), nowMs);
+        did += this.serve(this.publisher(half * 32 + bit), nowMs);
       }
     }
     if (did > 0) this.counters.add(COUNTER.turns, 1);
@@ -103,15 +103,14 @@ export class BrokerAgent implements Agent {
     beat(this.regions.control, this.seat);
     this.counters.publish();
     this.partitions.retireDeleted();
-    for (const publisher of this.publishers) {
-      if (
-        publisher &&
-        seatState(this.regions.control, publisher.seat) === SEAT_STATES.dead &&
-        !publisher.lane.hasNews
-      ) {
-        closeLane(this.regions.control, this.seat, publisher.seat);
-      }
-    }
+  }
+
+  /** Drains a lane; one that is empty and whose producer has left is closed, so that its seat can be taken again. */
+  private serve(publisher: Publisher, nowMs: number): number {
+    const bytes = this.drain(publisher, nowMs);
+    if (bytes > 0 || seatState(this.regions.control, publisher.seat) !== SEAT_STATES.dead) return bytes;
+    if (!publisher.lane.hasNews) closeLane(this.regions.control, this.seat, publisher.seat);
+    return 0;
   }
 
   /** Takes a bounded number of batches from one lane. Returns their bytes. HOT */
@@ -146,7 +145,8 @@ export class BrokerAgent implements Agent {
     const partition = this.partitions.find(id);
     let status: number = CODES['route-stale'].number;
     if (partition !== undefined) {
-      status = partition.append(bytes, words, at, size, nowMs);
+      // A batch without records asks for the ring to be opened, which find() did.
+      status = size === BATCH_HEADER_BYTES ? OK : partition.append(bytes, words, at, size, nowMs);
       if (status === NO_ROOM) {
         if ((words[(at + REQUEST_FLAGS) >> 2] & REQUEST_WAITS) !== 0) return false;
         partition.defer(words, at);

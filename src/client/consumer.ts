@@ -2,7 +2,7 @@
 // What differs between in process and network is where batches come from: see ConsumerSource.
 import { RingmqError } from '../base/codes.ts';
 import { type BatchView, RecordView } from '../record/batch-view.ts';
-import type { GapReason, PartitionPosition, PartitionStart } from '../wire/commands.ts';
+import type { GapReason, PartitionPosition, PartitionStart, StartFrom } from '../wire/commands.ts';
 import type { Codec } from './codec.ts';
 import type { Consumer, ConsumerOptions, Gap } from './connection.ts';
 import { Batch, Message } from './message.ts';
@@ -48,22 +48,29 @@ export class RingConsumer<T> implements Consumer<T> {
   private fail: (error: Error) => void = () => {};
   private paused = false;
   private busy = false;
+  private begun = false;
   private closing: Promise<void> | undefined;
 
   constructor(topic: string, options: ConsumerOptions<T>, failed: (error: Error) => void) {
     const modes = [options.onMessage, options.onBatch].filter((one) => one !== undefined).length;
     if (modes > 1) throw new RingmqError('illegal-argument', 'give onMessage or onBatch or iterate, one of the three');
+    const { onError, bufferMessages = BUFFER_MESSAGES } = options;
+    if (!(bufferMessages >= 1))
+      throw new RingmqError('illegal-argument', `bufferMessages is ${bufferMessages}: 1 or more`);
+    checkFrom(options.from);
     this.topic = topic;
     this.options = options;
     this.codec = options.codec;
-    this.failed = options.onError ?? failed;
-    this.queue = new MessageQueue(options.bufferMessages ?? BUFFER_MESSAGES, () => this.source?.wanted());
+    this.failed = onError ? (error) => tell(onError, error, failed) : failed;
+    this.queue = new MessageQueue(bufferMessages, () => this.source?.wanted());
     this.started = new Promise((resolve, reject) => {
       this.start = resolve;
       this.fail = reject;
     });
     this.started.catch(() => {});
     options.signal?.addEventListener('abort', () => void this.close(), { once: true });
+    // The source comes right after this.
+    if (options.signal?.aborted) queueMicrotask(() => void this.close());
   }
 
   ready(): Promise<readonly PartitionPosition[]> {
@@ -126,14 +133,18 @@ export class RingConsumer<T> implements Consumer<T> {
       this.cursors.set(one.id, { id: one.id, number: one.number, epoch: one.epoch, expected: one.offset });
       if (one.gap) this.gap(one.number, one.gapFrom, one.offset, 'expired');
     }
+    this.begun = true;
     this.start(this.positions());
   }
 
   /** For sources: the subscription cannot stand. */
   refuse(error: RingmqError): void {
     this.fail(error);
+    // An iterator ends with the error and ready() rejects with it; handlers have no other way to hear that it is over.
+    const tell = this.begun && this.closing === undefined && (this.options.onMessage ?? this.options.onBatch);
     this.closing ??= Promise.resolve();
     this.queue.end(error);
+    if (tell) this.failed(error);
   }
 
   /** For sources: nothing more will come. */
@@ -163,6 +174,8 @@ export class RingConsumer<T> implements Consumer<T> {
 
   /** For sources: the next batch of a partition. HOT */
   deliver(view: BatchView, cursor: PartitionCursor): Delivery {
+    // A handler may have paused or closed the consumer in the middle of a span.
+    if (this.full) return STOP;
     const base = view.baseOffset;
     const end = base + view.count;
     if (view.epoch !== cursor.epoch) this.newEpoch(cursor, view.epoch, base);
@@ -234,6 +247,23 @@ export class RingConsumer<T> implements Consumer<T> {
     } catch (error) {
       this.failed(asError(error));
     }
+  }
+}
+
+function checkFrom(from: StartFrom | undefined): void {
+  if (from === undefined || from === 'latest' || from === 'earliest') return;
+  const number = 'offset' in from ? from.offset : 'last' in from ? from.last : 'positions' in from ? 0 : -1;
+  if (!Number.isSafeInteger(number) || number < 0) {
+    throw new RingmqError('illegal-argument', `from is ${JSON.stringify(from)}: offset and last count from 0`);
+  }
+}
+
+/** Calls a listener that may throw itself. */
+function tell(listener: (error: Error) => void, error: Error, otherwise: (error: Error) => void): void {
+  try {
+    listener(error);
+  } catch (thrown) {
+    otherwise(asError(thrown));
   }
 }
 

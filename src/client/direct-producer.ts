@@ -1,21 +1,30 @@
 // A producer that owns a partition: it writes the ring itself, with no lane and no broker worker in between. The fastest
 // way from one thread to others; order holds per thread, because each thread has a partition of its own.
-import { OVERFLOW_CODES } from '../../native-layout/partition-table.ts';
-import { CODES, RingmqError } from '../base/codes.ts';
+import { PARTITION_STATES } from '../../native-layout/partition-table.ts';
+import { CODES, codeName, RingmqError } from '../base/codes.ts';
 import { claimArenaId } from '../memory/arena.ts';
-import { publishPlace, readIdentity, tryRetire } from '../memory/partition-entry.ts';
+import { publishPlace, readIdentity, setPartitionState, tryRetire } from '../memory/partition-entry.ts';
 import { NO_ROOM, Partition } from '../partition/partition.ts';
 import { BatchBuilder } from '../record/batch-builder.ts';
 import { utf8 } from '../record/text.ts';
 import type { Participant } from '../thread/participant.ts';
 import type { TopicRoute } from '../wire/commands.ts';
 import type { MessageExtras, Producer, SendReceipt } from './connection.ts';
-import { BatchOutcome, Sent } from './sent.ts';
+import { asRefusal, BatchOutcome, Sent, tooLarge } from './sent.ts';
 
 const BATCH_BYTES = 32 * 1024;
 const OK = CODES.ok.number;
 
 type Body = Uint8Array | string;
+
+/** What the connection does for its direct producers. */
+export interface DirectHost {
+  /** The producer is closed; its ring can be returned once tryRetire() says so. */
+  closed(producer: DirectProducer): void;
+  /** Something is under way: the process must not end. */
+  hold(): void;
+  failed(error: Error): void;
+}
 
 export class DirectProducer implements Producer<Body> {
   readonly topic: string;
@@ -23,7 +32,8 @@ export class DirectProducer implements Producer<Body> {
   readonly partition: number;
   private readonly participant: Participant;
   private readonly target: Partition;
-  private readonly onClosed: (producer: DirectProducer) => void;
+  private readonly host: DirectHost;
+  private readonly arena: number;
   private readonly messageMax: number;
   private readonly builder: BatchBuilder;
   private outcome: BatchOutcome | undefined;
@@ -33,26 +43,23 @@ export class DirectProducer implements Producer<Body> {
   private readonly quickMax: number;
   private flushAsked = false;
   private closed = false;
+  private firstError: Error | undefined;
   private readonly waiters: (() => void)[] = [];
 
-  private constructor(
-    participant: Participant,
-    route: TopicRoute,
-    target: Partition,
-    onClosed: (one: DirectProducer) => void,
-  ) {
+  private constructor(participant: Participant, route: TopicRoute, target: Partition, arena: number, host: DirectHost) {
     this.participant = participant;
     this.topic = route.topic;
     this.partition = target.identity.number;
     this.target = target;
-    this.onClosed = onClosed;
+    this.arena = arena;
+    this.host = host;
     this.messageMax = route.messageMaxBytes;
     this.quickMax = Math.floor(route.messageMaxBytes / 3);
     this.builder = new BatchBuilder(Math.min(BATCH_BYTES, target.writer.batchMax));
   }
 
   /** For the connection: takes the newest partition of the route that this seat owns, and gives it a ring. */
-  static open(participant: Participant, route: TopicRoute, onClosed: (one: DirectProducer) => void): DirectProducer {
+  static open(participant: Participant, route: TopicRoute, host: DirectHost): DirectProducer {
     const mine = route.partitions.filter((one) => one.owner === participant.seat).at(-1);
     const { control, table } = participant.regions;
     const identity = mine && readIdentity(table, mine.id);
@@ -66,7 +73,7 @@ export class DirectProducer implements Producer<Body> {
     participant.announcements.say({ type: 'arena', arena });
     publishPlace(table, mine.id, arena.id, 0, identity.ringBytes);
     const place = { bytes, words, byte: 0, capacity: identity.ringBytes };
-    return new DirectProducer(participant, route, new Partition(table, mine.id, identity, place), onClosed);
+    return new DirectProducer(participant, route, new Partition(table, mine.id, identity, place), arena.id, host);
   }
 
   get idle(): boolean {
@@ -74,6 +81,7 @@ export class DirectProducer implements Producer<Body> {
   }
 
   async ready(): Promise<void> {
+    if (this.closed) throw new RingmqError('closed', 'the producer is closed');
     while (!this.hasRoom) await new Promise<void>((resolve) => this.waiters.push(resolve));
   }
 
@@ -83,7 +91,7 @@ export class DirectProducer implements Producer<Body> {
         return Sent.refused(this.topic, new RingmqError('busy', 'the ring is full: await ready()'));
       }
     } catch (error) {
-      return Sent.refused(this.topic, error as RingmqError);
+      return Sent.refused(this.topic, asRefusal(error));
     }
     this.outcome ??= new BatchOutcome(this.topic, this.partition);
     return new Sent(this.outcome, this.builder.count - 1);
@@ -103,6 +111,7 @@ export class DirectProducer implements Producer<Body> {
     }
     if (!this.flushAsked) {
       this.flushAsked = true;
+      this.host.hold();
       setImmediate(this.flushLater);
     }
     this.filling = true;
@@ -117,11 +126,15 @@ export class DirectProducer implements Producer<Body> {
       sent.push(new Sent(this.outcome, this.builder.count - 1));
     }
     await this.flush();
+    for (const outcome of new Set(sent.map((one) => one.outcome))) await outcome.done();
     return sent.map((one) => one.receipt());
   }
 
   async flush(): Promise<void> {
     while (!this.tryClose()) await this.ready();
+    const error = this.firstError;
+    this.firstError = undefined;
+    if (error) throw error;
   }
 
   /** Closes the open batch into the ring. False if readers hold the room. */
@@ -131,11 +144,40 @@ export class DirectProducer implements Producer<Body> {
 
   async close(): Promise<void> {
     if (this.closed) return;
+    try {
+      await this.flush();
+    } finally {
+      this.abort(new RingmqError('closed', 'the producer was closed'));
+    }
+  }
+
+  /** Ends at once. What had no room in the ring fails with the error; what readers can see stays for them. */
+  abort(error: RingmqError): void {
+    if (this.closed) return;
     this.closed = true;
-    this.tryClose();
-    this.onClosed(this);
-    // Without readers the ring can go at once; otherwise the supervisor frees it when this thread ends.
-    tryRetire(this.participant.regions.table, this.target.id);
+    this.filling = false;
+    this.stalled = false;
+    if (this.builder.count > 0) {
+      this.builder.reset();
+      this.settle(-1, error);
+    }
+    const { table } = this.participant.regions;
+    const { id, identity } = this.target;
+    // The NameServer takes it out of the topic.
+    if (readIdentity(table, id)?.epoch === identity.epoch) setPartitionState(table, id, PARTITION_STATES.deleted);
+    this.participant.announcements.say({ type: 'arena-gone', id: this.arena });
+    for (const wake of this.waiters.splice(0)) wake();
+    this.host.closed(this);
+  }
+
+  /** After the close: returns the partition's entry. False while it has readers. */
+  tryRetire(): boolean {
+    return tryRetire(this.participant.regions.table, this.target.id);
+  }
+
+  /** Permissions may have changed. */
+  refresh(): void {
+    this.target.refresh();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -152,6 +194,8 @@ export class DirectProducer implements Producer<Body> {
   }
 
   private add(body: Body, extras: MessageExtras | undefined): boolean {
+    if (typeof body !== 'string' && !(body instanceof Uint8Array))
+      throw new RingmqError('illegal-argument', 'a message is a Uint8Array or a string');
     if (body.length * 3 > this.messageMax) this.checkLength(body);
     const { builder } = this;
     const now = builder.count === 0 ? Date.now() : 0;
@@ -161,8 +205,7 @@ export class DirectProducer implements Producer<Body> {
 
   private checkLength(body: Body): void {
     const length = typeof body === 'string' ? utf8(body).length : body.length;
-    if (length <= this.messageMax) return;
-    throw new RingmqError('message-too-large', `a message of ${length} bytes; ${this.topic} takes ${this.messageMax}`);
+    if (length > this.messageMax) throw tooLarge(this.topic, this.messageMax, length);
   }
 
   private readonly flushLater = (): void => {
@@ -187,16 +230,22 @@ export class DirectProducer implements Producer<Body> {
       checksum: false,
     });
     const status = target.append(builder.bytes, builder.words, 0, length, now);
-    this.stalled = status === NO_ROOM && target.identity.overflow !== OVERFLOW_CODES.reject;
+    this.stalled = status === NO_ROOM;
     if (this.stalled) return false;
     builder.reset();
-    target.publish();
-    target.writer.eachReader(this.ring);
+    if (target.publish()) target.writer.eachReader(this.ring);
+    this.settle(target.baseOffset, status === OK ? undefined : new RingmqError(codeName(status)));
+    return true;
+  }
+
+  private settle(baseOffset: number, error: RingmqError | undefined): void {
     const outcome = this.outcome;
     this.outcome = undefined;
-    const error = status === OK ? undefined : new RingmqError(status === NO_ROOM ? 'busy' : 'ring-full');
-    outcome?.settle(target.baseOffset, error);
-    return true;
+    if (error) {
+      this.firstError ??= error;
+      if (!outcome?.awaited) this.host.failed(error);
+    }
+    outcome?.settle(baseOffset, error);
   }
 
   private readonly ring = (seat: number): void => this.participant.bells.ring(seat);

@@ -3,8 +3,9 @@
 import { threadId } from 'node:worker_threads';
 import { RingmqError } from '../base/codes.ts';
 import type { Attachment } from '../memory/regions.ts';
+import { HEAVY_WORK, HOUSEKEEP_MS } from '../thread/agent.ts';
 import type { Announcement } from '../thread/announcements.ts';
-import { HEAVY_WORK } from '../thread/agent.ts';
+import { EventLoopDriver } from '../thread/loop.ts';
 import { Participant } from '../thread/participant.ts';
 import type { Command, TopicRoute } from '../wire/commands.ts';
 import type {
@@ -18,7 +19,6 @@ import type {
 import { ConnectionEvents } from './connection-events.ts';
 import { RingConsumer } from './consumer.ts';
 import { DirectProducer } from './direct-producer.ts';
-import { EventLoopDriver } from './loop.ts';
 import type { Expecting, Outlet } from './outlet.ts';
 import { type HostedProducer, RingProducer } from './producer.ts';
 import { pullOnce } from './pull.ts';
@@ -27,6 +27,8 @@ import { RingReaders } from './ring-readers.ts';
 const PERMISSIONS = { rw: 6, r: 4, w: 2, '': 0 } as const;
 const TOPICS_PAGE = 200;
 const CLOSE_WAIT_MS = 5_000;
+const SEAT_WAIT_MS = 1_000;
+const SEAT_POLL_MS = 2;
 
 export class InProcessConnection extends ConnectionEvents implements Connection {
   private readonly participant: Participant;
@@ -34,12 +36,15 @@ export class InProcessConnection extends ConnectionEvents implements Connection 
   private readonly readers: RingReaders;
   private readonly producers = new Set<HostedProducer>();
   private readonly direct = new Set<DirectProducer>();
+  /** Closed direct producers whose rings still have readers. */
+  private readonly retiring = new Set<DirectProducer>();
   private readonly expecting = new Map<number, Expecting>();
   private readonly routes = new Map<string, TopicRoute>();
   private readonly outlet: Outlet;
   private request = 0;
   /** Bytes taken or put since this thread last slept in wait(). */
   private did = 0;
+  private housekeepAt = 0;
   private closing: Promise<void> | undefined;
 
   /** Use attach() or broker.connect(). Throws `seat-quota`. */
@@ -86,7 +91,14 @@ export class InProcessConnection extends ConnectionEvents implements Connection 
     this.assertOpen();
     const reply = await this.ask({ type: 'open-direct', topic });
     if (reply.type !== 'route-reply') throw new RingmqError('internal', `unexpected ${reply.type}`);
-    const producer = DirectProducer.open(this.participant, reply.route, (one) => this.direct.delete(one));
+    const producer = DirectProducer.open(this.participant, reply.route, {
+      closed: (one) => {
+        this.direct.delete(one);
+        if (!one.tryRetire()) this.retiring.add(one);
+      },
+      hold: () => this.driver.hold(true),
+      failed: (error) => this.emitError(error),
+    });
     this.direct.add(producer);
     return producer;
   }
@@ -100,7 +112,11 @@ export class InProcessConnection extends ConnectionEvents implements Connection 
   }
 
   pull(request: PullRequest): Promise<PullResult> {
-    return pullOnce((topic, options) => this.consumer(topic, options), request);
+    return pullOnce(
+      (topic, options) => this.consumer(topic, options),
+      request,
+      () => this.readers.work(),
+    );
   }
 
   async createTopic(topic: string, options: TopicOptions = {}): Promise<TopicRoute> {
@@ -137,23 +153,28 @@ export class InProcessConnection extends ConnectionEvents implements Connection 
   }
 
   async route(topic: string): Promise<TopicRoute> {
-    return this.fetchRoute(topic, false);
+    return this.learn(await this.ask({ type: 'route-request', topic, create: false }));
   }
 
   /** Takes what has come and sends what is open, without waiting: for loops that own their thread. Returns how much. */
   poll(): number {
+    this.assertLives();
     this.flushOpen();
-    return this.work();
+    const did = this.work();
+    this.housekeepInLoop();
+    return did;
   }
 
   /** Blocks the thread until something comes or room is made, at most `timeoutMs`. Not for threads that serve others. */
   wait(timeoutMs: number): void {
+    this.assertLives();
     this.flushOpen();
     const { doorbell } = this.participant;
     if (this.did >= HEAVY_WORK) {
       this.did = 0;
       doorbell.nap();
       this.work();
+      this.housekeepInLoop();
       return;
     }
     this.did = 0;
@@ -162,7 +183,7 @@ export class InProcessConnection extends ConnectionEvents implements Connection 
     if (this.work() > 0) doorbell.unpark();
     else doorbell.wait(timeoutMs);
     this.work();
-    this.housekeep();
+    this.housekeepInLoop();
   }
 
   close(): Promise<void> {
@@ -177,19 +198,25 @@ export class InProcessConnection extends ConnectionEvents implements Connection 
   private async shutDown(): Promise<void> {
     this.driver.hold(true);
     const late = new Promise<void>((resolve) => setTimeout(resolve, CLOSE_WAIT_MS).unref());
-    const flushed = Promise.allSettled([...this.producers].map((producer) => producer.close()));
+    const flushed = Promise.allSettled([...this.producers, ...this.direct].map((producer) => producer.close()));
     await Promise.race([flushed, late]);
-    for (const producer of this.producers) producer.abort(new RingmqError('closed', 'the connection was closed'));
-    for (const producer of [...this.direct]) producer.close();
-    this.end();
+    this.end(new RingmqError('closed', 'the connection was closed'));
+    // Other threads clear the seat. Who opens and closes connections quickly must not run out of seats.
+    const deadline = Date.now() + SEAT_WAIT_MS;
+    while (!this.participant.seatGiven && Date.now() < deadline) {
+      await new Promise((resolve) => setTimeout(resolve, SEAT_POLL_MS));
+    }
   }
 
-  private end(): void {
+  private end(error: RingmqError): void {
+    if (this.state === 'closed') return;
+    for (const producer of this.producers) producer.abort(error);
+    for (const producer of [...this.direct]) producer.abort(error);
     this.readers.close();
     this.driver.stop();
     this.participant.control.close();
     this.participant.close();
-    this.changeState('closed', 'closed', 'the connection was closed');
+    this.changeState('closed', error.code, error.message);
   }
 
   /** Takes what has come: answers, room, messages. Open batches stay open. Returns how much. */
@@ -198,6 +225,15 @@ export class InProcessConnection extends ConnectionEvents implements Connection 
     const did = this.participant.work() + this.readers.work();
     this.did += did;
     return did;
+  }
+
+  /** In a loop that owns its thread no timer runs, and no announcement is heard by itself. */
+  private housekeepInLoop(): void {
+    const now = Date.now();
+    if (now < this.housekeepAt) return;
+    this.housekeepAt = now + HOUSEKEEP_MS;
+    this.participant.announcements.poll();
+    if (this.state !== 'closed') this.housekeep();
   }
 
   private flushOpen(): void {
@@ -211,6 +247,7 @@ export class InProcessConnection extends ConnectionEvents implements Connection 
     this.participant.control.expire(now);
     for (const producer of this.producers) producer.housekeep(now);
     this.readers.housekeep();
+    for (const producer of this.retiring) if (producer.tryRetire()) this.retiring.delete(producer);
     this.driver.hold(!this.idle);
   }
 
@@ -259,12 +296,16 @@ export class InProcessConnection extends ConnectionEvents implements Connection 
   }
 
   private uses(topic: string): boolean {
-    return this.readers.reads(topic) || [...this.producers].some((producer) => producer.topic === topic);
+    return this.readers.reads(topic) || [...this.producers, ...this.direct].some((one) => one.topic === topic);
   }
 
   private routeIs(topic: string, route: TopicRoute | undefined): void {
     for (const producer of this.producers) if (producer.topic === topic) producer.updateRoute(route);
-    for (const producer of this.direct) if (producer.topic === topic && !route) producer.close();
+    for (const producer of [...this.direct]) {
+      if (producer.topic !== topic) continue;
+      if (route) producer.refresh();
+      else producer.abort(new RingmqError('unknown-topic', `topic ${topic} was deleted`));
+    }
     this.readers.routeIs(topic, route);
   }
 
@@ -276,15 +317,21 @@ export class InProcessConnection extends ConnectionEvents implements Connection 
   }
 
   private openRing(owner: number, route: Parameters<RingReaders['openRequest']>[0]): boolean {
-    const request = this.outlet.expect({ answered: () => this.readers.retry(), lost: () => {} });
-    return this.participant.tryOpenRing(owner, this.readers.openRequest(route, request));
+    // The writer of a direct partition makes the ring by itself.
+    if (this.participant.laneOf(owner) === undefined) return true;
+    const answered = (status: number): void => this.readers.opened(route.id, status);
+    const request = this.outlet.expect({ answered, lost: () => {} });
+    if (this.participant.tryOpenRing(owner, this.readers.openRequest(route, request))) return true;
+    this.outlet.forget(request);
+    return false;
   }
 
   private makeOutlet(): Outlet {
     return {
       waits: true,
       leavesMemory: false,
-      route: (topic, create) => this.fetchRoute(topic, create),
+      // Who must not create it may hold a route that is out of date.
+      route: (topic, create) => (create ? this.fetchRoute(topic, true) : this.route(topic)),
       expect: (expecting) => {
         this.request = (this.request + 1) | 0;
         this.expecting.set(this.request, expecting);
@@ -297,7 +344,10 @@ export class InProcessConnection extends ConnectionEvents implements Connection 
         return true;
       },
       push: (owner) => this.participant.push(owner),
-      soon: (flush) => void setImmediate(flush),
+      soon: (flush) => {
+        this.driver.hold(true);
+        setImmediate(flush);
+      },
       now: Date.now,
     };
   }
@@ -309,10 +359,12 @@ export class InProcessConnection extends ConnectionEvents implements Connection 
   private heard(said: Announcement): void {
     if (said.type === 'arena') this.readers.retry();
     if (said.type !== 'stopped' || this.closing) return;
-    const error = new RingmqError('shutting-down', 'the broker was stopped');
     this.closing = Promise.resolve();
-    for (const producer of this.producers) producer.abort(error);
-    this.end();
+    this.end(new RingmqError('shutting-down', 'the broker was stopped'));
+  }
+
+  private assertLives(): void {
+    if (this.state === 'closed') throw new RingmqError('closed', 'the connection is closed');
   }
 
   private assertOpen(): void {

@@ -9,7 +9,7 @@ export class MessageQueue<M> {
   private stopped = false;
   private ended = false;
   private error: Error | undefined;
-  private waiting: { resolve(item: M | undefined): void; reject(error: Error): void } | undefined;
+  private readonly waiting: { resolve(item: M | undefined): void; reject(error: Error): void }[] = [];
 
   constructor(limit: number, onWanted: () => void) {
     this.limit = limit;
@@ -24,13 +24,9 @@ export class MessageQueue<M> {
   }
 
   put(item: M): void {
-    const waiting = this.waiting;
-    if (waiting) {
-      this.waiting = undefined;
-      waiting.resolve(item);
-    } else {
-      this.items.push(item);
-    }
+    const waiting = this.waiting.shift();
+    if (waiting) waiting.resolve(item);
+    else this.items.push(item);
   }
 
   /** The next item if there is one: saves a promise. */
@@ -38,8 +34,9 @@ export class MessageQueue<M> {
     if (this.taken === this.items.length) return undefined;
     const item = this.items[this.taken];
     this.taken++;
-    if (this.taken === this.items.length) {
-      this.items = [];
+    // Given up in pieces: a queue that never runs empty must not keep what was taken.
+    if (this.taken === this.items.length || this.taken >= this.limit) {
+      this.items = this.items.slice(this.taken);
       this.taken = 0;
     }
     if (this.stopped && this.items.length - this.taken <= this.limit >> 1) {
@@ -56,7 +53,7 @@ export class MessageQueue<M> {
     if (this.error) return Promise.reject(this.error);
     if (this.ended) return Promise.resolve(undefined);
     return new Promise((resolve, reject) => {
-      this.waiting = { resolve, reject };
+      this.waiting.push({ resolve, reject });
     });
   }
 
@@ -64,10 +61,9 @@ export class MessageQueue<M> {
     if (this.ended) return;
     this.ended = true;
     this.error = error;
-    const waiting = this.waiting;
-    this.waiting = undefined;
-    if (!waiting) return;
-    if (error) waiting.reject(error);
-    else waiting.resolve(undefined);
+    for (const waiting of this.waiting.splice(0)) {
+      if (error) waiting.reject(error);
+      else waiting.resolve(undefined);
+    }
   }
 }

@@ -17,6 +17,8 @@ export interface PipeOwner {
   readonly batchBytes: number;
   readonly attemptsMax: number;
   readonly timeoutMs: number;
+  /** A batch was closed. settled() will follow. */
+  sealed(batch: PendingBatch): void;
   /** A batch left the pipe, acknowledged or failed. */
   settled(pipe: PartitionPipe, batch: PendingBatch, error: RingmqError | undefined): void;
   /** The route must be asked for again before the pipe can go on. */
@@ -26,6 +28,8 @@ export interface PipeOwner {
 const BACKOFF_FIRST_MS = 5;
 const BACKOFF_MAX_MS = 500;
 const NO_ACK = 0;
+/** Emptied builders kept for reuse: about what is under way at full speed. */
+const SPARES_MAX = 64;
 
 export class PartitionPipe {
   route: PartitionRoute;
@@ -33,19 +37,24 @@ export class PartitionPipe {
   private builder: BatchBuilder;
   private outcome: BatchOutcome | undefined;
   private readonly queue: PendingBatch[] = [];
-  private producerId = newProducerId();
+  private readonly spares: BatchBuilder[] = [];
+  /** 0, no deduplication, without acknowledgements: a batch that is lost then must not stop the ones behind it. */
+  private producerId: number;
   private sequence = 0;
   /** Batches of the queue that are with the transport. */
   private out = 0;
   /** A batch was refused: wait for all answers, then send again what was refused, in order. */
   private recovering = false;
   private resendAt = 0;
+  /** The broker waits for a sequence that will not come: the rest goes on under a new identity. */
+  private identityLost = false;
   /** The transport has no room: pump() again when it has. */
   stalled = false;
 
   constructor(owner: PipeOwner, route: PartitionRoute) {
     this.owner = owner;
     this.route = route;
+    this.producerId = owner.ack === NO_ACK ? 0 : newProducerId();
     this.builder = new BatchBuilder(owner.batchBytes);
   }
 
@@ -69,23 +78,12 @@ export class PartitionPipe {
   closeBatch(): number {
     const builder = this.builder;
     if (builder.count === 0) return 0;
-    const { outlet } = this.owner;
-    const batch = new PendingBatch(
-      this.openOutcome(),
-      this.route,
-      builder.count,
-      builder.length,
-      this.sequence,
-      outlet.now(),
-    );
-    this.sequence = (this.sequence + builder.count) | 0;
-    this.outcome = undefined;
+    const batch = this.seal();
     if (this.queue.length === this.out && !this.recovering && this.trySend(batch, builder)) {
       builder.reset();
     } else {
       this.stamp(batch, builder);
-      batch.bytes = builder.bytes.subarray(0, builder.length);
-      this.builder = new BatchBuilder(this.owner.batchBytes);
+      this.keep(batch, builder);
       this.queue.push(batch);
     }
     return batch.length;
@@ -97,13 +95,14 @@ export class PartitionPipe {
     if (this.recovering) {
       if (this.out > 0 || outlet.now() < this.resendAt) return;
       this.recovering = false;
+      if (this.identityLost) this.renew(undefined);
     }
     this.stalled = false;
     for (let i = 0; i < this.queue.length; i++) {
       const batch = this.queue[i];
       if (batch.out) continue;
       batch.partition = this.route;
-      this.expect(batch);
+      if (this.owner.ack !== NO_ACK) this.expect(batch);
       batch.restamp(this.producerId);
       if (!outlet.tryPut(this.route.owner, batch.bytes as Uint8Array, batch.length)) {
         outlet.forget(batch.request);
@@ -126,13 +125,33 @@ export class PartitionPipe {
     return this.queue.length > this.out && (!this.recovering || (this.out === 0 && nowMs >= this.resendAt));
   }
 
-  /** Fails everything with one error: the topic is gone, or the producer is closed for good. */
+  /** Fails everything with one error: the topic is gone, or the producer is closed for good. Nothing is sent any more. */
   failAll(error: RingmqError): void {
-    this.closeBatch();
+    if (this.builder.count > 0) {
+      this.queue.push(this.seal());
+      this.builder.reset();
+    }
     for (const batch of [...this.queue]) {
       this.owner.outlet.forget(batch.request);
       this.fail(batch, error);
     }
+  }
+
+  /** Makes what is open a batch of its own; the caller sends or keeps its bytes. */
+  private seal(): PendingBatch {
+    const { count, length } = this.builder;
+    const batch = new PendingBatch(
+      this.openOutcome(),
+      this.route,
+      count,
+      length,
+      this.sequence,
+      this.owner.outlet.now(),
+    );
+    this.sequence = (this.sequence + count) | 0;
+    this.outcome = undefined;
+    this.owner.sealed(batch);
+    return batch;
   }
 
   private trySend(batch: PendingBatch, builder: BatchBuilder): boolean {
@@ -144,11 +163,29 @@ export class PartitionPipe {
       this.stalled = true;
       return false;
     }
-    if (outlet.leavesMemory && this.owner.ack !== NO_ACK) batch.bytes = builder.bytes.slice(0, builder.length);
+    if (outlet.leavesMemory && this.owner.ack !== NO_ACK) this.keep(batch, builder);
     this.queue.push(batch);
     this.sentOut(batch);
     outlet.push(this.route.owner);
     return true;
+  }
+
+  /** Keeps a closed batch in the memory that it was filled in; the next one is filled elsewhere. */
+  private keep(batch: PendingBatch, builder: BatchBuilder): void {
+    batch.bytes = builder.bytes.subarray(0, builder.length);
+    batch.builder = builder;
+    this.builder = this.spares.pop() ?? new BatchBuilder(this.owner.batchBytes);
+  }
+
+  /** The kept memory is not needed any more: fresh memory for every batch would keep the collector busy. */
+  private recycle(batch: PendingBatch): void {
+    const { builder } = batch;
+    batch.bytes = undefined;
+    batch.builder = undefined;
+    if (builder === undefined || this.spares.length >= SPARES_MAX) return;
+    if (builder.bytes.length > this.owner.batchBytes) return; // grown for one large message
+    builder.reset();
+    this.spares.push(builder);
   }
 
   private sentOut(batch: PendingBatch): void {
@@ -156,7 +193,7 @@ export class PartitionPipe {
     batch.attempts++;
     this.out++;
     if (this.owner.ack === NO_ACK) this.settle(batch, -1, undefined);
-    else if (!this.owner.outlet.leavesMemory) batch.bytes = undefined;
+    else if (!this.owner.outlet.leavesMemory) this.recycle(batch);
   }
 
   private stamp(batch: PendingBatch, builder: BatchBuilder): void {
@@ -195,6 +232,8 @@ export class PartitionPipe {
       this.fail(batch, error);
       return;
     }
+    // Nothing of ours before it is under way any more: what the broker misses has failed here.
+    if (error.code === 'out-of-order' && this.queue[0] === batch) this.identityLost = true;
     batch.out = false;
     this.out--;
     this.recovering = true;
@@ -204,13 +243,17 @@ export class PartitionPipe {
   }
 
   private fail(batch: PendingBatch, error: RingmqError): void {
-    // After a failure that the broker does not count, its next expected sequence is unknown: start a new identity.
-    if (error.code !== 'ring-full') this.renew(batch);
+    // After a failure that the broker does not count, its next expected sequence is unknown. In process nothing is sent
+    // again, so a new identity starts at once. Batches that may be sent again keep theirs until the broker says that it
+    // has not taken them (see identityLost): under a new one they could be taken twice.
+    if (error.code !== 'ring-full' && !this.owner.outlet.leavesMemory) this.renew(batch);
     this.settle(batch, -1, error);
     if (error.advice === 'refresh-route') this.owner.routeStale(this);
   }
 
-  private renew(failed: PendingBatch): void {
+  private renew(failed: PendingBatch | undefined): void {
+    this.identityLost = false;
+    if (this.owner.ack === NO_ACK) return;
     this.producerId = newProducerId();
     this.sequence = 0;
     for (const batch of this.queue) {
@@ -226,7 +269,7 @@ export class PartitionPipe {
     if (at === 0) this.queue.shift();
     else this.queue.splice(at, 1);
     if (batch.out) this.out--;
-    batch.bytes = undefined;
+    this.recycle(batch);
     this.owner.settled(this, batch, error);
     batch.outcome.settle(baseOffset, error);
   }

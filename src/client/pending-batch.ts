@@ -6,6 +6,7 @@ import {
   BATCH_PRODUCER_ID,
   REQUEST_ID,
 } from '../../native-layout/batch.ts';
+import type { BatchBuilder } from '../record/batch-builder.ts';
 import { putInt64 } from '../record/int64.ts';
 import type { PartitionRoute } from '../wire/commands.ts';
 import type { BatchOutcome } from './sent.ts';
@@ -23,6 +24,8 @@ export class PendingBatch {
   out = false;
   /** Kept bytes for sending again; undefined in process. */
   bytes: Uint8Array | undefined;
+  /** Whose memory the kept bytes are. */
+  builder: BatchBuilder | undefined;
 
   constructor(
     outcome: BatchOutcome,

@@ -1,8 +1,7 @@
 // The producer of every transport: chooses partitions, fills batches, keeps receipts, retries. What differs between in
 // process and network comes in as an Outlet.
 import { RingmqError } from '../base/codes.ts';
-import { ACK_LEVELS } from '../base/units.ts';
-import type { BatchBuilder, RecordExtras } from '../record/batch-builder.ts';
+import type { BatchBuilder } from '../record/batch-builder.ts';
 import { hash32, utf8 } from '../record/text.ts';
 import { PartitionSelector } from '../routing/selector.ts';
 import type { PartitionRoute, TopicRoute } from '../wire/commands.ts';
@@ -11,18 +10,11 @@ import type { MessageExtras, Producer, ProducerOptions, SendReceipt } from './co
 import type { Outlet } from './outlet.ts';
 import { PartitionPipe, type PipeOwner } from './partition-pipe.ts';
 import type { PendingBatch } from './pending-batch.ts';
-import { BatchOutcome, Sent } from './sent.ts';
+import { settleProducerOptions } from './producer-options.ts';
+import { asRefusal, BatchOutcome, type EarlySend, Sent, tooLarge } from './sent.ts';
 
-const BATCH_BYTES = 64 * 1024;
-const BUFFER_BYTES = 8 * 1024 * 1024;
-const ATTEMPTS_MAX = 3;
-const TIMEOUT_MS = 3_000;
-
-interface Early {
-  readonly body: Uint8Array | string;
-  readonly extras: RecordExtras | undefined;
-  readonly outcome: BatchOutcome;
-}
+/** Header bytes of a batch and of a record, and padding: the largest message makes a batch this much longer. */
+const BATCH_OVERHEAD_BYTES = 64 + 24 + 8;
 
 /** What the connection asks of a producer, whatever it carries. */
 export interface HostedProducer {
@@ -48,12 +40,14 @@ export class RingProducer<T> implements Producer<T>, PipeOwner, HostedProducer {
   readonly topic: string;
   readonly outlet: Outlet;
   readonly ack: number;
-  readonly batchBytes: number;
+  /** As asked for, but never more than the topic takes. */
+  batchBytes: number;
   readonly attemptsMax: number;
   readonly timeoutMs: number;
   private readonly host: ProducerHost;
   private readonly options: ProducerOptions<T>;
   private readonly codec: Codec<T>;
+  private readonly batchWanted: number;
   private readonly bufferBytes: number;
   private readonly pipes: (PartitionPipe | undefined)[] = [];
   private selector: PartitionSelector | undefined;
@@ -63,7 +57,7 @@ export class RingProducer<T> implements Producer<T>, PipeOwner, HostedProducer {
   /** Longest body that needs no check of its length; 0 while a codec stands in between. */
   private quickMax = 0;
   private sticky: PartitionPipe | undefined;
-  private readonly early: Early[] = [];
+  private readonly early: EarlySend[] = [];
   private earlyBytes = 0;
   private inflightBytes = 0;
   private flushAsked = false;
@@ -78,20 +72,14 @@ export class RingProducer<T> implements Producer<T>, PipeOwner, HostedProducer {
     this.outlet = host.outlet;
     this.topic = topic;
     this.options = options;
-    const ack = options.ack ?? 'accepted';
-    if (!(ack in ACK_LEVELS)) throw new RingmqError('illegal-argument', `ack level ${String(ack)}`);
-    if (ack !== 'none' && ack !== 'accepted') {
-      throw new RingmqError(
-        'ack-unsupported',
-        `ack '${ack}' needs a durable topic; volatile topics acknowledge 'none' or 'accepted'`,
-      );
-    }
-    this.ack = ACK_LEVELS[ack];
+    const settled = settleProducerOptions(options);
+    this.ack = settled.ack;
     this.codec = options.codec ?? (bytesCodec as unknown as Codec<T>);
-    this.batchBytes = options.batchBytes ?? BATCH_BYTES;
-    this.bufferBytes = options.bufferBytes ?? BUFFER_BYTES;
-    this.attemptsMax = options.attemptsMax ?? ATTEMPTS_MAX;
-    this.timeoutMs = options.timeoutMs ?? TIMEOUT_MS;
+    this.batchWanted = settled.batchBytes;
+    this.batchBytes = settled.batchBytes;
+    this.bufferBytes = settled.bufferBytes;
+    this.attemptsMax = settled.attemptsMax;
+    this.timeoutMs = settled.timeoutMs;
   }
 
   async ready(): Promise<void> {
@@ -110,9 +98,9 @@ export class RingProducer<T> implements Producer<T>, PipeOwner, HostedProducer {
         new RingmqError('buffer-full', `${this.bufferBytes} bytes wait to be acknowledged: await ready()`),
       );
     }
-    const encoded = this.codec.encode(body);
-    if (!this.selector) return this.sendEarly(encoded, extras);
     try {
+      const encoded = this.encode(body);
+      if (!this.selector) return this.sendEarly(encoded, extras);
       const pipe = this.add(encoded, extras);
       return new Sent(pipe.openOutcome(), pipe.open.count - 1);
     } catch (error) {
@@ -127,7 +115,7 @@ export class RingProducer<T> implements Producer<T>, PipeOwner, HostedProducer {
     }
     if (this.closing) throw new RingmqError('closed', 'the producer is closed');
     if (!this.selector || this.inflightBytes >= this.bufferBytes || this.sticky?.stalled) return false;
-    const pipe = this.add(this.codec.encode(body), extras);
+    const pipe = this.add(this.encode(body), extras);
     this.filling = this.quickMax > 0 && pipe === this.sticky ? pipe.open : undefined;
     return true;
   }
@@ -136,8 +124,8 @@ export class RingProducer<T> implements Producer<T>, PipeOwner, HostedProducer {
     await this.ready();
     const sent: Sent[] = [];
     for (const body of bodies) {
-      while (!this.hasRoom) await this.ready();
-      const pipe = this.add(this.codec.encode(body), extras);
+      while (!this.hasRoom || !this.selector) await this.ready();
+      const pipe = this.add(this.encode(body), extras);
       sent.push(new Sent(pipe.openOutcome(), pipe.open.count - 1));
     }
     this.flushNow();
@@ -146,7 +134,8 @@ export class RingProducer<T> implements Producer<T>, PipeOwner, HostedProducer {
   }
 
   async flush(): Promise<void> {
-    if (!this.selector && this.early.length > 0) await this.learnRoute();
+    // What goes wrong here is the failure of the messages that wait for the route: see below.
+    if (!this.selector && this.early.length > 0) await this.learnRoute().catch(() => {});
     this.flushNow();
     if (!this.idle) await new Promise<void>((resolve) => this.idleWaiters.push(resolve));
     const error = this.firstError;
@@ -189,6 +178,7 @@ export class RingProducer<T> implements Producer<T>, PipeOwner, HostedProducer {
   /** Every now and then: timeouts and resends. */
   housekeep(nowMs: number): void {
     for (const pipe of this.pipes) if (pipe?.expire(nowMs)) pipe.pump();
+    if (this.roomWaiters.length > 0) this.wakeWaiters();
   }
 
   /** The connection ends for good: everything unanswered fails. */
@@ -215,6 +205,10 @@ export class RingProducer<T> implements Producer<T>, PipeOwner, HostedProducer {
     this.takeRoute(route);
   }
 
+  sealed(batch: PendingBatch): void {
+    this.inflightBytes += batch.length;
+  }
+
   settled(pipe: PartitionPipe, batch: PendingBatch, error: RingmqError | undefined): void {
     this.inflightBytes -= batch.length;
     const now = this.outlet.now();
@@ -234,7 +228,12 @@ export class RingProducer<T> implements Producer<T>, PipeOwner, HostedProducer {
         this.updateRoute(route);
         pipe.pump();
       },
-      () => pipe.failAll(new RingmqError('unknown-topic', `topic ${this.topic} is gone`)),
+      (error: unknown) => {
+        // Anything else passes: the next attempt asks again.
+        if (!(error instanceof RingmqError) || error.code !== 'unknown-topic') return;
+        this.filling = undefined;
+        pipe.failAll(new RingmqError('unknown-topic', `topic ${this.topic} is gone`));
+      },
     );
   }
 
@@ -249,12 +248,7 @@ export class RingProducer<T> implements Producer<T>, PipeOwner, HostedProducer {
     let bytes = body;
     if (body.length * 3 > this.messageMax) {
       bytes = typeof body === 'string' ? utf8(body) : body;
-      if (bytes.length > this.messageMax) {
-        throw new RingmqError(
-          'message-too-large',
-          `a message of ${bytes.length} bytes; ${this.topic} takes ${this.messageMax}`,
-        );
-      }
+      if (bytes.length > this.messageMax) throw tooLarge(this.topic, this.messageMax, bytes.length);
     }
     const pipe = extras?.key === undefined ? this.stickyPipe() : this.keyPipe(extras.key);
     if (!this.addTo(pipe, bytes, extras)) {
@@ -279,13 +273,25 @@ export class RingProducer<T> implements Producer<T>, PipeOwner, HostedProducer {
   private addTo(pipe: PartitionPipe, body: Uint8Array | string, extras: MessageExtras | undefined): boolean {
     const builder = pipe.open;
     const now = builder.count === 0 ? this.outlet.now() : 0;
-    if (extras !== undefined) return builder.tryAdd(typeof body === 'string' ? utf8(body) : body, extras, now);
-    return typeof body === 'string' ? builder.tryAddText(body, now) : builder.tryAddBody(body, now);
+    if (extras === undefined) {
+      return typeof body === 'string' ? builder.tryAddText(body, now) : builder.tryAddBody(body, now);
+    }
+    if (!builder.tryAdd(typeof body === 'string' ? utf8(body) : body, extras, now)) return false;
+    // Key, tag and properties count too. A message that large is alone in its batch.
+    const { length } = builder;
+    if (length <= this.messageMax + BATCH_OVERHEAD_BYTES) return true;
+    builder.reset();
+    throw tooLarge(this.topic, this.messageMax, length - BATCH_OVERHEAD_BYTES);
+  }
+
+  private encode(body: T): Uint8Array | string {
+    const encoded = this.codec.encode(body);
+    if (typeof encoded === 'string' || encoded instanceof Uint8Array) return encoded;
+    throw new RingmqError('illegal-argument', 'a message is a Uint8Array or a string; give a codec for other values');
   }
 
   private close1(pipe: PartitionPipe): void {
     this.filling = undefined;
-    this.inflightBytes += pipe.open.length;
     pipe.closeBatch();
     if (pipe === this.sticky && !pipe.stalled) this.sticky = undefined;
   }
@@ -333,7 +339,10 @@ export class RingProducer<T> implements Producer<T>, PipeOwner, HostedProducer {
   private learnRoute(): Promise<void> {
     this.routing ??= this.outlet
       .route(this.topic, this.options.createTopic ?? true)
-      .then((route) => this.takeRoute(route))
+      .then((route) => {
+        if (route.direct) throw new RingmqError('direct-only');
+        this.takeRoute(route);
+      })
       .catch((error: unknown) => {
         for (const one of this.early.splice(0)) this.failEarly(one, asRefusal(error));
         this.earlyBytes = 0;
@@ -345,7 +354,7 @@ export class RingProducer<T> implements Producer<T>, PipeOwner, HostedProducer {
     return this.routing;
   }
 
-  private failEarly(one: Early, error: RingmqError): void {
+  private failEarly(one: EarlySend, error: RingmqError): void {
     this.firstError ??= error;
     if (!one.outcome.awaited) this.host.failed(error);
     one.outcome.settle(-1, error);
@@ -353,6 +362,7 @@ export class RingProducer<T> implements Producer<T>, PipeOwner, HostedProducer {
 
   private takeRoute(route: TopicRoute): void {
     this.messageMax = route.messageMaxBytes;
+    this.batchBytes = Math.min(this.batchWanted, this.messageMax + BATCH_OVERHEAD_BYTES);
     this.quickMax = this.options.codec === undefined ? Math.floor(this.messageMax / 3) : 0;
     this.filling = undefined;
     if (this.selector) this.selector.update(route);
@@ -366,15 +376,16 @@ export class RingProducer<T> implements Producer<T>, PipeOwner, HostedProducer {
     for (const one of early) this.addEarly(one);
   }
 
-  private addEarly(one: Early): void {
+  private addEarly(one: EarlySend): void {
     try {
       const pipe = this.add(one.body, one.extras);
       const shared = pipe.openOutcome();
       const index = pipe.open.count - 1;
       one.outcome.partition = shared.partition;
-      shared.whenSettled(() =>
-        one.outcome.settle(shared.baseOffset < 0 ? -1 : shared.baseOffset + index, shared.error),
-      );
+      shared.whenSettled(() => {
+        if (shared.error && !one.outcome.awaited) this.host.failed(shared.error);
+        one.outcome.settle(shared.baseOffset < 0 ? -1 : shared.baseOffset + index, shared.error);
+      });
     } catch (error) {
       this.failEarly(one, asRefusal(error));
     }
@@ -384,9 +395,4 @@ export class RingProducer<T> implements Producer<T>, PipeOwner, HostedProducer {
     if (this.hasRoom || this.closing) for (const wake of this.roomWaiters.splice(0)) wake();
     if (this.idle) for (const wake of this.idleWaiters.splice(0)) wake();
   };
-}
-
-function asRefusal(error: unknown): RingmqError {
-  if (error instanceof RingmqError) return error;
-  return new RingmqError('internal', error instanceof Error ? error.message : String(error));
 }

@@ -6,10 +6,11 @@ import type { Message } from './message.ts';
 const MAX = 32;
 const WAIT_MS = 15_000;
 
-/** Opens a consumer, takes what comes first, closes it. */
+/** Opens a consumer, takes what comes first, closes it. `takeNow` hands on what is there already, if that can be done. */
 export async function pullOnce(
   open: (topic: string, options: ConsumerOptions<Uint8Array>) => Consumer<Uint8Array>,
   request: PullRequest,
+  takeNow: () => void = () => {},
 ): Promise<PullResult> {
   const { topic, partition = 0, from = 'latest', max = MAX, waitMs = WAIT_MS } = request;
   if (!(max >= 1 && waitMs >= 0)) throw new RingmqError('illegal-argument', `pull: max ${max} and waitMs ${waitMs}`);
@@ -34,10 +35,14 @@ export async function pullOnce(
       setTimeout(done, 0);
     },
   });
-  const timer = setTimeout(done, waitMs);
+  let timer: NodeJS.Timeout | number | undefined;
   request.signal?.addEventListener('abort', done, { once: true });
   try {
     const [position] = await consumer.ready();
+    takeNow();
+    // Not before: a pull that does not wait still takes what is there.
+    timer = setTimeout(done, waitMs);
+    if (request.signal?.aborted) done();
     await filled;
     const last = messages.at(-1);
     return {
@@ -48,6 +53,7 @@ export async function pullOnce(
     };
   } finally {
     clearTimeout(timer);
+    request.signal?.removeEventListener('abort', done);
     await consumer.close();
   }
 }

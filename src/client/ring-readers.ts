@@ -1,10 +1,11 @@
 // All in-process consumers of one thread: opens their rings, polls those with news, follows routes.
 
-import { RingmqError } from '../base/codes.ts';
+import { CODES, RingmqError } from '../base/codes.ts';
+import { joinAt, openRequest } from '../partition/join.ts';
 import type { Participant } from '../thread/participant.ts';
 import type { PartitionRoute, PartitionStart, TopicRoute } from '../wire/commands.ts';
 import type { RingConsumer } from './consumer.ts';
-import { assertSome, joinAt, openRequest, RingSubscription } from './ring-source.ts';
+import { assertReadable, RingSubscription } from './ring-source.ts';
 
 export interface RingReadersHost {
   route(topic: string): Promise<TopicRoute>;
@@ -19,6 +20,9 @@ interface Reading {
   /** Partitions whose rings do not exist yet, and whether the owner was asked. */
   readonly missing: Map<number, { readonly route: PartitionRoute; asked: boolean }>;
   readonly starts: PartitionStart[];
+  /** Its route is known. */
+  routed: boolean;
+  /** All its rings are open. */
   begun: boolean;
 }
 
@@ -30,6 +34,8 @@ export class RingReaders {
   private readonly byPartition = new Map<number, RingSubscription[]>();
   /** Subscriptions that may have something to read. */
   private readonly hot = new Set<RingSubscription>();
+  /** Subscriptions whose direct partition was closed by its writer: they end when they have read the rest. */
+  private readonly leaving = new Map<RingSubscription, Reading>();
   /** Direct partitions: their writers ring the bell but send no notices. */
   private readonly direct = new Set<RingSubscription>();
 
@@ -50,7 +56,8 @@ export class RingReaders {
 
   /** Starts a consumer; it hears of its start, or of the refusal. */
   start(consumer: RingConsumer<unknown>): void {
-    const reading: Reading = { consumer, subscriptions: new Map(), missing: new Map(), starts: [], begun: false };
+    const state = { subscriptions: new Map(), missing: new Map(), starts: [], routed: false, begun: false };
+    const reading: Reading = { consumer, ...state };
     this.readings.add(reading);
     consumer.source = { wanted: () => this.wanted(reading), close: async () => this.stop(reading) };
     this.host.route(consumer.topic).then(
@@ -77,17 +84,34 @@ export class RingReaders {
       // What is left when nothing was taken waits for a notice, or for the consumer to want more.
       if (taken === 0) this.hot.delete(subscription);
     }
+    for (const [subscription, reading] of this.leaving) {
+      if (!subscription.reader.hasNews) this.finish(reading, subscription);
+    }
     return did;
   }
 
   /** Rings may exist now that did not before. */
   retry(): void {
     for (const reading of this.readings) {
-      for (const [id, { route }] of [...reading.missing]) {
-        if (this.open(reading, route)) reading.missing.delete(id);
-      }
-      this.maybeBegun(reading);
+      this.guard(reading, () => {
+        for (const [id, { route }] of [...reading.missing]) {
+          // Opening hears announcements, which may come here again.
+          if (reading.missing.has(id) && this.open(reading, route)) reading.missing.delete(id);
+        }
+        this.maybeBegun(reading);
+      });
     }
+  }
+
+  /** The owner of a partition has opened its ring, or says why not. */
+  opened(partition: number, status: number): void {
+    for (const reading of this.readings) {
+      const waiting = reading.missing.get(partition);
+      if (!waiting) continue;
+      if (status === CODES['memory-quota'].number) this.refuse(reading, new RingmqError('memory-quota'));
+      else waiting.asked = status === CODES.ok.number;
+    }
+    this.retry();
   }
 
   housekeep(): void {
@@ -102,20 +126,25 @@ export class RingReaders {
   /** The route of a topic has changed; undefined: it was deleted. */
   routeIs(topic: string, route: TopicRoute | undefined): void {
     for (const reading of [...this.readings]) {
-      if (reading.consumer.topic !== topic || !reading.begun) continue;
-      if (route === undefined) {
-        reading.consumer.refuse(new RingmqError('unknown-topic', `topic ${topic} was deleted`));
-        this.stop(reading);
-        continue;
-      }
-      for (const [id, subscription] of [...reading.subscriptions]) {
-        if (route.partitions.some((one) => one.id === id && one.epoch === subscription.route.epoch)) continue;
-        this.finish(reading, subscription);
-      }
-      for (const one of this.chosen(reading, route)) {
-        if (!reading.subscriptions.has(one.id) && !reading.missing.has(one.id)) this.add(reading, one);
-      }
+      if (reading.consumer.topic !== topic || !reading.routed) continue;
+      if (route === undefined) this.refuse(reading, new RingmqError('unknown-topic', `topic ${topic} was deleted`));
+      else this.guard(reading, () => this.follow(reading, route));
     }
+  }
+
+  private follow(reading: Reading, route: TopicRoute): void {
+    const has = (known: PartitionRoute): boolean =>
+      route.partitions.some((one) => one.id === known.id && one.epoch === known.epoch);
+    for (const [id, waiting] of [...reading.missing]) if (!has(waiting.route)) reading.missing.delete(id);
+    for (const subscription of [...reading.subscriptions.values()]) {
+      if (has(subscription.route)) continue;
+      if (this.direct.has(subscription)) this.leaving.set(subscription, reading);
+      else this.finish(reading, subscription);
+    }
+    for (const one of this.chosen(reading, route)) {
+      if (!reading.subscriptions.has(one.id) && !reading.missing.has(one.id)) this.add(reading, one);
+    }
+    this.maybeBegun(reading);
   }
 
   close(): void {
@@ -131,11 +160,19 @@ export class RingReaders {
 
   private begin(reading: Reading, route: TopicRoute): void {
     if (reading.consumer.closed) return;
-    try {
+    reading.routed = true;
+    this.guard(reading, () => {
       const chosen = this.chosen(reading, route);
-      if (!route.direct) assertSome(chosen, route.topic);
+      if (!route.direct) assertReadable(chosen, route.topic);
       for (const one of chosen) this.add(reading, one);
       this.maybeBegun(reading);
+    });
+  }
+
+  /** What goes wrong with one consumer ends that consumer. */
+  private guard(reading: Reading, call: () => void): void {
+    try {
+      call();
     } catch (error) {
       this.refuse(reading, error);
     }
@@ -154,14 +191,19 @@ export class RingReaders {
   private open(reading: Reading, route: PartitionRoute): boolean {
     const sharers = this.byPartition.get(route.id) ?? [];
     const noticed = sharers.length === 0;
-    const reader = this.participant.tryOpenReader(route.id, { noticed });
+    const reader = this.participant.tryOpenReader(route.id, { noticed, epoch: route.epoch });
     if (!reader) return false;
     // A partition that appears later is read from its beginning.
     const from = reading.begun ? 'earliest' : (reading.consumer.options.from ?? 'latest');
-    const start = joinAt(this.participant.regions.table, reader, route, from);
     const { consumer } = reading;
-    reading.starts.push(start);
-    if (reading.begun) consumer.begin([start]);
+    try {
+      const start = joinAt(this.participant.regions.table, reader, route, from);
+      if (reading.begun) consumer.begin([start]);
+      else reading.starts.push(start);
+    } catch (error) {
+      reader.close();
+      throw error;
+    }
     const subscription = new RingSubscription(route, reader, consumer);
     reading.subscriptions.set(route.id, subscription);
     this.byPartition.set(route.id, [...sharers, subscription]);
@@ -174,7 +216,7 @@ export class RingReaders {
     if (reading.begun || reading.missing.size > 0 || reading.consumer.closed) return;
     reading.begun = true;
     const { consumer } = reading;
-    consumer.begin(reading.starts);
+    consumer.begin(reading.starts.filter((one) => reading.subscriptions.has(one.id)));
     this.wanted(reading);
   }
 
@@ -203,11 +245,12 @@ export class RingReaders {
     reading.consumer.dropCursor(id);
     this.hot.delete(subscription);
     this.direct.delete(subscription);
+    this.leaving.delete(subscription);
     const sharers = (this.byPartition.get(id) ?? []).filter((one) => one !== subscription);
     const wasNoticed = this.byPartition.get(id)?.[0] === subscription;
     if (sharers.length === 0) this.byPartition.delete(id);
     else this.byPartition.set(id, sharers);
-    subscription.reader.close();
+    subscription.close();
     if (wasNoticed && sharers.length > 0) {
       sharers[0].reader.wantNotices();
       for (const one of sharers) this.hot.add(one);

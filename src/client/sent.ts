@@ -1,6 +1,7 @@
 // Receipts. All messages of a batch share one answer, so a send costs one small object, and promises exist only for
 // those that are awaited.
-import type { RingmqError } from '../base/codes.ts';
+import { RingmqError } from '../base/codes.ts';
+import type { RecordExtras } from '../record/batch-builder.ts';
 import type { SendReceipt } from './connection.ts';
 
 type Settle = () => void;
@@ -86,4 +87,22 @@ export class Sent implements PromiseLike<SendReceipt> {
     const { topic, partition, baseOffset } = this.outcome;
     return { topic, partition, offset: baseOffset < 0 ? -1 : baseOffset + this.index };
   }
+}
+
+/** A message that was sent before the route was known. */
+export interface EarlySend {
+  readonly body: Uint8Array | string;
+  readonly extras: RecordExtras | undefined;
+  readonly outcome: BatchOutcome;
+}
+
+/** Refuses a message of `length` bytes. */
+export function tooLarge(topic: string, max: number, length: number): RingmqError {
+  return new RingmqError('message-too-large', `a message of ${length} bytes; ${topic} takes ${max}`);
+}
+
+/** Whatever was thrown, as what a send rejects with. */
+export function asRefusal(error: unknown): RingmqError {
+  if (error instanceof RingmqError) return error;
+  return new RingmqError('internal', error instanceof Error ? error.message : String(error));
 }

@@ -24,7 +24,9 @@ export class Bells {
     this.words = control;
   }
 
-  /** Wakes the seat's thread if it sleeps or is about to. Costs the caller 14-20 us then, and one load otherwise. HOT */
+  /**
+   * Wakes the seat's thread if it sleeps or is about to. Costs the caller 14-20 us then, and one load otherwise. HOT
+   */
   ring(seat: number): void {
     const bell = seatWord(seat) + SEAT_BELL;
     // WAKE -> Doorbell.park()
@@ -38,8 +40,8 @@ export class Bells {
   }
 
   /**
-   * Wakes the seat's thread whatever its bell says. For who cleans up after a dead thread: that one may have swapped the
-   * bell and died before it notified (or published and died before it rang).
+   * Wakes the seat's thread whatever its bell says. For who cleans up after a dead thread: that one may have swapped
+   * the bell and died before it notified (or published and died before it rang).
    */
   rouse(seat: number): void {
     const bell = seatWord(seat) + SEAT_BELL;

@@ -79,6 +79,11 @@ export function readIdentity(table: Int32Array, partition: number): PartitionIde
   return Atomics.load(table, entry + PARTITION_EPOCH) === epoch ? identity : undefined;
 }
 
+/** Epoch of the entry's present or last life. */
+export function epochOf(table: Int32Array, partition: number): number {
+  return Atomics.load(table, partition * PARTITION_ENTRY_WORDS + PARTITION_EPOCH);
+}
+
 /** STATE word of an entry: one of PARTITION_STATES. HOT */
 export function partitionState(table: Int32Array, partition: number): number {
   return Atomics.load(table, partition * PARTITION_ENTRY_WORDS + PARTITION_STATE);

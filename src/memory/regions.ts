@@ -73,7 +73,7 @@ export interface Regions {
 }
 
 /** Byte places of lanes are int32. */
-const LANES_BYTES_MAX = 2 ** 31;
+export const LANES_BYTES_MAX = 2 ** 31;
 
 /** Makes the regions. The caller adds arenas. */
 export function createRegions(id: string, sizes: RegionSizes): Attachment {
@@ -84,7 +84,7 @@ export function createRegions(id: string, sizes: RegionSizes): Attachment {
     sizes,
     control: new SharedArrayBuffer(CONTROL_HEADER_BYTES + SEATS_MAX * SEAT_BYTES),
     table: new SharedArrayBuffer(sizes.partitionMax * PARTITION_ENTRY_BYTES),
-    lanes: new SharedArrayBuffer(SEATS_MAX * seatLanesBytes(sizes)),
+    lanes: new SharedArrayBuffer(lanesBytes(sizes)),
     arenas: [],
   };
   const header = new Int32Array(attachment.control);
@@ -103,17 +103,18 @@ function assertSizes(sizes: RegionSizes): void {
   for (const size of [partitionMax, laneBytes, replyBytes, controlLaneBytes]) {
     assert(size > 0 && (size & (size - 1)) === 0, `${size} is not a power of two`);
   }
-  const lanesBytes = SEATS_MAX * seatLanesBytes(sizes);
-  assert(lanesBytes <= LANES_BYTES_MAX, `lanes of ${lanesBytes} bytes: byte places must fit an int32`);
+  const bytes = lanesBytes(sizes);
+  assert(bytes <= LANES_BYTES_MAX, `lanes of ${bytes} bytes: byte places must fit an int32`);
 }
 
 /** Views of an attachment; refuses one that another version of the package made. */
 export function attachRegions(attachment: Attachment): Regions {
   const control = new Int32Array(attachment.control);
   assert(Atomics.load(control, CONTROL_MAGIC) === CONTROL_MAGIC_VALUE, 'this is no ringmq attachment');
+  const version = Atomics.load(control, CONTROL_LAYOUT_VERSION);
   assert(
-    Atomics.load(control, CONTROL_LAYOUT_VERSION) === LAYOUT_VERSION,
-    `the broker has layout ${Atomics.load(control, CONTROL_LAYOUT_VERSION)}, this code ${LAYOUT_VERSION}: use one version of ringmq`,
+    version === LAYOUT_VERSION,
+    `the broker has layout ${version}, this code ${LAYOUT_VERSION}: use one version of ringmq`,
   );
   return {
     id: attachment.id,
@@ -149,6 +150,11 @@ function nameserverLanesBytes(sizes: RegionSizes): number {
 
 function seatLanesBytes(sizes: RegionSizes): number {
   return nameserverLanesBytes(sizes) + sizes.workerCount * workerLanesBytes(sizes);
+}
+
+/** Bytes of the lanes of all seats. */
+export function lanesBytes(sizes: RegionSizes): number {
+  return SEATS_MAX * seatLanesBytes(sizes);
 }
 
 function laneBase(sizes: RegionSizes, seat: number, serverSeat: number): number {

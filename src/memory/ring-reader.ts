@@ -138,8 +138,8 @@ export class RingReader {
   }
 
   /**
-   * Joins at a batch boundary seen before; false if the ring no longer has it (then no longer joined at all). A position
-   * more than 2^31 bytes old may look as if it were to come: TAIL tells.
+   * Joins at a batch boundary seen before; false if the ring no longer has it (then no longer joined at all). A
+   * position more than 2^31 bytes old may look as if it were to come: TAIL tells.
    */
   tryJoin(position: number): boolean {
     Atomics.store(this.table, this.slotWord + SLOT_CURSOR, position | this.idleState); // PARK -> RingWriter.tryFree()
@@ -152,6 +152,7 @@ export class RingReader {
     }
     this.current = position;
     this.tailSeen = position;
+    this.ringIfBlocked(); // It may have held the writer back where it stood before.
     return true;
   }
 
@@ -193,9 +194,7 @@ export class RingReader {
   release(position: number): void {
     this.current = position;
     Atomics.store(this.table, this.slotWord + SLOT_CURSOR, position | this.idleState); // PUBLISH -> RingWriter.gateOf()
-    if (Atomics.load(this.table, this.entry + WRITER_BLOCKED) !== 0) {
-      this.bells.ring(Atomics.load(this.table, this.entry + PARTITION_OWNER));
-    }
+    this.ringIfBlocked();
   }
 
   /** Unpins after reading `lengthBytes` from `start`. HOT */
@@ -210,7 +209,8 @@ export class RingReader {
 
   /** Allows the next notice. Call it when a notice arrived, before tryPin(). HOT */
   noticed(): void {
-    Atomics.store(this.table, this.slotWord + SLOT_NOTICED, 0); // OBSERVE before tryPin() loads TAIL -> RingWriter.eachNews()
+    // OBSERVE before tryPin() loads TAIL -> RingWriter.eachNews()
+    Atomics.store(this.table, this.slotWord + SLOT_NOTICED, 0);
   }
 
   /** Starts wanting notices: this reader takes over from one of the same thread that left. Poll once afterwards. */
@@ -224,12 +224,17 @@ export class RingReader {
     Atomics.store(this.table, this.slotWord + SLOT_OWNER, 0);
   }
 
-  private leave(): void {
-    Atomics.and(this.table, this.entry + SLOT_MASK, ~(1 << this.slot));
-    Atomics.store(this.table, this.slotWord + SLOT_CURSOR, CURSOR_FREE);
+  /** After the cursor was stored: a blocked writer looks at the cursors again after it said so. HOT */
+  private ringIfBlocked(): void {
     if (Atomics.load(this.table, this.entry + WRITER_BLOCKED) !== 0) {
       this.bells.ring(Atomics.load(this.table, this.entry + PARTITION_OWNER));
     }
+  }
+
+  private leave(): void {
+    Atomics.and(this.table, this.entry + SLOT_MASK, ~(1 << this.slot));
+    Atomics.store(this.table, this.slotWord + SLOT_CURSOR, CURSOR_FREE);
+    this.ringIfBlocked();
   }
 }
 

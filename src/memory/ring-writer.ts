@@ -94,7 +94,9 @@ export class RingWriter {
     return this.head;
   }
 
-  /** Byte index in the arena of `lengthBytes` (a multiple of 8) contiguous bytes, or FULL if readers hold the room. HOT */
+  /**
+   * Byte index in the arena of `lengthBytes` (a multiple of 8) contiguous bytes, or FULL if readers hold the room. HOT
+   */
   tryClaim(lengthBytes: number): number {
     const index = this.tail & this.mask;
     const toEnd = this.place.capacity - index;
@@ -115,7 +117,9 @@ export class RingWriter {
     this.tail = (this.tail + lengthBytes) | 0;
   }
 
-  /** Shows all committed batches. `nextOffset` is the offset that the next record will get. True if there was news. HOT */
+  /**
+   * Shows all committed batches. `nextOffset` is the offset that the next record will get. True if there was news. HOT
+   */
   publish(nextOffset: number): boolean {
     if (this.published === this.tail) return false;
     this.published = this.tail;
@@ -182,7 +186,9 @@ export class RingWriter {
     return ((end - free) | 0) <= this.place.capacity;
   }
 
-  /** First batch boundary at or after `limit`, and an eighth of the ring further where it can, to look at slots rarely. */
+  /**
+   * First batch boundary at or after `limit`, and an eighth of the ring further where it can, to look at slots rarely.
+   */
   private oldestAfter(limit: number): number {
     const target = (limit + this.place.capacity / FREE_STEP_DIVISOR) | 0;
     let head = this.head;

@@ -23,7 +23,9 @@ import { NONE } from './lane.ts';
 
 export type SeatRole = keyof typeof SEAT_ROLES;
 
-/** Takes a given seat (server threads) or the first free one from `first` on (embedding threads). NONE if none is free. */
+/**
+ * Takes a given seat (server threads) or the first free one from `first` on (embedding threads). NONE if none is free.
+ */
 export function claimSeat(control: Int32Array, first: number, last: number, role: SeatRole, threadId: number): number {
   for (let seat = first; seat <= last && seat < SEATS_MAX; seat++) {
     const word = seatWord(seat);
@@ -47,7 +49,7 @@ export function releaseSeat(control: Int32Array, seat: number): void {
   Atomics.store(control, word + SEAT_STATE, SEAT_STATES.free);
 }
 
-/** Marks a seat whose thread has ended but whose lanes have not been drained yet: nobody may take it. */
+/** Marks a seat whose thread has ended or left but whose lanes have not been drained yet: nobody may take it. */
 export function burySeat(control: Int32Array, seat: number): void {
   Atomics.store(control, seatWord(seat) + SEAT_STATE, SEAT_STATES.dead);
 }

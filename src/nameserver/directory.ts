@@ -59,6 +59,8 @@ export interface PartitionSlots {
   remove(partition: TopicPartition): void;
   setPermission(partition: TopicPartition): void;
   nextOffset(partition: TopicPartition): number;
+  /** False if the thread that writes a direct partition has closed it. */
+  isOpen(partition: TopicPartition): boolean;
 }
 
 const READ_WRITE = 6;
@@ -73,9 +75,11 @@ export class Directory {
   /** Counts changes of any route. */
   version = 0;
 
-  constructor(options: DirectoryOptions, slots: PartitionSlots, known: readonly TopicRecord[] = []) {
+  /** `version`: how many changes of routes were counted before. */
+  constructor(options: DirectoryOptions, slots: PartitionSlots, known: readonly TopicRecord[] = [], version = 0) {
     this.options = options;
     this.slots = slots;
+    this.version = version;
     for (const record of known) {
       this.topics.set(record.topic, { ...record, partitions: record.partitions.map((one) => ({ ...one })) });
       this.nextTopicId = Math.max(this.nextTopicId, record.topicId + 1);
@@ -97,8 +101,7 @@ export class Directory {
         `illegal topic name ${JSON.stringify(topic.slice(0, 150))}: 1 to 127 characters of A-Z a-z 0-9 % | . _ -`,
       );
     if (!create) throw new RingmqError('unknown-topic', `no topic ${topic}`);
-    if (!this.options.autoCreate)
-      throw new RingmqError('auto-create-off', `no topic ${topic}, and topics are not created on first use`);
+    if (!this.options.autoCreate) this.refuseCreation(topic);
     const { partitionsDefault: partitions, overflowDefault: overflow } = this.options;
     return {
       record: this.create({ topic, partitions, overflow, ringBytes: 0, direct: false }, brokers),
@@ -136,8 +139,10 @@ export class Directory {
 
   /** Adds a partition that the thread at seat `owner` writes by itself. */
   openDirect(topic: string, owner: number): TopicRecord {
+    const known = this.topics.get(topic);
+    if (!known && !this.options.autoCreate) this.refuseCreation(topic);
     const record =
-      this.topics.get(topic) ??
+      known ??
       this.create({ topic, partitions: 0, overflow: this.options.overflowDefault, ringBytes: 0, direct: true }, []);
     if (!record.direct) throw new RingmqError('not-direct', `topic ${topic} was not created with direct: true`);
     if (record.partitions.length >= this.options.partitionsPerTopicMax) throw new RingmqError('partition-quota');
@@ -149,10 +154,19 @@ export class Directory {
 
   /** Removes the direct partitions of a thread that has ended. Returns the topics that changed. */
   closeDirect(owner: number): TopicRecord[] {
+    return this.dropDirect((one) => one.owner === owner);
+  }
+
+  /** Removes the direct partitions that their threads have closed. Returns the topics that changed. */
+  dropClosed(): TopicRecord[] {
+    return this.dropDirect((one) => !this.slots.isOpen(one));
+  }
+
+  private dropDirect(isGone: (partition: TopicPartition) => boolean): TopicRecord[] {
     const changed: TopicRecord[] = [];
     for (const record of this.topics.values()) {
       if (!record.direct) continue;
-      const gone = record.partitions.filter((one) => one.owner === owner);
+      const gone = record.partitions.filter(isGone);
       if (gone.length === 0) continue;
       for (const partition of gone) {
         record.partitions.splice(record.partitions.indexOf(partition), 1);
@@ -178,6 +192,7 @@ export class Directory {
   setPermission(topic: string, owner: number, permission: number): TopicRecord[] {
     if ((permission & ~READ_WRITE) !== 0)
       throw new RingmqError('illegal-argument', 'permissions are 4 (read) and 2 (write)');
+    if (topic === '' && owner < 0) throw new RingmqError('illegal-argument', 'neither a topic nor an owner is named');
     if (topic !== '' && !this.topics.has(topic)) throw new RingmqError('unknown-topic', `no topic ${topic}`);
     const chosen = topic !== '' ? [this.topics.get(topic) as TopicRecord] : [...this.topics.values()];
     return chosen.filter((record) => {
@@ -226,6 +241,10 @@ export class Directory {
         nextOffset: this.slots.nextOffset(one),
       })),
     };
+  }
+
+  private refuseCreation(topic: string): never {
+    throw new RingmqError('auto-create-off', `no topic ${topic}, and topics are not created on first use`);
   }
 
   private touch(record: TopicRecord): void {

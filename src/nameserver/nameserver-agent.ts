@@ -18,6 +18,7 @@ import {
   closeLane,
   heartbeat,
   openLanes,
+  routeVersion,
   seatRole,
   seatState,
   setRouteVersion,
@@ -25,7 +26,7 @@ import {
 import type { Agent } from '../thread/agent.ts';
 import { takeFrame, tryPutFrame } from '../thread/control-lane.ts';
 import { decodeFrame, encodeFrame } from '../wire/codec.ts';
-import type { Command, CommandOf } from '../wire/commands.ts';
+import type { Command, CommandOf, Frame } from '../wire/commands.ts';
 import { Directory, type DirectoryOptions, type TopicRecord } from './directory.ts';
 import { TablePartitionSlots } from './partition-slots.ts';
 import { Registry, type RegistryOptions } from './registry.ts';
@@ -39,6 +40,8 @@ export interface NameServerOptions extends DirectoryOptions, RegistryOptions {
 export type TopicJournal = (change: { readonly topic: string; readonly record: TopicRecord | undefined }) => void;
 
 const TOPICS_PAGE_MAX = 500;
+/** A page of topics ends at this many partitions, so that it fits the lane. */
+const PAGE_PARTITIONS_MAX = 2_048;
 const COMMANDS_PER_TURN = 64;
 
 interface Client {
@@ -47,8 +50,8 @@ interface Client {
   readonly back: LaneWriter;
   /** Topics that this thread has asked about. */
   readonly topics: Set<string>;
-  /** News that did not fit into the lane back; the topics' names. */
-  readonly unsent: Map<string, Command>;
+  /** Answers, and news by topic, that did not fit into the lane back. */
+  readonly unsent: Map<string | number, Frame>;
 }
 
 export class NameServerAgent implements Agent {
@@ -75,11 +78,22 @@ export class NameServerAgent implements Agent {
     this.options = options;
     this.bells = new Bells(regions.control);
     this.slots = new TablePartitionSlots(regions, clock, known);
-    this.directory = new Directory(options, this.slots, known);
+    this.directory = new Directory(options, this.slots, known, routeVersion(regions.control));
     this.registry = new Registry(options);
     this.journal = journal;
     this.now = clock();
+    this.inherit(known);
     this.watch();
+  }
+
+  /** A predecessor knew who had asked about what; its successor tells everybody who takes part about all topics. */
+  private inherit(known: readonly TopicRecord[]): void {
+    for (let seat = 0; seat < SEATS_MAX; seat++) {
+      const lanes = openLanes(this.regions.control, SEAT_NAMESERVER, (seat >> 5) as 0 | 1);
+      if ((lanes & (1 << (seat & 31))) === 0) continue;
+      const { topics } = this.client(seat);
+      for (const record of known) topics.add(record.topic);
+    }
   }
 
   get finished(): boolean {
@@ -94,7 +108,10 @@ export class NameServerAgent implements Agent {
       while (mask !== 0) {
         const bit = 31 - Math.clz32(mask & -mask);
         mask &= mask - 1;
-        did += this.serve(this.client(half * 32 + bit));
+        const client = this.client(half * 32 + bit);
+        const served = this.serve(client);
+        did += served;
+        if (served === 0) this.closeIfDead(client);
       }
     }
     return did;
@@ -105,7 +122,8 @@ export class NameServerAgent implements Agent {
     beat(this.regions.control, SEAT_NAMESERVER);
     this.slots.reclaim();
     this.watch();
-    for (const client of this.clients) if (client) this.care(client);
+    this.changed(this.directory.dropClosed());
+    for (const client of this.clients) if (client) this.sendUnsent(client);
     if (nowMs < this.scanAt) return;
     this.scanAt = nowMs + this.options.scanMs;
     for (const seat of this.registry.expire(nowMs)) this.ownerChanged(seat);
@@ -113,13 +131,16 @@ export class NameServerAgent implements Agent {
 
   private serve(client: Client): number {
     let served = 0;
-    while (served < COMMANDS_PER_TURN) {
+    // Who does not take its answers gets no more of them.
+    while (served < COMMANDS_PER_TURN && this.sendUnsent(client)) {
       const at = client.there.look();
       if (at === NONE) break;
       const frame = decodeFrame(takeFrame(client.there, at));
       client.there.consume();
       client.there.release();
-      this.send(client, frame.correlation, this.answer(client, frame.command));
+      const { correlation } = frame;
+      const command = this.answer(client, frame.command);
+      if (correlation !== 0) this.send(client, { correlation, command });
       served++;
     }
     return served;
@@ -178,7 +199,13 @@ export class NameServerAgent implements Agent {
   private topics(command: CommandOf<'topics-request'>): Command {
     const limit = Math.min(Math.max(command.limit, 1), TOPICS_PAGE_MAX);
     const { records, more } = this.directory.page(command.after, limit);
-    return { type: 'topics-reply', topics: records.map((one) => this.directory.route(one, this.isAvailable)), more };
+    let partitions = 0;
+    const fits = records.filter((one, at) => {
+      partitions += one.partitions.length;
+      return at === 0 || partitions <= PAGE_PARTITIONS_MAX;
+    });
+    const topics = fits.map((one) => this.directory.route(one, this.isAvailable));
+    return { type: 'topics-reply', topics, more: more || fits.length < records.length };
   }
 
   private routeOf(client: Client, record: TopicRecord): Command {
@@ -214,32 +241,38 @@ export class NameServerAgent implements Agent {
     for (const client of this.clients) {
       if (!client?.topics.has(news.topic)) continue;
       if (news.deleted) client.topics.delete(news.topic);
-      this.send(client, 0, news);
+      this.send(client, { correlation: 0, command: news });
     }
   }
 
-  private send(client: Client, correlation: number, command: Command): void {
-    if (correlation === 0 && command.type !== 'route-changed') return;
-    if (!tryPutFrame(client.back, encodeFrame({ correlation, command }))) {
-      // A thread that does not read its answers loses them (its requests time out), but never news of a route.
-      if (command.type === 'route-changed') client.unsent.set(command.topic, command);
+  private send(client: Client, frame: Frame): void {
+    const { correlation, command } = frame;
+    if (seatState(this.regions.control, client.seat) === SEAT_STATES.dead) return;
+    if (!tryPutFrame(client.back, encodeFrame(frame))) {
+      client.unsent.set(command.type === 'route-changed' ? command.topic : correlation, frame);
       return;
     }
     client.back.publish();
     this.bells.ring(client.seat);
   }
 
-  /** Unsent news, and the lanes of threads that have ended. */
-  private care(client: Client): void {
-    for (const [topic, command] of [...client.unsent]) {
-      client.unsent.delete(topic);
-      this.send(client, 0, command);
+  /** Sends what did not fit before. False while something still does not. */
+  private sendUnsent(client: Client): boolean {
+    for (const [key, frame] of client.unsent) {
+      client.unsent.delete(key);
+      this.send(client, frame);
+      if (client.unsent.has(key)) return false;
     }
-    if (seatState(this.regions.control, client.seat) === SEAT_STATES.dead && !client.there.hasNews) {
-      this.clients[client.seat] = undefined;
-      this.changed(this.directory.closeDirect(client.seat));
-      closeLane(this.regions.control, SEAT_NAMESERVER, client.seat);
-    }
+    return true;
+  }
+
+  /** The thread at this seat has left, and everything that it asked is answered. */
+  private closeIfDead(client: Client): void {
+    if (seatState(this.regions.control, client.seat) !== SEAT_STATES.dead || client.there.hasNews) return;
+    this.clients[client.seat] = undefined;
+    this.changed(this.directory.closeDirect(client.seat));
+    this.slots.adopt(client.seat);
+    closeLane(this.regions.control, SEAT_NAMESERVER, client.seat);
   }
 
   /** Looks at the broker workers' seats: who is there, and who has left in order or by dying. */

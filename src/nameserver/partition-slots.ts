@@ -3,14 +3,17 @@ import { OVERFLOW_CODES, PARTITION_STATES } from '../../native-layout/partition-
 import { RingmqError } from '../base/codes.ts';
 import {
   activatePartition,
+  epochOf,
   nextOffset,
   partitionState,
   placeNumbers,
+  readIdentity,
   setPartitionState,
   setPermission,
+  tryRetire,
 } from '../memory/partition-entry.ts';
 import type { Regions } from '../memory/regions.ts';
-import { setPartitionsUsed } from '../memory/seats.ts';
+import { partitionsUsed, setPartitionsUsed } from '../memory/seats.ts';
 import type { PartitionSlots, TopicPartition, TopicRecord } from './directory.ts';
 
 /** A deleted entry without a ring may still be opened by an owner that has not seen the deletion: wait this long. */
@@ -18,8 +21,13 @@ const GRACE_MS = 2_000;
 
 interface Removed {
   readonly id: number;
+  readonly owner: number;
   readonly freeAfter: number;
+  /** The owner has left and cannot return the ring: this thread does it. */
+  adopted: boolean;
 }
+
+const OWNER_UNKNOWN = -1;
 
 export class TablePartitionSlots implements PartitionSlots {
   private readonly regions: Regions;
@@ -34,12 +42,12 @@ export class TablePartitionSlots implements PartitionSlots {
     this.clock = clock;
     // Epochs must differ from those of an earlier process on the same port: seconds since 1970 do.
     this.epoch = Math.floor(clock() / 1000) | 0;
-    const used = known.flatMap((record) => record.partitions.map((one) => one.id));
-    this.fresh = used.reduce((next, id) => Math.max(next, id + 1), 0);
-    for (const record of known) for (const one of record.partitions) this.epoch = Math.max(this.epoch, one.epoch);
-    const inUse = new Set(used);
-    for (let id = 0; id < this.fresh; id++)
-      if (!inUse.has(id)) this.removed.push({ id, freeAfter: clock() + GRACE_MS });
+    this.fresh = partitionsUsed(regions.control);
+    const inUse = new Set(known.flatMap((record) => record.partitions.map((one) => one.id)));
+    for (let id = 0; id < this.fresh; id++) {
+      this.epoch = Math.max(this.epoch, epochOf(regions.table, id));
+      if (!inUse.has(id)) this.discard(id, OWNER_UNKNOWN);
+    }
   }
 
   activate(topic: TopicRecord, number: number, owner: number, permission: number): TopicPartition {
@@ -58,8 +66,16 @@ export class TablePartitionSlots implements PartitionSlots {
   }
 
   remove(partition: TopicPartition): void {
-    setPartitionState(this.regions.table, partition.id, PARTITION_STATES.deleted);
-    this.removed.push({ id: partition.id, freeAfter: this.clock() + GRACE_MS });
+    this.discard(partition.id, partition.owner);
+  }
+
+  isOpen(partition: TopicPartition): boolean {
+    return readIdentity(this.regions.table, partition.id)?.epoch === partition.epoch;
+  }
+
+  /** The thread at this seat has left: the rings of its direct partitions are returned from here. */
+  adopt(owner: number): void {
+    for (const one of this.removed) if (one.owner === owner) one.adopted = true;
   }
 
   setPermission(partition: TopicPartition): void {
@@ -74,14 +90,20 @@ export class TablePartitionSlots implements PartitionSlots {
   reclaim(): void {
     const { table } = this.regions;
     const now = this.clock();
-    this.removed = this.removed.filter(({ id, freeAfter }) => {
-      const released = partitionState(table, id) === PARTITION_STATES.free;
+    this.removed = this.removed.filter(({ id, freeAfter, adopted }) => {
+      const released = partitionState(table, id) === PARTITION_STATES.free || (adopted && tryRetire(table, id));
       const neverOpened = now >= freeAfter && placeNumbers(table, id) === undefined;
       if (!released && !neverOpened) return true;
       setPartitionState(table, id, PARTITION_STATES.free);
       this.free.push(id);
       return false;
     });
+  }
+
+  private discard(id: number, owner: number): void {
+    const { table } = this.regions;
+    if (partitionState(table, id) !== PARTITION_STATES.free) setPartitionState(table, id, PARTITION_STATES.deleted);
+    this.removed.push({ id, owner, freeAfter: this.clock() + GRACE_MS, adopted: false });
   }
 
   private take(): number {

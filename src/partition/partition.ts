@@ -4,6 +4,7 @@ import {
   BATCH_BASE_SEQUENCE,
   BATCH_COUNT,
   BATCH_EPOCH,
+  BATCH_HEADER_BYTES,
   BATCH_PRODUCER_ID,
   BATCH_STORED_AT,
   REQUEST_EPOCH,
@@ -37,6 +38,8 @@ export class Partition {
   /** Readers have been told that the writer waits. */
   blocked = false;
   private writable: boolean;
+  /** Something was shown already by append(), which publish() must tell of. */
+  private shown = false;
   private readonly table: Int32Array;
   private readonly dedupe = new Dedupe();
   private readonly rejects: boolean;
@@ -49,6 +52,8 @@ export class Partition {
     this.writer = new RingWriter(table, id, place, identity.overflow);
     this.writable = (identity.permission & PERMISSION_WRITE) !== 0;
     this.recover();
+    // A predecessor may have died while it waited; its batch comes again.
+    this.writer.setBlocked(false);
     this.published = this.nextOffset;
   }
 
@@ -60,10 +65,12 @@ export class Partition {
 
   /**
    * Takes a batch of `size` bytes at byte `at` of a lane: returns a code number, or NO_ROOM. Nothing is seen by readers
-   * before publish(). HOT
+   * before publish(), unless the ring is too small for a turn. HOT
    */
   append(bytes: Uint8Array, words: Int32Array, at: number, size: number, nowMs: number): number {
     if (words[(at + REQUEST_EPOCH) >> 2] !== this.identity.epoch) return CODES['route-stale'].number;
+    // No records: somebody wanted the ring to be opened (see openRequest()), and it is. Nothing of it is stored.
+    if (size === BATCH_HEADER_BYTES) return OK;
     if (!this.writable) return CODES['no-write-permission'].number;
     if (size > this.writer.batchMax) return CODES['message-too-large'].number;
     const producerId = getInt64(words, (at + BATCH_PRODUCER_ID) >> 2);
@@ -73,7 +80,9 @@ export class Partition {
       const verdict = this.dedupe.check(producerId, sequence);
       if (verdict !== FRESH) return this.notFresh(verdict, producerId, sequence);
     }
-    const target = this.writer.tryClaim(size);
+    let target = this.writer.tryClaim(size);
+    // A ring keeps what nobody could see yet: a turn that fills a whole ring shows its first part early.
+    if (target === FULL && this.tryShow()) target = this.writer.tryClaim(size);
     if (target === FULL) return this.noRoom(producerId, sequence, count);
     const place = this.writer.place;
     place.bytes.set(bytes.subarray(at, at + size), target);
@@ -95,10 +104,18 @@ export class Partition {
     if (producerId !== 0) this.dedupe.deferred(producerId, words[(at + BATCH_BASE_SEQUENCE) >> 2]);
   }
 
-  /** Shows what was appended. HOT */
+  /** Shows what was appended. True if readers have news. HOT */
   publish(): boolean {
     this.published = this.nextOffset;
-    return this.writer.publish(this.nextOffset);
+    const news = this.writer.publish(this.nextOffset) || this.shown;
+    this.shown = false;
+    return news;
+  }
+
+  private tryShow(): boolean {
+    if (!this.writer.publish(this.nextOffset)) return false;
+    this.shown = true;
+    return true;
   }
 
   private notFresh(verdict: number, producerId: number, sequence: number): number {

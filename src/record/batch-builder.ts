@@ -72,10 +72,13 @@ export class BatchBuilder {
   /** Bytes so far, header included. */
   length = BATCH_HEADER_BYTES;
   private bornAt = 0;
+  /** A batch of two or more records never gets longer, although a large record may have made the memory larger. */
+  private readonly capacity: number;
 
   /** `capacityBytes`: when a batch is full; one record larger than that makes a batch of its own. */
   constructor(capacityBytes: number) {
-    this.bytes = new Uint8Array(align8(capacityBytes));
+    this.capacity = align8(capacityBytes);
+    this.bytes = new Uint8Array(this.capacity);
     this.words = new Int32Array(this.bytes.buffer);
   }
 
@@ -164,12 +167,12 @@ export class BatchBuilder {
   }
 
   private tryOpen(size: number, bornAt: number): boolean {
-    if (this.length + size > this.bytes.length || this.count === BATCH_RECORDS_MAX) {
-      if (this.count > 0) return false;
-      this.grow(BATCH_HEADER_BYTES + size);
+    if (this.count === 0) {
+      this.bornAt = bornAt;
+      if (BATCH_HEADER_BYTES + size > this.bytes.length) this.grow(BATCH_HEADER_BYTES + size);
+      return true;
     }
-    if (this.count === 0) this.bornAt = bornAt;
-    return true;
+    return this.length + size <= this.capacity && this.count < BATCH_RECORDS_MAX;
   }
 
   private grow(lengthBytes: number): void {
@@ -196,7 +199,7 @@ export class BatchBuilder {
     words[(at + RECORD_TAG_HASH) >> 2] = tagHash;
     words[(at + RECORD_BODY_LENGTH) >> 2] = bodyLength;
     words[(at + RECORD_KEY_LENGTH) >> 2] = keyLength | (propertiesLength << 16);
-    words[(at + RECORD_TAG_LENGTH) >> 2] = tagLength | (flags << (8 * (RECORD_FLAGS - RECORD_TAG_LENGTH)));
+    words[(at + RECORD_TAG_LENGTH) >> 2] = tagLength | ((flags & 255) << (8 * (RECORD_FLAGS - RECORD_TAG_LENGTH)));
     this.length = at + size;
     this.count++;
   }

@@ -1,7 +1,8 @@
 // UTF-8 in and out of buffers that may be shared: browsers refuse to decode views of shared memory, so those are copied.
 
 const encoder = new TextEncoder();
-const decoder = new TextDecoder('utf-8', { fatal: false });
+// A byte order mark in front is part of the text.
+const decoder = new TextDecoder('utf-8', { fatal: false, ignoreBOM: true });
 const SHORT_ASCII = 24;
 
 /** UTF-8 bytes of a string. */

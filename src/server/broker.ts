@@ -5,12 +5,13 @@ import { RingmqError } from '../base/codes.ts';
 import { type Log, makeLog } from '../base/log.ts';
 import { InProcessConnection } from '../client/in-process.ts';
 import { ARENA_BYTES, claimArenaId } from '../memory/arena.ts';
-import { type ArenaEntry, type Attachment, createRegions, type RegionSizes } from '../memory/regions.ts';
+import { type ArenaEntry, type Attachment, createRegions } from '../memory/regions.ts';
 import { setBrokerState } from '../memory/seats.ts';
 import type { TopicRecord } from '../nameserver/directory.ts';
 import { Supervisor } from '../thread/supervisor.ts';
 import { FrontEnds } from './front-ends.ts';
 import { type BrokerOptions, type SettledOptions, settleOptions } from './options.ts';
+import { sizesOf } from './sizes.ts';
 
 /** A running broker. */
 export interface Broker {
@@ -28,10 +29,6 @@ export interface Broker {
   readonly stopped: Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 }
-
-/** Bytes of the lanes to and from the NameServer. */
-const CONTROL_LANE_BYTES = 1024 * 1024;
-const REPLY_LANE_BYTES = 256 * 1024;
 
 /**
  * Starts a broker in this process: NameServer thread, broker workers and, with `listen`, front ends.
@@ -51,19 +48,8 @@ export async function startBroker(options: BrokerOptions = {}): Promise<Broker> 
   return broker;
 }
 
-function sizesOf(options: SettledOptions): RegionSizes {
-  return {
-    workerCount: options.workers,
-    frontendCount: options.listen?.frontends ?? 0,
-    partitionMax: options.partitionMax,
-    laneBytes: options.laneBytes,
-    replyBytes: REPLY_LANE_BYTES,
-    controlLaneBytes: CONTROL_LANE_BYTES,
-  };
-}
-
 function makeAttachment(id: string, options: SettledOptions): Attachment {
-  const regions = createRegions(id, sizesOf(options));
+  const regions = createRegions(id, sizesOf(options, options.listen?.frontends ?? 0));
   const control = new Int32Array(regions.control);
   const arenas: ArenaEntry[] = Array.from({ length: options.workers }, (_, i) => ({
     id: claimArenaId(control),

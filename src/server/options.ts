@@ -3,6 +3,7 @@ import { availableParallelism, totalmem } from 'node:os';
 import { type OverflowPolicy, RING_BYTES_MAX, RING_BYTES_MIN } from '../../native-layout/partition-table.ts';
 import { RingmqError } from '../base/codes.ts';
 import { IDLE_STRATEGIES, type IdleName } from '../thread/agent.ts';
+import { lanesFit } from './sizes.ts';
 
 const MIB = 1024 * 1024;
 
@@ -69,6 +70,8 @@ export type Settled<T> = { readonly [K in keyof T]-?: Exclude<T[K], undefined> }
 export type SettledListen = Settled<ListenOptions>;
 export type SettledOptions = Settled<Omit<BrokerOptions, 'listen'>> & { readonly listen: SettledListen | undefined };
 
+const PARTITION_MAX = 65_536;
+const LANE_BYTES_MIN = 64 * 1024;
 const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|::1)$/;
 
 /** Fills in defaults and checks every limit. Throws `illegal-argument` naming the option. */
@@ -76,18 +79,19 @@ export function settleOptions(options: BrokerOptions): SettledOptions {
   rejectUnknown(options, KNOWN, 'option');
   if (options.listen) rejectUnknown(options.listen, LISTEN_KNOWN, 'listen option');
   const perFour = Math.max(1, Math.floor(availableParallelism() / 4));
+  const { workers = Math.min(perFour, 16), partitionMax = PARTITION_MAX } = options;
   const settled: SettledOptions = {
     name: options.name ?? 'ringmq',
-    workers: options.workers ?? Math.min(perFour, 16),
+    workers,
     idle: options.idle ?? 'park',
     autoCreateTopics: options.autoCreateTopics ?? true,
     topicsMax: options.topicsMax ?? 10_000,
     partitionsPerTopicMax: options.partitionsPerTopicMax ?? 256,
-    partitionMax: options.partitionMax ?? 65_536,
+    partitionMax,
     partitionsDefault: options.partitionsDefault ?? 4,
     ringBytes: options.ringBytes ?? 4 * MIB,
     ringMemoryMaxBytes: options.ringMemoryMaxBytes ?? Math.floor(totalmem() / 2),
-    laneBytes: options.laneBytes ?? 2 * MIB,
+    laneBytes: options.laneBytes ?? laneBytesDefault(workers, partitionMax),
     overflow: options.overflow ?? 'block',
     brokerExpireMs: options.brokerExpireMs ?? 120_000,
     brokerScanMs: options.brokerScanMs ?? 5_000,
@@ -97,6 +101,13 @@ export function settleOptions(options: BrokerOptions): SettledOptions {
   };
   check(settled);
   return settled;
+}
+
+/** The largest lane, up to 2 MiB, with which the lanes of all seats to all workers fit into one region. */
+function laneBytesDefault(workers: number, partitionMax: number): number {
+  let laneBytes = 2 * MIB;
+  while (laneBytes > LANE_BYTES_MIN && !lanesFit({ workers, partitionMax, laneBytes })) laneBytes /= 2;
+  return laneBytes;
 }
 
 function settleListen(listen: ListenOptions, perFour: number): SettledListen {
@@ -119,7 +130,7 @@ function check(o: SettledOptions): void {
   whole('partitionsDefault', o.partitionsDefault, 1, o.partitionsPerTopicMax);
   powerOfTwo('partitionMax', o.partitionMax, 64, 262_144);
   powerOfTwo('ringBytes', o.ringBytes, RING_BYTES_MIN, RING_BYTES_MAX);
-  powerOfTwo('laneBytes', o.laneBytes, 64 * 1024, 32 * MIB);
+  powerOfTwo('laneBytes', o.laneBytes, LANE_BYTES_MIN, 32 * MIB);
   whole('ringMemoryMaxBytes', o.ringMemoryMaxBytes, o.ringBytes, Number.MAX_SAFE_INTEGER);
   whole('brokerExpireMs', o.brokerExpireMs, 200, 3_600_000);
   whole('brokerScanMs', o.brokerScanMs, 10, 600_000);
@@ -127,6 +138,10 @@ function check(o: SettledOptions): void {
   oneOf('idle', o.idle, Object.keys(IDLE_STRATEGIES));
   oneOf('overflow', o.overflow, ['block', 'drop-oldest', 'reject']);
   oneOf('logLevel', o.logLevel, ['silent', 'error', 'warn', 'info', 'debug']);
+  if (!lanesFit(o)) {
+    const text = `laneBytes ${o.laneBytes} with ${o.workers} workers and ${o.partitionMax} partitions: more than 2 GiB of lanes`;
+    throw new RingmqError('illegal-argument', text);
+  }
   if (o.listen) checkListen(o.listen);
 }
 

@@ -2,9 +2,17 @@
 // the NameServer, notices about partitions, readers of rings. Front ends and in-process connections are built on it.
 
 import { BATCH_HEADER_BYTES } from '../../native-layout/batch.ts';
-import { SEAT_FIRST_WORKER, SEAT_NAMESERVER, SEATS_MAX, WORKERS_MAX } from '../../native-layout/control.ts';
+import {
+  CONTROL_STATES,
+  SEAT_FIRST_WORKER,
+  SEAT_NAMESERVER,
+  SEAT_STATES,
+  SEATS_MAX,
+  WORKERS_MAX,
+} from '../../native-layout/control.ts';
 import {
   COMPLETION_BASE_OFFSET,
+  COMPLETION_BYTES,
   COMPLETION_COUNT,
   COMPLETION_PARTITION,
   COMPLETION_REQUEST,
@@ -16,11 +24,12 @@ import { Bells, Doorbell } from '../memory/bell.ts';
 import { Counters } from '../memory/counters.ts';
 import { FULL, LaneReader, LaneWriter, NONE } from '../memory/lane.ts';
 import { NoticeReader } from '../memory/notice.ts';
-import { readPlace } from '../memory/partition-entry.ts';
+import { placeNumbers, readIdentity, readPlace } from '../memory/partition-entry.ts';
 import { type Attachment, attachRegions, laneBack, laneTo, noticesFrom, type Regions } from '../memory/regions.ts';
 import type { ReaderOptions } from '../memory/ring-reader.ts';
 import { RingReader } from '../memory/ring-reader.ts';
-import { beat, claimSeat, openLane, releaseSeat, type SeatRole } from '../memory/seats.ts';
+import type { RingPlace } from '../memory/ring-writer.ts';
+import { beat, brokerState, burySeat, claimSeat, openLane, type SeatRole, seatState } from '../memory/seats.ts';
 import { getInt64 } from '../record/int64.ts';
 import { type Announcement, Announcements } from './announcements.ts';
 import { ControlLane } from './control-lane.ts';
@@ -58,10 +67,14 @@ export class Participant {
   readonly announcements: Announcements;
   private readonly handlers: ParticipantHandlers;
   private readonly links: WorkerLink[];
+  private readonly report = (threadId: number): void => this.announcements.say({ type: 'thread-ended', threadId });
 
   /** Throws `seat-quota` if 64 threads take part already. */
   constructor(attachment: Attachment, role: SeatRole, threadId: number, handlers: ParticipantHandlers) {
     this.regions = attachRegions(attachment);
+    if (brokerState(this.regions.control) >= CONTROL_STATES.stopping) {
+      throw new RingmqError('shutting-down', 'the broker is stopped');
+    }
     this.handlers = handlers;
     const { control, sizes } = this.regions;
     this.seat = claimSeat(control, FIRST_FREE_SEAT, SEATS_MAX - 1, role, threadId);
@@ -70,7 +83,7 @@ export class Participant {
     this.doorbell = new Doorbell(control, this.seat);
     this.counters = new Counters(control, this.seat);
     this.announcements = new Announcements(attachment.id, this.arenas, (said) => handlers.announcement(said));
-    reportThreadEnds(this.announcements);
+    reportThreadEnds(this.report);
     for (const arena of attachment.arenas) this.arenas.add(arena.id, arena.buffer);
     this.control = new ControlLane(this.regions, this.seat, this.bells);
     this.links = Array.from({ length: sizes.workerCount }, (_, i) => this.link(SEAT_FIRST_WORKER + i));
@@ -107,20 +120,30 @@ export class Participant {
     return true;
   }
 
-  /** Takes a reader's slot; undefined while the ring does not exist (or its arena is not known here yet). */
+  /**
+   * Takes a reader's slot; undefined while the ring does not exist (or its arena is not known here yet), or if the
+   * partition is not the one of `options.epoch` any more. Throws `reader-quota`.
+   */
   tryOpenReader(partition: number, options: Omit<ReaderOptions, 'seat'>): RingReader | undefined {
-    const place = readPlace(this.regions.table, partition, this.arenas);
-    if (!place) {
-      this.announcements.poll();
-      this.announcements.say({ type: 'arenas-wanted' });
-      return undefined;
-    }
-    const reader = RingReader.tryOpen(this.regions.table, partition, place, this.bells, {
-      ...options,
-      seat: this.seat,
-    });
-    if (!reader) throw new RingmqError('reader-quota');
-    return reader;
+    const { table } = this.regions;
+    const place = this.placeOf(partition);
+    if (!place) return undefined;
+    const reader = RingReader.tryOpen(table, partition, place, this.bells, { ...options, seat: this.seat });
+    if (reader) return reader;
+    const isGone = options.epoch !== undefined && readIdentity(table, partition)?.epoch !== options.epoch;
+    if (isGone) return undefined;
+    throw new RingmqError('reader-quota');
+  }
+
+  private placeOf(partition: number): RingPlace | undefined {
+    const { table } = this.regions;
+    const place = readPlace(table, partition, this.arenas);
+    if (place || !placeNumbers(table, partition)) return place;
+    // The ring is there; its arena has not been heard of.
+    this.announcements.poll();
+    const heard = readPlace(table, partition, this.arenas);
+    if (!heard) this.announcements.say({ type: 'arenas-wanted' });
+    return heard;
   }
 
   /** Takes what has come: completions, notices, answers of the NameServer. Returns how much. */
@@ -128,7 +151,7 @@ export class Participant {
     let did = this.control.work();
     for (let i = 0; i < this.links.length; i++) {
       const link = this.links[i];
-      did += this.takeCompletions(link.back);
+      did += this.takeCompletions(link.back, link.seat);
       for (let partition = link.notices.take(); partition !== NONE; partition = link.notices.take()) {
         this.handlers.notice(partition);
         did++;
@@ -143,12 +166,24 @@ export class Participant {
     this.counters.publish();
   }
 
-  /** Gives the seat back. Readers must be closed and lanes drained. */
+  /**
+   * Gives the seat up. What is still in its lanes is served before anybody can take it again: see `seatGiven`. Readers
+   * must be closed.
+   */
   close(): void {
     this.counters.publish();
-    stopReporting(this.announcements);
+    stopReporting(this.report);
     this.announcements.close();
-    releaseSeat(this.regions.control, this.seat);
+    const { control } = this.regions;
+    burySeat(control, this.seat);
+    this.bells.ring(SEAT_NAMESERVER);
+    for (const link of this.links) this.bells.ring(link.seat);
+  }
+
+  /** True once the seat that close() gave up can be taken again, or nobody is left to clear it. */
+  get seatGiven(): boolean {
+    const { control } = this.regions;
+    return seatState(control, this.seat) !== SEAT_STATES.dead || brokerState(control) >= CONTROL_STATES.stopped;
   }
 
   /** True when every worker has taken everything out of this thread's lanes. */
@@ -156,7 +191,7 @@ export class Participant {
     return this.links.every((link) => link.lane.pendingBytes === 0);
   }
 
-  private takeCompletions(back: LaneReader): number {
+  private takeCompletions(back: LaneReader, owner: number): number {
     let taken = 0;
     for (let at = back.look(); at !== NONE; at = back.look()) {
       const words = back.words;
@@ -172,6 +207,8 @@ export class Participant {
     }
     if (taken > 0) {
       back.release();
+      // The worker stops at a full lane and is not told by anybody else that there is room again.
+      if (taken * COMPLETION_BYTES >= back.capacity >> 1) this.bells.ring(owner);
       this.handlers.room();
     }
     return taken;

@@ -9,11 +9,12 @@ import {
   SEATS_MAX,
   WORKERS_MAX,
 } from '../../native-layout/control.ts';
+import { PARTITION_STATES } from '../../native-layout/partition-table.ts';
 import { RingmqError } from '../base/codes.ts';
 import type { Log } from '../base/log.ts';
 import { ArenaSet } from '../memory/arena.ts';
 import { Bells } from '../memory/bell.ts';
-import { partitionState } from '../memory/partition-entry.ts';
+import { partitionState, readIdentity } from '../memory/partition-entry.ts';
 import type { ArenaEntry, Attachment } from '../memory/regions.ts';
 import { releaseSlotsOf } from '../memory/ring-reader.ts';
 import {
@@ -63,6 +64,7 @@ export class Supervisor {
   private readonly running: Running[] = [];
   private readonly sweeper: NodeJS.Timeout;
   private readonly onGivenUp: (error: Error) => void;
+  private readonly report = (threadId: number): void => this.threadEnded(threadId);
   private stopping = false;
   /** Times that a server thread was started again after it died. */
   restarts = 0;
@@ -76,7 +78,7 @@ export class Supervisor {
     this.bells = new Bells(this.control);
     for (const arena of attachment.arenas) this.arenas.set(arena.id, arena);
     this.announcements = new Announcements(attachment.id, new ArenaSet(), (said) => this.heard(said));
-    reportThreadEnds(this.announcements);
+    reportThreadEnds(this.report);
     this.sweeper = setInterval(() => this.sweep(), SWEEP_MS);
     this.sweeper.unref();
   }
@@ -131,7 +133,7 @@ export class Supervisor {
     await this.end('broker', stop, withinMs);
     await this.end('nameserver', stop, withinMs);
     clearInterval(this.sweeper);
-    stopReporting(this.announcements);
+    stopReporting(this.report);
     this.announcements.close();
   }
 
@@ -187,6 +189,7 @@ export class Supervisor {
 
   private heard(said: Announcement): void {
     if (said.type === 'arena') this.arenas.set(said.arena.id, said.arena);
+    else if (said.type === 'arena-gone') this.arenas.delete(said.id);
     else if (said.type === 'thread-ended') this.threadEnded(said.threadId);
     else if (said.type === 'arenas-wanted') {
       for (const arena of this.arenas.values()) this.announcements.say({ type: 'arena', arena });
@@ -200,12 +203,17 @@ export class Supervisor {
       if (seat < SEAT_FIRST_WORKER + WORKERS_MAX) continue;
       let slots = 0;
       for (let partition = 0; partition < partitionsUsed(this.control); partition++) {
-        if (partitionState(this.table, partition) !== 0) slots += releaseSlotsOf(this.table, partition, seat);
+        if (partitionState(this.table, partition) === PARTITION_STATES.free) continue;
+        const released = releaseSlotsOf(this.table, partition, seat);
+        slots += released;
+        // A direct partition's writer is no server thread, and may wait for this reader.
+        const owner = released > 0 ? readIdentity(this.table, partition)?.owner : undefined;
+        if (owner !== undefined) this.bells.rouse(owner);
       }
       burySeat(this.control, seat);
       this.log.info({ seat, threadId, slots }, 'a thread that took part has ended: cleared up');
       for (let server = SEAT_NAMESERVER; server < SEAT_FIRST_WORKER + this.base.sizes.workerCount; server++)
-        this.bells.ring(server);
+        this.bells.rouse(server);
       this.dropArenasOf(seat);
     }
   }
@@ -218,7 +226,7 @@ export class Supervisor {
     }
   }
 
-  /** Seats of ended threads whose lanes every server thread has closed can be taken again. */
+  /** Seats of threads that have ended or left, whose lanes every server thread has closed, can be taken again. */
   private sweep(): void {
     for (let seat = SEAT_FIRST_WORKER + WORKERS_MAX; seat < SEATS_MAX; seat++) {
       if (seatState(this.control, seat) === SEAT_STATES.dead && !this.laneOpen(seat)) releaseSeat(this.control, seat);

@@ -1,10 +1,10 @@
 // Enumerates the schedules of a scenario depth-first and stops at the first that fails.
 //
-// Two ways save work and leave out no behaviour. (1) A state that was reached before is not explored again: Engine.key()
-// names it by memory, by what every actor has read, and by who knows of whose plain accesses; at 10^6 states two of them
-// share a 53-bit name with a chance below 10^-4. (2) Where the next operation of an actor is on a word that no other
-// actor ever touches, only that operation is tried; if another actor does touch it after all, everything is explored
-// again with that knowledge.
+// Two ways save work and leave out no behaviour. (1) A state that was reached before is not explored again:
+// Engine.key() names it by memory, by what every actor has read, and by who knows of whose plain accesses; at 10^6
+// states two of them share a 53-bit name with a chance below 10^-4. (2) Where the next operation of an actor is on a
+// word that no other actor ever touches, only that operation is tried; if another actor does touch it after all,
+// everything is explored again with that knowledge.
 import { ASLEEP, DEAD, DONE, Engine, READY, type Scenario } from './engine.ts';
 
 /** Moves: 0.. step the actor; KILL + actor ends its thread. */
@@ -28,7 +28,9 @@ export class ScheduleFailure extends Error {
   }
 }
 
-/** Explores all schedules. Throws ScheduleFailure at the first wrong one, or Error when `statesMax` does not suffice. */
+/**
+ * Explores all schedules. Throws ScheduleFailure at the first wrong one, or Error when `statesMax` does not suffice.
+ */
 export function explore(scenario: Scenario, statesMax = 2_000_000): Exploration {
   const touchedBy = new Engine(scenario).touchedBy;
   for (;;) {

@@ -197,7 +197,9 @@ export class Memory {
     for (let clock = 1; clock < end; clock++) this.ranks[clock] += this.ranks[clock - 1];
   }
 
-  /** What `earlier` did happens before what `later` does: a thread's end is known before somebody cleans up after it. */
+  /**
+   * What `earlier` did happens before what `later` does: a thread's end is known before somebody cleans up after it.
+   */
   order(earlier: number, later: number): void {
     for (let other = 0; other < this.actors; other++) {
       this.raise(later * this.actors + other, this.clocks[earlier * this.actors + other]);

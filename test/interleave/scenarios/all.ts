@@ -3,6 +3,7 @@ import type { Scenario } from '../engine.ts';
 import { BELL_DEEP, BELL_SCENARIOS } from './bell.ts';
 import { FLOW_DEEP, FLOW_SCENARIOS } from './flow.ts';
 import { LANE_DEEP, LANE_SCENARIOS } from './lane.ts';
+import { NOTICE_DEEP, NOTICE_SCENARIOS } from './notice.ts';
 import { RING_DEEP, RING_SCENARIOS } from './ring.ts';
 import { WORD_SCENARIOS } from './words.ts';
 
@@ -10,9 +11,10 @@ export const SCENARIOS: readonly Scenario[] = [
   ...LANE_SCENARIOS,
   ...RING_SCENARIOS,
   ...BELL_SCENARIOS,
+  ...NOTICE_SCENARIOS,
   ...FLOW_SCENARIOS,
   ...WORD_SCENARIOS,
 ];
 
 /** The quick ones too, longer or with more preemptions. */
-export const DEEP: readonly Scenario[] = [...LANE_DEEP, ...RING_DEEP, ...BELL_DEEP, ...FLOW_DEEP];
+export const DEEP: readonly Scenario[] = [...LANE_DEEP, ...RING_DEEP, ...BELL_DEEP, ...NOTICE_DEEP, ...FLOW_DEEP];

@@ -71,7 +71,7 @@ function begin(start: Start): (at: World['at']) => void {
 
 function bounded(start: Start, lengths: readonly number[], batch: number): Scenario {
   return {
-    name: `lane: ${lengths.length} frames over the wrap, released by ${batch}, from ${start.name}`,
+    name: `lane: frames of ${lengths.join(' ')} bytes over the wrap, released by ${batch}, from ${start.name}`,
     regions: REGIONS,
     setup: begin(start),
     actors: [
@@ -175,6 +175,7 @@ function heir(start: Start): Scenario {
 export const LANE_SCENARIOS: readonly Scenario[] = STARTS.flatMap((start) => [
   bounded(start, [24, 32, 16, 24], 1),
   bounded(start, [16, 24, 32, 8, 24], 2),
+  bounded(start, [24, 24, 32, 16], 1),
   sleepy(start, [32, 24, 32]),
   heir(start),
 ]);

@@ -154,6 +154,30 @@ function joinRemembered(start: Start): Scenario {
   ]);
 }
 
+/** The room that padding takes is room that a reader may hold. */
+function paddingCounts(): Scenario {
+  const start = STARTS[0];
+  const small = 16;
+  return {
+    name: 'ring: padding is not written over a reader either',
+    regions: RING_REGIONS,
+    setup: (at) => prefill(at, start, 7, small),
+    actors: [
+      publisher('block', 7, [24], 2),
+      {
+        name: 'reader',
+        run: ({ at }) => {
+          const reader = open(at, { seat: READER });
+          if (!reader.tryJoin(batchPositions(start, 2, small)[1])) return;
+          const length = reader.tryPin();
+          check(readSpan(reader, length)[0] === 1, 'a join at batch 1 reads batch 1 first');
+          reader.advance(length);
+        },
+      },
+    ],
+  };
+}
+
 function twoReaders(start: Start): Scenario {
   return scenario(
     'ring: two readers, one of them closes and its slot is taken again',
@@ -209,7 +233,8 @@ function retire(start: Start): Scenario {
         run: ({ at }) => {
           Atomics.store(at.table.words, PARTITION_STATE, PARTITION_STATES.deleted);
           if (!tryRetire(at.table.words, 0) && !tryRetire(at.table.words, 0)) return 'kept';
-          for (let word = 0; word < RING_REGIONS.ring / 4; word++) at.ring.words[word] = 0x0bad; // given to another ring
+          // Given to another ring.
+          for (let word = 0; word < RING_REGIONS.ring / 4; word++) at.ring.words[word] = 0x0bad;
           return 'retired';
         },
       },
@@ -240,7 +265,7 @@ function retire(start: Start): Scenario {
   };
 }
 
-export const RING_SCENARIOS: readonly Scenario[] = STARTS.flatMap((start) => [
+const BOTH_STARTS: readonly Scenario[] = STARTS.flatMap((start) => [
   ...basics(start),
   joinRemembered(start),
   twoReaders(start),
@@ -248,6 +273,8 @@ export const RING_SCENARIOS: readonly Scenario[] = STARTS.flatMap((start) => [
   heir(start, 'block'),
   retire(start),
 ]);
+
+export const RING_SCENARIOS: readonly Scenario[] = [...BOTH_STARTS, paddingCounts()];
 
 export const RING_DEEP: readonly Scenario[] = STARTS.flatMap((start) => [
   scenario('ring: a long run of padded batches', start, 3, [

@@ -77,10 +77,10 @@ describe.each([0, NEAR_WRAP])('a reader of a ring whose cursors start at %i', (s
     reader.tryPin();
     expect(cursor()).toBe(start | CURSOR_PINNED);
     reader.advance(32);
-    expect(cursor()).toBe(((start + 32) | 0) | CURSOR_IDLE);
+    expect(cursor()).toBe((start + 32) | 0 | CURSOR_IDLE);
     const holding = rig.open({ seat: 6, holds: true });
     holding.joinTail();
-    expect(rig.table[rig.word(SLOT_BASE + SLOT_STRIDE)]).toBe(((start + 32) | 0) | CURSOR_HOLDING);
+    expect(rig.table[rig.word(SLOT_BASE + SLOT_STRIDE)]).toBe((start + 32) | 0 | CURSOR_HOLDING);
   });
 
   test('joinHead gets all that is there, joinTail only what comes', () => {
@@ -186,6 +186,19 @@ describe('a blocked writer', () => {
     reader.tryPin();
     reader.advance(32);
     expect(isRung(rig)).toBe(true);
+  });
+
+  test('is rung by a reader that jumps to the newest batch instead of reading', () => {
+    const { rig, bell } = blocked();
+    const writer = rig.writer();
+    const reader = rig.open();
+    reader.joinTail();
+    while (put(writer, 64, 0)) writer.publish(1);
+    writer.setBlocked(true);
+    bell.park();
+    reader.joinTail();
+    expect(isRung(rig)).toBe(true);
+    expect(put(writer, 64, 0)).toBe(true);
   });
 
   test('is rung by a reader that closes, and by one whose join failed', () => {

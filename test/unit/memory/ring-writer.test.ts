@@ -74,6 +74,16 @@ describe.each([0, NEAR_WRAP])('a ring whose cursors start at %i', (start) => {
     }
   });
 
+  test('I4: HEAD never passes what is published: a ring full of committed batches is full', () => {
+    const rig = new RingRig('drop-oldest', 256, start & ~255);
+    const writer = rig.writer();
+    for (let sequence = 0; sequence < 4; sequence++) expect(put(writer, 64, sequence)).toBe(true);
+    expect(writer.tryClaim(64)).toBe(FULL);
+    expect(writer.oldest).toBe(start & ~255);
+    writer.publish(4);
+    expect(writer.tryClaim(64)).not.toBe(FULL);
+  });
+
   test('I2: under block an idle reader holds the writer, and a release lets it go on', () => {
     const rig = new RingRig('block', 256, start);
     const writer = rig.writer();

@@ -1,4 +1,4 @@
-// Runs a connection's work inside an event loop: turn after turn while there is work, asleep on the doorbell otherwise.
+// Runs a participant's work inside an event loop: turn after turn while there is work, asleep on the doorbell otherwise.
 import type { Doorbell } from '../memory/bell.ts';
 
 export interface LoopWork {
@@ -19,6 +19,8 @@ export class EventLoopDriver {
   private idle = 0;
   private stopped = false;
   private running = false;
+  /** A promise of the doorbell is under way. It serves the next sleep too, if something else wakes us before it. */
+  private waiting = false;
 
   constructor(doorbell: Doorbell, target: LoopWork) {
     this.doorbell = doorbell;
@@ -34,6 +36,12 @@ export class EventLoopDriver {
     if (alive) this.timer.ref();
     else this.timer.unref();
   }
+
+  /** There is work that rang no bell (a frame came in): the next turn runs soon, asleep or not. HOT */
+  readonly kick = (): void => {
+    this.idle = 0;
+    if (!this.running) this.wake();
+  };
 
   stop(): void {
     this.stopped = true;
@@ -61,14 +69,22 @@ export class EventLoopDriver {
       this.wake();
       return;
     }
+    if (this.waiting) return;
     const bell = this.doorbell.waitAsync(SLEEP_MS);
-    if (bell) bell.then(this.wake);
-    else this.wake();
+    if (bell) {
+      this.waiting = true;
+      bell.then(this.rung);
+    } else this.wake();
   }
 
-  private readonly wake = (): void => {
+  private readonly rung = (): void => {
+    this.waiting = false;
+    if (!this.stopped) this.wake();
+  };
+
+  private wake(): void {
     this.doorbell.unpark();
     if (!this.running && !this.stopped) setImmediate(this.turn);
     this.running = true;
-  };
+  }
 }

@@ -1,0 +1,172 @@
+// `ringmq pub`: sends one message, or every line of standard input.
+import { Command } from 'commander';
+import { PERMISSION_WRITE } from '../../native-layout/partition-table.ts';
+import type { MessageExtras, Producer } from '../client/connection.ts';
+import type { WsConnection } from '../client/ws-connection.ts';
+import { utf8 } from '../record/text.ts';
+import { EXIT, EXIT_HELP, say, whenInterrupted } from './exit.ts';
+import { type Figures, figures, grouped, summary } from './figures.ts';
+import { LineSplitter } from './lines.ts';
+import { type ClientOptions, connected, property, whole, withClientOptions } from './options.ts';
+
+interface PubOptions extends ClientOptions {
+  readonly message?: string;
+  readonly key?: string;
+  readonly tag?: string;
+  readonly property?: Readonly<Record<string, string>>;
+  readonly count?: number;
+  readonly partition?: number;
+  readonly nullDelimited?: boolean;
+}
+
+const EXAMPLES = `
+Examples:
+  ringmq pub demo --message hello
+  ringmq pub demo --message tick --count 1000
+  ringmq pub orders --key customer-7 --property kind=test --message '{"total": 9}'
+  cat access.log | ringmq pub lines
+  find . -print0 | ringmq pub files --null-delimited
+
+Without --message every line of standard input is one message: the bytes between two newlines as they are (a carriage
+return belongs to the line). A last line without a newline counts. All messages of a run go to one partition, in order.
+The command ends when the broker has acknowledged all of them.
+`;
+
+const PROGRESS_MS = 1_000;
+const NEWLINE = 10;
+
+export function pubCommand(done: (code: number) => void): Command {
+  const command = new Command('pub')
+    .description('send messages')
+    .argument('<topic>', 'made on first use where the broker allows it')
+    .option('-m, --message <text>', 'the message; without it, lines of standard input')
+    .option('--key <key>', 'messages of one key keep their order')
+    .option('--tag <tag>', 'for filters')
+    .option('--property <name=value>', 'a property; may be repeated', property)
+    .option('--count <n>', 'send the message n times, or at most n lines', whole(1))
+    .option('--partition <n>', 'number of the partition (default: by key, else any one)', whole(0, 65_535))
+    .option('--null-delimited', 'messages on standard input end with a zero byte');
+  return withClientOptions(command)
+    .addHelpText('after', EXAMPLES + EXIT_HELP)
+    .action(async (topic: string, options: PubOptions) => done(await pub(topic, options)));
+}
+
+/** One run: what was sent, and whether to go on. */
+class Run {
+  readonly topic: string;
+  readonly extras: MessageExtras | undefined;
+  readonly startedAt = performance.now();
+  readonly producer: Producer;
+  messages = 0;
+  bytes = 0;
+  interrupted = false;
+
+  constructor(topic: string, extras: MessageExtras | undefined, producer: Producer) {
+    this.topic = topic;
+    this.extras = extras;
+    this.producer = producer;
+  }
+
+  get figures(): Figures {
+    return figures(this.messages, this.bytes, this.startedAt);
+  }
+
+  /** False: no room now. HOT */
+  trySend(body: Uint8Array): boolean {
+    if (!this.producer.trySend(body, this.extras)) return false;
+    this.messages++;
+    this.bytes += body.length;
+    return true;
+  }
+}
+
+async function pub(topic: string, options: PubOptions): Promise<number> {
+  const connection = await connected(options);
+  const problems: Error[] = [];
+  connection.onError((error) => problems.push(error));
+  if (!options.json) {
+    connection.onState(({ to, reason }) => {
+      if (to === 'reconnecting') say(`ringmq: ${reason}; trying again ...`);
+    });
+  }
+  try {
+    const partition =
+      options.partition ?? (options.key === undefined ? await anyPartition(connection, topic) : undefined);
+    const insist = { attemptsMax: Number.POSITIVE_INFINITY, timeoutMs: Number.POSITIVE_INFINITY };
+    const chosen = partition === undefined ? {} : { partition };
+    const run = new Run(topic, extrasOf(options), connection.producer(topic, { ...insist, ...chosen }));
+    return await send(run, options);
+  } finally {
+    await connection.close();
+    process.stdin.destroy();
+  }
+}
+
+async function send(run: Run, options: PubOptions): Promise<number> {
+  const interrupted = whenInterrupted().then(() => {
+    run.interrupted = true;
+    process.stdin.destroy();
+    return 'interrupted' as const;
+  });
+  const stopProgress = progress(run, options);
+  await run.producer.ready();
+  const work = (options.message === undefined ? sendLines(run, options) : sendMessage(run, options)).then(() =>
+    run.producer.flush(),
+  );
+  await Promise.race([work, interrupted]);
+  stopProgress();
+  if (options.json) process.stdout.write(`${JSON.stringify({ topic: run.topic, ...run.figures })}\n`);
+  else if (run.interrupted) say(`ringmq: interrupted after ${summary(run.figures)}; not all may be acknowledged`);
+  else say(`acknowledged ${summary(run.figures)}`);
+  work.catch(() => {});
+  return run.interrupted ? EXIT.interrupted : EXIT.ok;
+}
+
+async function sendMessage(run: Run, options: PubOptions): Promise<void> {
+  const body = utf8(options.message ?? '');
+  const count = options.count ?? 1;
+  while (run.messages < count && !run.interrupted) if (!run.trySend(body)) await run.producer.ready();
+}
+
+async function sendLines(run: Run, options: PubOptions): Promise<void> {
+  if (process.stdin.isTTY && !options.json) say('ringmq: every line is a message; Ctrl-D ends');
+  const splitter = new LineSplitter(options.nullDelimited ? 0 : NEWLINE);
+  const most = options.count ?? Number.POSITIVE_INFINITY;
+  for await (const chunk of process.stdin as AsyncIterable<Uint8Array>) {
+    splitter.feed(chunk);
+    for (let line = splitter.take(); line !== undefined; line = splitter.take()) {
+      while (!run.trySend(line)) await run.producer.ready();
+      if (run.messages >= most || run.interrupted) return;
+    }
+  }
+  const last = splitter.end();
+  if (last !== undefined) while (!run.trySend(last)) await run.producer.ready();
+}
+
+/** A partition that takes messages: one for the whole run, so that it stays in order. */
+async function anyPartition(connection: WsConnection, topic: string): Promise<number | undefined> {
+  // A producer makes the topic on its first use, where the broker allows it.
+  const producer = connection.producer(topic);
+  await producer.ready();
+  await producer.close();
+  const route = await connection.route(topic);
+  const writable = route.partitions.filter((one) => (one.permission & PERMISSION_WRITE) !== 0);
+  const available = writable.filter((one) => one.available);
+  const choice = available.length > 0 ? available : writable;
+  return choice[Math.floor(Math.random() * choice.length)]?.number;
+}
+
+function extrasOf({ key, tag, property }: PubOptions): MessageExtras | undefined {
+  if (key === undefined && tag === undefined && property === undefined) return undefined;
+  return { key, tag, properties: property };
+}
+
+function progress(run: Run, options: PubOptions): () => void {
+  if (!process.stderr.isTTY || options.json) return () => {};
+  const show = (): void => void process.stderr.write(`\r${grouped(run.messages)} messages sent `);
+  const timer = setInterval(show, PROGRESS_MS);
+  return () => {
+    clearInterval(timer);
+    if (performance.now() - run.startedAt > PROGRESS_MS) process.stderr.write('\r\x1b[K');
+  };
+}

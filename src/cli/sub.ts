@@ -1,0 +1,140 @@
+// `ringmq sub`: prints the messages of a topic.
+import { Command, Option } from 'commander';
+import { RingmqError } from '../base/codes.ts';
+import type { ConsumerOptions, Gap } from '../client/connection.ts';
+import type { Batch } from '../client/message.ts';
+import type { StartFrom } from '../wire/commands.ts';
+import { EXIT, EXIT_HELP, say, whenInterrupted } from './exit.ts';
+import { figures, summary } from './figures.ts';
+import { jsonLine } from './json-line.ts';
+import { type ClientOptions, connected, startFrom, whole, withClientOptions } from './options.ts';
+import { OutputBuffer } from './output.ts';
+
+interface SubOptions extends ClientOptions {
+  readonly from: StartFrom;
+  readonly count?: number;
+  readonly partition?: number;
+  readonly format: 'raw' | 'json';
+  readonly newline: boolean;
+}
+
+const EXAMPLES = `
+Examples:
+  ringmq sub demo                                  what comes from now on
+  ringmq sub demo --from earliest --count 10       the ten oldest
+  ringmq sub demo --from last:100 --json           a JSON line for each, with offset, key, tag and properties
+  ringmq sub lines --count 500000 > copy           the file that was sent with: cat file | ringmq pub lines
+
+Each body is written as it is, followed by a newline; so a file whose last line had none gets one (--no-newline leaves
+out all of them). Ctrl-C ends with a summary. If messages were lost to this subscriber, that is said on standard error
+and the exit code is 2.
+`;
+
+const NEWLINE = 10;
+const NONE = -1;
+
+export function subCommand(done: (code: number) => void): Command {
+  const command = new Command('sub')
+    .description('print messages')
+    .argument('<topic>')
+    .addOption(
+      new Option('--from <start>', 'latest, earliest, offset:N or last:N').argParser(startFrom).default('latest'),
+    )
+    .option('--count <n>', 'end after n messages', whole(1))
+    .option('--partition <n>', 'number of the partition (default: all)', whole(0, 65_535))
+    .addOption(new Option('--format <name>', 'raw bodies, or JSON lines').choices(['raw', 'json']).default('raw'))
+    .option('--no-newline', 'write bodies without a newline behind each');
+  return withClientOptions(command)
+    .addHelpText('after', EXAMPLES + EXIT_HELP)
+    .action(async (topic: string, options: SubOptions) => done(await sub(topic, options)));
+}
+
+/** Writes batches to standard output until enough have come. */
+class Printer {
+  readonly output = new OutputBuffer(process.stdout);
+  readonly enough: Promise<void>;
+  messages = 0;
+  bytes = 0;
+  firstAt = 0;
+  private readonly most: number;
+  private readonly asJson: boolean;
+  private readonly last: number;
+  private finish: () => void = () => {};
+
+  constructor(options: SubOptions) {
+    this.most = options.count ?? Number.POSITIVE_INFINITY;
+    this.asJson = options.json === true || options.format === 'json';
+    this.last = options.newline || this.asJson ? NEWLINE : NONE;
+    this.enough = new Promise((resolve) => {
+      this.finish = resolve;
+    });
+  }
+
+  /** HOT */
+  readonly take = (batch: Batch): void => {
+    if (this.firstAt === 0) this.firstAt = performance.now();
+    const { output, last } = this;
+    while (this.messages < this.most && batch.next()) {
+      const length = batch.bodyLength;
+      this.messages++;
+      this.bytes += length;
+      if (this.asJson) {
+        const line = jsonLine(batch);
+        output.put(line, 0, line.length, last);
+      } else {
+        const at = batch.bodyAt;
+        output.put(batch.bytes, at, at + length, last);
+      }
+    }
+    if (this.messages >= this.most) this.finish();
+  };
+}
+
+async function sub(topic: string, options: SubOptions): Promise<number> {
+  const connection = await connected(options);
+  const printer = new Printer(options);
+  const quiet = options.json === true;
+  let gaps = 0;
+  connection.onState(({ to, reason }) => {
+    if (to === 'reconnecting' && !quiet) say(`ringmq: ${reason}; trying again ...`);
+  });
+  let fail: (error: Error) => void = () => {};
+  const failed = new Promise<never>((_, reject) => {
+    fail = reject;
+  });
+  failed.catch(() => {});
+  connection.onState(({ to, code, reason }) => {
+    if (to === 'closed') fail(new RingmqError(code, reason));
+  });
+  const consumer = connection.consumer(topic, {
+    from: options.from,
+    onBatch: printer.take,
+    onGap: (gap) => {
+      gaps++;
+      say(gapText(gap));
+    },
+    // The topic was deleted, or reading it was forbidden.
+    onError: (error) => (consumer.closed ? fail(error) : say(`ringmq: ${error.message}`)),
+    ...(options.partition === undefined ? {} : { partitions: [options.partition] }),
+  } satisfies ConsumerOptions);
+  printer.output.onFull = () => consumer.pause();
+  printer.output.onRoom = () => consumer.resume();
+  const interrupted = whenInterrupted();
+  try {
+    const starts = await Promise.race([consumer.ready(), failed, interrupted.then(() => [])]);
+    if (!quiet) say(`subscribed to ${topic}: ${starts.map((one) => `${one.partition}@${one.offset}`).join(' ')}`);
+    await Promise.race([printer.enough, interrupted, failed]);
+  } finally {
+    await consumer.close();
+    await connection.close();
+    await printer.output.finish();
+  }
+  if (!quiet)
+    say(`received ${summary(figures(printer.messages, printer.bytes, printer.firstAt || performance.now()))}`);
+  return gaps > 0 ? EXIT.gap : EXIT.ok;
+}
+
+function gapText({ topic, partition, from, to, reason }: Gap): string {
+  const what = to > from ? `offsets ${from} to ${to - 1} are gone` : `messages before offset ${to} may be gone`;
+  return `ringmq: gap in ${topic}/${partition}: ${what} (${reason})`;
+}

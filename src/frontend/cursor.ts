@@ -1,0 +1,29 @@
+// Where one session stands in one partition.
+import type { PartitionFeed } from './feed.ts';
+import type { Session } from './session.ts';
+
+export class Cursor {
+  readonly session: Session;
+  readonly feed: PartitionFeed;
+  /** True: the session gets every frame of the feed. False: it is behind and stands at `wide`. */
+  live = false;
+  /** Position as a running count that never wraps; its low 32 bits are the ring's. Only while behind. */
+  wide: number;
+  /** Offset of the first record at `wide`. Only while behind. */
+  nextOffset: number;
+  /** Records before this offset are not wanted (or were delivered already). */
+  start: number;
+
+  constructor(session: Session, feed: PartitionFeed, wide: number, nextOffset: number, start: number) {
+    this.session = session;
+    this.feed = feed;
+    this.wide = wide;
+    this.nextOffset = nextOffset;
+    this.start = start;
+  }
+
+  /** First offset that the session has not got. Only while behind. */
+  get expected(): number {
+    return this.start > this.nextOffset ? this.start : this.nextOffset;
+  }
+}

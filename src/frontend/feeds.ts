@@ -1,0 +1,228 @@
+// All partitions that this front end reads: who has news, who catches up, in turn and in bounded amounts.
+import { OVERFLOW_CODES } from '../../native-layout/partition-table.ts';
+import { RingmqError } from '../base/codes.ts';
+import type { Counters } from '../memory/counters.ts';
+import { nextOffset, readIdentity } from '../memory/partition-entry.ts';
+import { EMPTY, EVICTED, type RingReader } from '../memory/ring-reader.ts';
+import { joinAt } from '../partition/join.ts';
+import { BatchView } from '../record/batch-view.ts';
+import type { Participant } from '../thread/participant.ts';
+import type { PartitionRoute, PartitionStart, StartFrom } from '../wire/commands.ts';
+import { CATCH_UP_TURN_BYTES, TURN_BYTES } from './config.ts';
+import type { Cursor } from './cursor.ts';
+import { LIVE, MORE, PartitionFeed } from './feed.ts';
+import { FeedReader } from './feed-reader.ts';
+import type { Session } from './session.ts';
+import { Span } from './span.ts';
+
+/** Cost of looking at a feed or cursor that has nothing, in the same bytes: bounds the turn. */
+const LOOK_BYTES = 4 * 1024;
+/** Times that a search for an old offset starts again because the writer overtook it. */
+const SEARCHES_MAX = 8;
+/** Times that isStalled() may be late before it starts anew. */
+const STALL_PAUSE_MS = 1_000;
+
+/** Where a subscriber begins. */
+interface Place {
+  readonly start: PartitionStart;
+  readonly wide: number;
+  readonly nextOffset: number;
+}
+
+export class Feeds {
+  private readonly participant: Participant;
+  private readonly counters: Counters;
+  private readonly feeds = new Map<number, PartitionFeed>();
+  /** Feeds that may have news. */
+  private readonly hot = new Set<PartitionFeed>();
+  /** Feeds of direct partitions: their writers ring the bell but send no notices. */
+  private readonly direct = new Set<PartitionFeed>();
+  /** Cursors that are behind and whose sessions take more. */
+  private readonly runnable = new Set<Cursor>();
+  private readonly span = new Span();
+  private readonly view = new BatchView();
+
+  constructor(participant: Participant) {
+    this.participant = participant;
+    this.counters = participant.counters;
+  }
+
+  /** Number of partitions read. */
+  get count(): number {
+    return this.feeds.size;
+  }
+
+  /** A worker's notice: the partition has news. HOT */
+  noticed(partition: number): void {
+    const feed = this.feeds.get(partition);
+    if (feed === undefined) return;
+    feed.reader.noticed();
+    this.hot.add(feed);
+  }
+
+  /** The cursor may go on catching up. */
+  run(cursor: Cursor): void {
+    this.runnable.add(cursor);
+  }
+
+  /** Delivers what is new and lets others catch up, in bounded amounts. Returns how much was done. HOT */
+  work(): number {
+    for (const feed of this.direct) if (feed.reader.lag(feed.wide) > 0) this.hot.add(feed);
+    let did = 0;
+    for (const feed of this.hot) {
+      this.hot.delete(feed);
+      did += feed.deliver() + LOOK_BYTES;
+      // At the end of the set: the others come first.
+      if (feed.hasMore) this.hot.add(feed);
+      if (did >= TURN_BYTES) break;
+    }
+    return this.runnable.size === 0 ? did : did + this.catchUp();
+  }
+
+  /** Opens the partition if need be. Its ring must be there. Throws `reader-quota`, `unknown-partition`. */
+  obtain(topic: string, route: PartitionRoute): PartitionFeed {
+    const known = this.feeds.get(route.id);
+    if (known && known.route.epoch === route.epoch) return known;
+    const { table } = this.participant.regions;
+    const identity = readIdentity(table, route.id);
+    if (identity === undefined || identity.epoch !== route.epoch || known) throw new RingmqError('route-stale');
+    const lossless = identity.overflow !== OVERFLOW_CODES['drop-oldest'];
+    const reader = this.openReader(route, lossless, true);
+    reader.joinTail();
+    const feed = new PartitionFeed(topic, route, new FeedReader(reader, lossless), this.span, this.counters, () =>
+      nextOffset(table, route.id),
+    );
+    this.feeds.set(route.id, feed);
+    if (this.participant.laneOf(route.owner) === undefined) this.direct.add(feed);
+    return feed;
+  }
+
+  /** Adds a subscriber to a feed. Nothing is sent before the next work(). */
+  join(feed: PartitionFeed, session: Session, from: StartFrom): { readonly start: PartitionStart; cursor: Cursor } {
+    const { start, wide, nextOffset: offset } = this.locate(feed, from);
+    const cursor = feed.add(session, wide, offset, start.offset);
+    if (cursor.live) this.hot.add(feed);
+    else this.runnable.add(cursor);
+    return { start, cursor };
+  }
+
+  /**
+   * Where `from` is in a feed. In a lossless topic it stays there at least until the feed is next worked on or settled.
+   */
+  locate(feed: PartitionFeed, from: StartFrom): Place {
+    const { route } = feed;
+    const { table } = this.participant.regions;
+    if (from === 'latest') {
+      const offset = Math.max(feed.nextOffset, nextOffset(table, route.id));
+      const start = { id: route.id, number: route.number, epoch: route.epoch, offset, gap: false, gapFrom: 0 };
+      return { start, wide: feed.wide, nextOffset: feed.nextOffset };
+    }
+    const probe = this.openReader(route, feed.reader.lossless, false);
+    const start = joinAt(table, probe, route, from);
+    const found = this.search(probe, start, from);
+    const wide = feed.reader.wideOf(probe.position, feed.wide);
+    feed.reader.adopt(probe, wide);
+    return { ...found, wide };
+  }
+
+  leave(cursor: Cursor): void {
+    this.runnable.delete(cursor);
+    cursor.feed.remove(cursor);
+    this.settle(cursor.feed);
+  }
+
+  /** Somebody has left a feed, or looked something up: closes it if nobody uses it. */
+  settle(feed: PartitionFeed): void {
+    if (!feed.unused) {
+      feed.keep();
+      return;
+    }
+    this.feeds.delete(feed.route.id);
+    this.hot.delete(feed);
+    this.direct.delete(feed);
+    feed.close();
+  }
+
+  /** Somebody waits for a feed's next batches. */
+  look(feed: PartitionFeed): void {
+    this.hot.add(feed);
+  }
+
+  /** Sessions that keep the writer of a lossless topic waiting and take nothing themselves. */
+  *stalled(nowMs: number, stallMs: number): IterableIterator<Session> {
+    for (const feed of this.feeds.values()) {
+      const { reader } = feed;
+      if (!reader.lossless) continue;
+      for (const cursor of feed.lagging) {
+        // With half of the ring left a batch always fits: this one keeps nobody waiting.
+        if (reader.lag(cursor.wide) * 2 < reader.place.capacity) continue;
+        if (cursor.session.isStalled(nowMs, stallMs, STALL_PAUSE_MS)) yield cursor.session;
+      }
+    }
+  }
+
+  close(): void {
+    for (const feed of this.feeds.values()) feed.close();
+    this.feeds.clear();
+    this.hot.clear();
+    this.direct.clear();
+    this.runnable.clear();
+  }
+
+  private catchUp(): number {
+    let did = 0;
+    for (const cursor of this.runnable) {
+      this.runnable.delete(cursor);
+      const outcome = cursor.feed.catchUp(cursor, CATCH_UP_TURN_BYTES);
+      did += cursor.feed.sentBytes + LOOK_BYTES;
+      if (outcome === MORE) this.runnable.add(cursor);
+      else if (outcome === LIVE) this.hot.add(cursor.feed);
+      if (did >= TURN_BYTES) break;
+    }
+    return did;
+  }
+
+  private openReader(route: PartitionRoute, holds: boolean, noticed: boolean): RingReader {
+    const reader = this.participant.tryOpenReader(route.id, { holds, noticed, epoch: route.epoch });
+    if (!reader) throw new RingmqError('route-stale', `partition ${route.number} has no ring`);
+    return reader;
+  }
+
+  /** Moves the probe forward to the batch that holds the first wanted offset. */
+  private search(
+    probe: RingReader,
+    first: PartitionStart,
+    from: StartFrom,
+  ): { readonly start: PartitionStart; readonly nextOffset: number } {
+    const { regions } = this.participant;
+    let start = first;
+    let seen = start.offset;
+    for (let searches = 0; ; ) {
+      const available = probe.tryPin();
+      if (available === EMPTY) return { start, nextOffset: seen };
+      if (available === EVICTED) {
+        if (++searches > SEARCHES_MAX) return { start, nextOffset: seen };
+        start = this.again(probe, start, from);
+        continue;
+      }
+      const view = this.view.span(probe.place.bytes, probe.place.words, probe.start, available);
+      while (view.next()) {
+        seen = view.baseOffset;
+        if (seen + view.count <= start.offset) continue;
+        probe.advance(view.at - probe.start);
+        return { start, nextOffset: seen };
+      }
+      seen = Math.min(start.offset, nextOffset(regions.table, probe.partition));
+      probe.advance(available);
+    }
+  }
+
+  /** The writer overtook the search: what was looked for is gone. */
+  private again(probe: RingReader, start: PartitionStart, from: StartFrom): PartitionStart {
+    const { id, number, epoch } = start;
+    const route = { id, number, epoch } as PartitionRoute;
+    const rest = from === 'earliest' ? from : { offset: start.offset };
+    const next = joinAt(this.participant.regions.table, probe, route, rest);
+    return { ...next, gap: start.gap || next.gap, gapFrom: start.gap ? start.gapFrom : next.gapFrom };
+  }
+}

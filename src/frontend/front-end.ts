@@ -1,0 +1,233 @@
+// One front-end thread: sockets on one side, lanes and rings on the other. It publishes what clients send, sends them what
+// is published, and passes their questions on to the NameServer.
+import { threadId } from 'node:worker_threads';
+import { CONTROL_STATES } from '../../native-layout/control.ts';
+import { RingmqError } from '../base/codes.ts';
+import type { Log } from '../base/log.ts';
+import { COUNTER, type Counters } from '../memory/counters.ts';
+import type { Attachment } from '../memory/regions.ts';
+import { brokerState } from '../memory/seats.ts';
+import type { Announcement } from '../thread/announcements.ts';
+import { EventLoopDriver } from '../thread/loop.ts';
+import { Participant } from '../thread/participant.ts';
+import type { Command } from '../wire/commands.ts';
+import { BinaryCommands } from './binary-commands.ts';
+import { BinarySession } from './binary-session.ts';
+import { DRAIN_MS, type FrontEndConfig, HELLO_MS, STALL_MS } from './config.ts';
+import type { Cursor } from './cursor.ts';
+import { Feeds } from './feeds.ts';
+import { FramePublisher } from './frame-publisher.ts';
+import { JsonCommands } from './json-commands.ts';
+import { JsonSession } from './json-session.ts';
+import { MessageBatches } from './message-batches.ts';
+import { PartitionBook } from './partition-book.ts';
+import { PublishDesk } from './publish-desk.ts';
+import { Pulls } from './pulls.ts';
+import { RequestTable } from './request-table.ts';
+import { Rings } from './rings.ts';
+import { RouteBook } from './routes.ts';
+import type { Session, SessionHost } from './session.ts';
+import { Sessions } from './sessions.ts';
+import { Subscriptions } from './subscriptions.ts';
+import type { Socket } from './transport/transport.ts';
+import { SUBPROTOCOLS } from './transport/transport.ts';
+
+const POLL_MS = 5;
+
+export class FrontEnd implements SessionHost {
+  readonly participant: Participant;
+  readonly counters: Counters;
+  readonly desk: PublishDesk;
+  readonly routes: RouteBook;
+  readonly rings: Rings;
+  readonly feeds: Feeds;
+  readonly pulls: Pulls;
+  readonly batches: MessageBatches;
+  readonly subscriptions: Subscriptions;
+  readonly sessions = new Sessions();
+  readonly config: FrontEndConfig;
+  private readonly log: Log;
+  private readonly driver: EventLoopDriver;
+  private readonly publisher: FramePublisher;
+  private readonly commands: BinaryCommands;
+  private readonly jsonCommands: JsonCommands;
+  private readonly onStopped: () => void;
+  private sessionNumber = 0;
+  private stopping = false;
+
+  /** `onStopped`: the broker is gone without having said so. Throws `seat-quota`. */
+  constructor(attachment: Attachment, config: FrontEndConfig, version: string, log: Log, onStopped: () => void) {
+    this.config = config;
+    this.log = log;
+    this.onStopped = onStopped;
+    this.participant = this.join(attachment);
+    const { participant } = this;
+    this.counters = participant.counters;
+    this.desk = new PublishDesk(participant, new RequestTable(), this.counters);
+    this.publisher = new FramePublisher(this.desk, new PartitionBook(participant.regions), participant, this.counters);
+    this.routes = new RouteBook(this.ask);
+    this.rings = new Rings(participant, this.desk.requests);
+    this.feeds = new Feeds(participant);
+    this.pulls = new Pulls(this.feeds, this.rings, this.routes, Date.now);
+    this.subscriptions = new Subscriptions(this.feeds, this.rings, this.routes, Date.now);
+    this.commands = new BinaryCommands({
+      ask: this.ask,
+      routes: this.routes,
+      subscriptions: this.subscriptions,
+      pulls: this.pulls,
+      brokerName: config.brokerName,
+      version,
+      messageMaxBytes: participant.regions.sizes.laneBytes / 2,
+      clock: Date.now,
+      welcomed: (session) => this.sessions.welcomed(session),
+    });
+    this.batches = new MessageBatches(participant, Date.now);
+    this.jsonCommands = new JsonCommands({
+      ask: this.ask,
+      routes: this.routes,
+      subscriptions: this.subscriptions,
+      pulls: this.pulls,
+      batches: this.batches,
+      desk: this.desk,
+      clock: Date.now,
+      stopping: () => this.stopping,
+    });
+    this.driver = new EventLoopDriver(participant.doorbell, {
+      work: () => this.work(),
+      housekeep: () => this.housekeep(),
+    });
+    this.driver.hold(true);
+  }
+
+  /** Asks the NameServer. Rejects with what it refuses with. */
+  readonly ask = (command: Command): Promise<Command> => {
+    if (this.stopping) return Promise.reject(new RingmqError('shutting-down'));
+    return this.participant.control.request(command, Date.now());
+  };
+
+  // The transport's side.
+
+  opened(socket: Socket): void {
+    const id = `${this.participant.seat}-${++this.sessionNumber}`;
+    const session = this.makeSession(socket, id);
+    socket.session = session;
+    this.sessions.add(session);
+    this.counters.add(COUNTER.connectionsOpened, 1);
+  }
+
+  /** HOT */
+  message(socket: Socket, data: Uint8Array, binary: boolean): void {
+    const session = socket.session as Session;
+    if (session.closed) return;
+    this.counters.add(COUNTER.framesIn, 1);
+    session.message(data, binary);
+    this.driver.kick();
+  }
+
+  drained(socket: Socket): void {
+    this.sessions.drained(socket.session as Session);
+    this.driver.kick();
+  }
+
+  closed(socket: Socket, code: number): void {
+    const session = socket.session as Session;
+    session.closed = true;
+    this.sessions.remove(session);
+    this.subscriptions.dropAll(session);
+    this.routes.unwatchAll(session);
+    this.counters.add(COUNTER.connectionsClosed, 1);
+    this.log.debug({ session: session.id, code }, 'session ended');
+  }
+
+  // The sessions' side.
+
+  acksDue(session: Session): void {
+    this.sessions.acksDue(session);
+    this.driver.kick();
+  }
+
+  congested(session: Session): void {
+    this.sessions.congested(session);
+  }
+
+  runnable(cursor: Cursor): void {
+    this.feeds.run(cursor);
+    this.driver.kick();
+  }
+
+  /** Refuses new work, and resolves when what was accepted is answered (a second at most). */
+  async drain(): Promise<void> {
+    this.stopping = true;
+    this.publisher.refusing = 'shutting-down';
+    this.pulls.close();
+    const deadline = Date.now() + DRAIN_MS;
+    while ((this.desk.holds || this.desk.requests.pending > 0) && Date.now() < deadline) {
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    }
+    this.sessions.flushAcks();
+  }
+
+  /** Gives everything back. After the transport has closed. */
+  close(): void {
+    this.stopping = true;
+    this.driver.stop();
+    this.subscriptions.close();
+    this.rings.close();
+    this.feeds.close();
+    this.participant.control.close();
+    this.participant.close();
+  }
+
+  private join(attachment: Attachment): Participant {
+    const participant: Participant = new Participant(attachment, 'frontend', threadId, {
+      completion: (request, status, partition, baseOffset, count) =>
+        this.desk.completed(request, status, partition, baseOffset, count),
+      notice: (partition) => this.feeds.noticed(partition),
+      room: () => {},
+      announcement: (said) => this.heard(said),
+    });
+    participant.control.onNews = (command) => this.news(command);
+    return participant;
+  }
+
+  private makeSession(socket: Socket, id: string): Session {
+    if (socket.protocol === SUBPROTOCOLS.json) return new JsonSession(this, socket, id, this.jsonCommands);
+    const session = new BinarySession(this, socket, id, this.publisher, this.commands);
+    this.sessions.expectHello(session, Date.now() + (this.config.helloMs ?? HELLO_MS));
+    return session;
+  }
+
+  /** One turn of the loop. HOT */
+  private work(): number {
+    let did = this.participant.work();
+    did += this.desk.retry();
+    this.sessions.flushAcks();
+    did += this.feeds.work();
+    if (did > 0) this.counters.add(COUNTER.turns, 1);
+    return did;
+  }
+
+  private housekeep(): void {
+    const now = Date.now();
+    this.participant.housekeep();
+    this.participant.control.expire(now);
+    this.rings.housekeep(now);
+    this.pulls.housekeep(now);
+    this.sessions.housekeep(now);
+    for (const session of this.feeds.stalled(now, this.config.stallMs ?? STALL_MS)) {
+      session.close('too-slow', 'the client took nothing for too long and held others up');
+    }
+    if (brokerState(this.participant.regions.control) === CONTROL_STATES.stopped) this.onStopped();
+  }
+
+  private news(command: Command): void {
+    if (command.type !== 'route-changed') return;
+    this.routes.spread(command);
+    this.subscriptions.routeChanged(command);
+  }
+
+  private heard(said: Announcement): void {
+    if (said.type === 'arena') this.rings.look();
+    if (said.type === 'stopped') this.onStopped();
+  }
+}

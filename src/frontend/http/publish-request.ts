@@ -1,0 +1,64 @@
+// What a POST of messages says: one JSON message, many, or raw bytes.
+import { RingmqError } from '../../base/codes.ts';
+import { type JsonMessage, parseJsonCommand } from '../../wire/json.ts';
+import { BODY_MAX_BYTES } from '../config.ts';
+import type { HttpRequest } from '../transport/transport.ts';
+import { Query } from './query.ts';
+
+/** Most lines of one call with ?lines=1. */
+const LINES_MAX = 10_000;
+const NEW_LINE = 10;
+const RETURN = 13;
+const ROOM_FOR_OP = 1024;
+
+export interface PublishRequest {
+  readonly messages: readonly JsonMessage[];
+  /** Number of the partition that all go to. */
+  readonly partition: number | undefined;
+}
+
+/** Reads it. Throws a RingmqError that says what is wrong. */
+export function readPublish(request: HttpRequest, topic: string): PublishRequest {
+  const query = new Query(request.query, ['key', 'tag', 'lines', 'partition']);
+  const partition = query.has('partition') ? query.count('partition', 0) : undefined;
+  const type = request.header('content-type').split(';')[0].trim().toLowerCase();
+  const messages = type === 'application/json' ? readJson(request.body, topic) : readRaw(request.body, query);
+  return { messages, partition };
+}
+
+/** The same members as in a publish of the readable protocol. */
+function readJson(body: Uint8Array, topic: string): readonly JsonMessage[] {
+  const text = new TextDecoder().decode(body).trim();
+  if (!text.startsWith('{')) {
+    throw new RingmqError('malformed-command', 'the body is a JSON object: {"body": ..} or {"messages": [..]}');
+  }
+  // A body that brings its own op or topic has it twice; JSON.parse() takes the last one, so ours comes last.
+  const whole = `${text.replace(/\}$/, '')}${/^\{\s*\}$/.test(text) ? '' : ','}${tail(topic)}`;
+  const command = parseJsonCommand(new TextEncoder().encode(whole), BODY_MAX_BYTES + ROOM_FOR_OP);
+  if (command.op !== 'publish') throw new RingmqError('internal', `read ${command.op}`);
+  return command.messages;
+}
+
+function tail(topic: string): string {
+  return `"op":"publish","topic":${JSON.stringify(topic)},"id":0}`;
+}
+
+function readRaw(body: Uint8Array, query: Query): readonly JsonMessage[] {
+  const bodies = query.flag('lines') ? linesOf(body) : [body];
+  const rest = { key: query.text('key'), tag: query.text('tag'), properties: {}, flags: 0 };
+  return bodies.map((one) => ({ ...rest, body: one }));
+}
+
+/** One message a line; the last line break ends the last message and begins no other. */
+function linesOf(body: Uint8Array): Uint8Array[] {
+  const lines: Uint8Array[] = [];
+  for (let at = 0; at < body.length; ) {
+    const found = body.indexOf(NEW_LINE, at);
+    const end = found < 0 ? body.length : found;
+    lines.push(body.subarray(at, end > at && body[end - 1] === RETURN ? end - 1 : end));
+    at = end + 1;
+    if (lines.length > LINES_MAX) throw new RingmqError('illegal-argument', `at most ${LINES_MAX} lines`);
+  }
+  if (lines.length === 0) throw new RingmqError('illegal-argument', 'the body is empty');
+  return lines;
+}

@@ -1,0 +1,171 @@
+// The way of every published batch from this thread into a lane: request numbers, lanes, and what waits while one is full.
+// Answers come back through completed().
+//
+// I1  Nothing of a publisher overtakes what waits of it: order per publisher is kept.
+// I2  While somebody waits for a lane, nobody else puts into it: those who wait go first, in turn.
+// I3  What waits is bounded, for each publisher and for all together.
+import {
+  BATCH_COUNT,
+  BATCH_PARTITION,
+  BATCH_SIZE,
+  REQUEST_ACK,
+  REQUEST_FLAGS,
+  REQUEST_ID,
+} from '../../native-layout/batch.ts';
+import { SEATS_MAX } from '../../native-layout/control.ts';
+import { CODES } from '../base/codes.ts';
+import { ACK_LEVELS } from '../base/units.ts';
+import { COUNTER, type Counters } from '../memory/counters.ts';
+import { NONE } from '../memory/lane.ts';
+import { HELD_MAX_BYTES, PUBLISH_WINDOW_BYTES } from './config.ts';
+import type { HeldBatch, HeldBatches } from './held-batches.ts';
+import type { RequestTable, RequestTarget } from './request-table.ts';
+
+/** The lanes, as a Participant has them. */
+export interface Lanes {
+  tryPut(owner: number, bytes: Uint8Array, lengthBytes: number): boolean;
+  push(owner: number): void;
+}
+
+/** Somebody who publishes. */
+export interface Publisher extends RequestTarget {
+  readonly held: HeldBatches;
+}
+
+/** Bytes of one publisher's waiting batches put out before the next one has its turn. */
+const RETRY_TURN_BYTES = 64 * 1024;
+const NO_ACK = ACK_LEVELS.none;
+
+export class PublishDesk {
+  readonly requests: RequestTable;
+  private readonly lanes: Lanes;
+  private readonly counters: Counters;
+  private readonly waiting = new Set<Publisher>();
+  private waitingBytes = 0;
+  /** For each seat: how many publishers wait for its lane with their oldest batch. */
+  private readonly waitingFor = new Int32Array(SEATS_MAX);
+  /** Owners whose lanes have something that they have not been shown. */
+  private readonly unpushed: number[] = [];
+
+  constructor(lanes: Lanes, requests: RequestTable, counters: Counters) {
+    this.lanes = lanes;
+    this.requests = requests;
+    this.counters = counters;
+  }
+
+  /** True while batches wait for room in a lane. */
+  get holds(): boolean {
+    return this.waiting.size > 0;
+  }
+
+  /**
+   * Sends the batch at byte `at` of plain, 8-byte aligned memory to the broker worker `owner`, which it must fit
+   * (laneOf().frameMax). The request words are written over. Call push() afterwards. HOT
+   */
+  submit(publisher: Publisher, owner: number, bytes: Uint8Array, words: Int32Array, at: number): void {
+    const size = words[(at + BATCH_SIZE) >> 2];
+    const request = words[(at + REQUEST_ID) >> 2];
+    words[(at + REQUEST_FLAGS) >> 2] = 0;
+    words[(at + REQUEST_FLAGS + 4) >> 2] = 0;
+    const first = publisher.held.count === 0 && this.waitingFor[owner] === 0;
+    if (first && this.tryPut(publisher, owner, request, bytes, words, at, size)) return;
+    this.hold(publisher, owner, request, bytes, words, at, size);
+  }
+
+  /** Shows the workers what submit() put. */
+  push(): void {
+    for (let i = 0; i < this.unpushed.length; i++) this.lanes.push(this.unpushed[i]);
+    this.unpushed.length = 0;
+  }
+
+  /** Puts out what waits, as far as there is room. Returns the bytes. */
+  retry(): number {
+    if (this.waiting.size === 0) return 0;
+    let put = 0;
+    for (let progress = true; progress; ) {
+      progress = false;
+      for (const publisher of this.waiting) {
+        const bytes = this.retryOne(publisher);
+        put += bytes;
+        if (bytes > 0) progress = true;
+      }
+    }
+    this.push();
+    return put;
+  }
+
+  /** A broker worker answered. HOT */
+  completed(number: number, status: number, partition: number, baseOffset: number, count: number): void {
+    this.requests.answer(number, status, partition, count, baseOffset);
+  }
+
+  private retryOne(publisher: Publisher): number {
+    const { held } = publisher;
+    this.waitingFor[held.first.owner]--;
+    let put = 0;
+    while (held.count > 0 && put < RETRY_TURN_BYTES) {
+      const { owner, request, bytes, words } = held.first;
+      if (!this.tryPut(publisher, owner, request, bytes, words, 0, bytes.length)) break;
+      put += bytes.length;
+      held.shift();
+    }
+    this.waitingBytes -= put;
+    if (held.count === 0) this.waiting.delete(publisher);
+    else this.waitingFor[held.first.owner]++;
+    return put;
+  }
+
+  private tryPut(
+    publisher: Publisher,
+    owner: number,
+    request: number,
+    bytes: Uint8Array,
+    words: Int32Array,
+    at: number,
+    size: number,
+  ): boolean {
+    const answers = words[(at + REQUEST_ACK) >> 2] !== NO_ACK;
+    const number = answers ? this.requests.tryOpen(publisher, request) : 0;
+    if (number === NONE) return false;
+    words[(at + REQUEST_ID) >> 2] = number;
+    if (!this.lanes.tryPut(owner, bytes.subarray(at, at + size), size)) {
+      if (answers) this.requests.close(number);
+      return false;
+    }
+    if (!this.unpushed.includes(owner)) this.unpushed.push(owner);
+    return true;
+  }
+
+  private hold(
+    publisher: Publisher,
+    owner: number,
+    request: number,
+    bytes: Uint8Array,
+    words: Int32Array,
+    at: number,
+    size: number,
+  ): void {
+    const { held } = publisher;
+    const tooMuch = held.bytes + size > PUBLISH_WINDOW_BYTES;
+    if (tooMuch || this.waitingBytes + size > HELD_MAX_BYTES) {
+      this.counters.add(COUNTER.rejected, 1);
+      if (words[(at + REQUEST_ACK) >> 2] === NO_ACK) return;
+      const status = CODES[tooMuch ? 'window-exceeded' : 'lane-full'].number;
+      const partition = words[(at + BATCH_PARTITION) >> 2];
+      publisher.answered(request, status, partition, words[(at + BATCH_COUNT) >> 2], -1);
+      return;
+    }
+    if (held.count === 0) {
+      this.waiting.add(publisher);
+      this.waitingFor[owner]++;
+    }
+    held.put(ownedBatch(bytes, at, size, owner, request));
+    this.waitingBytes += size;
+  }
+}
+
+function ownedBatch(bytes: Uint8Array, at: number, size: number, owner: number, request: number): HeldBatch {
+  const copy = new Uint8Array(size);
+  copy.set(bytes.subarray(at, at + size));
+  return { bytes: copy, words: new Int32Array(copy.buffer), owner, request };
+}
