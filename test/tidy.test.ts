@@ -9,7 +9,11 @@ import { parseAst } from 'rolldown/parseAst';
 import { afterAll, expect, test } from 'vitest';
 
 /** `rule file` -> why the rule does not hold there. */
-const EXCEPTIONS: Readonly<Record<string, string>> = {};
+const EXCEPTIONS: Readonly<Record<string, string>> = {
+  'syntax src/index.ts': 'a public door hands on the public types as they are',
+  'syntax src/client/node.ts': 'a public door hands on the public types as they are',
+  'syntax src/client/browser.ts': 'a public door hands on the public types as they are',
+};
 
 const FILE_LINES_MAX = 400;
 const FUNCTION_LINES_MAX = 70;
@@ -32,6 +36,8 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   log: [...LOW, 'memory', 'record'],
   state: [...LOW, 'memory', 'record'],
   admin: BELOW_AGENTS,
+  // The page in the browser: a user of the client, not a part of the server.
+  dashboard: [...LOW, 'record', 'wire', 'client'],
   ...Object.fromEntries(AGENTS.map((folder) => [folder, [...BELOW_AGENTS, 'admin']])),
   client: BELOW_AGENTS,
   server: [...BELOW_AGENTS, ...AGENTS, 'admin', 'client'],
@@ -120,7 +126,10 @@ function importOf(node: Node): string | undefined {
 
 /** Repository path of a relative import. */
 function resolve(file: string, specifier: string): string {
-  return path.posix.join(path.posix.dirname(file), specifier);
+  const target = path.posix.join(path.posix.dirname(file), specifier);
+  // A URL names the compiled file.
+  const compiledFrom = target.replace(/\.js$/, '.ts');
+  return fs.existsSync(path.join(ROOT, compiledFrom)) ? compiledFrom : target;
 }
 
 function relativeImports(file: string): string[] {
@@ -133,6 +142,7 @@ function relativeImports(file: string): string[] {
 function folderOf(file: string): string {
   const [top, second, third] = file.split('/');
   if (top !== 'src') return top;
+  if (file.startsWith('src/admin/dashboard/')) return 'dashboard';
   return third === undefined ? second.replace(/\.ts$/, '') : second;
 }
 

@@ -24,7 +24,8 @@ export function connect(url: string | URL | readonly (string | URL)[], options: 
   return new WsConnection(BROWSER, url, options);
 }
 
-const BROWSER: Platform = {
+/** What a browser offers; for those who put something between the client and its sockets. */
+export const BROWSER: Platform = {
   name: `ringmq-browser/${CLIENT_VERSION}`,
   // TCP and TLS have checked the bytes, and without a native CRC-32 it costs as much as everything else together.
   verifyChecksums: false,

@@ -39,13 +39,13 @@ export class FrontEnd implements SessionHost {
   readonly counters: Counters;
   readonly desk: PublishDesk;
   readonly routes: RouteBook;
-  readonly rings: Rings;
-  readonly feeds: Feeds;
+  private readonly rings: Rings;
+  private readonly feeds: Feeds;
   readonly pulls: Pulls;
   readonly batches: MessageBatches;
-  readonly subscriptions: Subscriptions;
-  readonly sessions = new Sessions();
-  readonly config: FrontEndConfig;
+  private readonly subscriptions: Subscriptions;
+  private readonly sessions = new Sessions();
+  private readonly config: FrontEndConfig;
   private readonly log: Log;
   private readonly driver: EventLoopDriver;
   private readonly publisher: FramePublisher;
@@ -53,7 +53,7 @@ export class FrontEnd implements SessionHost {
   private readonly jsonCommands: JsonCommands;
   private readonly onStopped: () => void;
   private sessionNumber = 0;
-  private stopping = false;
+  private isStopping = false;
 
   /** `onStopped`: the broker is gone without having said so. Throws `seat-quota`. */
   constructor(attachment: Attachment, config: FrontEndConfig, version: string, log: Log, onStopped: () => void) {
@@ -90,7 +90,7 @@ export class FrontEnd implements SessionHost {
       batches: this.batches,
       desk: this.desk,
       clock: Date.now,
-      stopping: () => this.stopping,
+      stopping: this.stopping,
     });
     this.driver = new EventLoopDriver(participant.doorbell, {
       work: () => this.work(),
@@ -101,9 +101,15 @@ export class FrontEnd implements SessionHost {
 
   /** Asks the NameServer. Rejects with what it refuses with. */
   readonly ask = (command: Command): Promise<Command> => {
-    if (this.stopping) return Promise.reject(new RingmqError('shutting-down'));
+    if (this.isStopping) return Promise.reject(new RingmqError('shutting-down'));
     return this.participant.control.request(command, Date.now());
   };
+
+  /** No new work is taken. */
+  readonly stopping = (): boolean => this.isStopping;
+
+  /** There is work for the next turn. */
+  readonly kick = (): void => this.driver.kick();
 
   // The transport's side.
 
@@ -157,7 +163,7 @@ export class FrontEnd implements SessionHost {
 
   /** Refuses new work, and resolves when what was accepted is answered (a second at most). */
   async drain(): Promise<void> {
-    this.stopping = true;
+    this.isStopping = true;
     this.publisher.refusing = 'shutting-down';
     this.pulls.close();
     const deadline = Date.now() + DRAIN_MS;
@@ -169,7 +175,7 @@ export class FrontEnd implements SessionHost {
 
   /** Gives everything back. After the transport has closed. */
   close(): void {
-    this.stopping = true;
+    this.isStopping = true;
     this.driver.stop();
     this.subscriptions.close();
     this.rings.close();

@@ -8,7 +8,7 @@ import { PartitionSelector } from '../routing/selector.ts';
 import type { PartitionRoute, TopicRoute } from '../wire/commands.ts';
 import type { JsonMessage } from '../wire/json.ts';
 import type { Owners } from './frame-publisher.ts';
-import type { Publisher, PublishDesk } from './publish-desk.ts';
+import type { PublishDesk, Publisher } from './publish-desk.ts';
 
 /** A closed batch in memory of its own. */
 export interface BuiltBatch {

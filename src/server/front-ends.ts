@@ -2,25 +2,11 @@
 
 import { RingmqError } from '../base/codes.ts';
 import type { Log } from '../base/log.ts';
+import type { FrontEndConfig } from '../frontend/config.ts';
 import { probePort } from '../frontend/transport/port-probe.ts';
 import { loadUwsBinding } from '../frontend/transport/uws-binding.ts';
 import type { Supervisor } from '../thread/supervisor.ts';
 import type { SettledListen, SettledOptions } from './options.ts';
-
-/** What a front-end thread is started with, besides the attachment. */
-export interface FrontEndConfig {
-  readonly brokerName: string;
-  readonly host: string;
-  readonly port: number;
-  readonly shared: boolean;
-  readonly transport: 'auto' | 'uws' | 'ws';
-  readonly origins: readonly string[];
-  readonly connectionsMax: number;
-  /** This front end publishes `sys.metrics`: one of them does. */
-  readonly systemMetrics: boolean;
-  readonly startedAt: number;
-  readonly logLevel: string;
-}
 
 export class FrontEnds {
   private readonly options: SettledOptions;

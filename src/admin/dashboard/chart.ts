@@ -62,7 +62,7 @@ export class Chart {
     const times: number[] = [];
     this.points = [];
     for (const figures of history) {
-      const time = figures.time / 1000;
+      const time = figures.at / 1000;
       const last = times.at(-1);
       if (last !== undefined && time - last > HOLE_S) this.point(times, last + 1, undefined);
       this.point(times, time, figures);
@@ -102,7 +102,7 @@ export class Chart {
       setText(this.values[i], value === undefined ? NO_FIGURE : this.options.format(value));
     });
     this.options.card.classList.toggle('past', pointed !== undefined);
-    setText(find(this.options.card, '.at'), pointed ? clock(pointed.time) : '');
+    setText(find(this.options.card, '.at'), pointed ? clock(pointed.at) : '');
     this.options.onShown?.(figures);
   }
 

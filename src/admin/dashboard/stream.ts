@@ -74,7 +74,12 @@ export class Stream {
     const { account, handlers } = this;
     while (batch.next()) {
       account?.delivered(batch.partition, batch.epoch, batch.offset);
-      handlers.record(batch);
+      // One message that cannot be read must not hide the rest of the batch.
+      try {
+        handlers.record(batch);
+      } catch (error) {
+        handlers.failed(error as Error);
+      }
     }
     if (account) this.settle();
   }

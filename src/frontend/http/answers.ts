@@ -50,7 +50,11 @@ export function json(status: number, value: unknown, headers: Readonly<Record<st
 
 /** The same for text that is JSON already. */
 export function jsonText(status: number, text: string, headers: Readonly<Record<string, string>> = {}): HttpResponse {
-  return { status, headers: { 'content-type': 'application/json; charset=utf-8', ...NO_STORE, ...headers }, body: text };
+  return {
+    status,
+    headers: { 'content-type': 'application/json; charset=utf-8', ...NO_STORE, ...headers },
+    body: text,
+  };
 }
 
 /** `{error: {code, number, advice, text}}` with the status that fits. */

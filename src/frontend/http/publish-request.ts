@@ -28,19 +28,22 @@ export function readPublish(request: HttpRequest, topic: string): PublishRequest
 
 /** The same members as in a publish of the readable protocol. */
 function readJson(body: Uint8Array, topic: string): readonly JsonMessage[] {
-  const text = new TextDecoder().decode(body).trim();
-  if (!text.startsWith('{')) {
+  const value = parse(body);
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw new RingmqError('malformed-command', 'the body is a JSON object: {"body": ..} or {"messages": [..]}');
   }
-  // A body that brings its own op or topic has it twice; JSON.parse() takes the last one, so ours comes last.
-  const whole = `${text.replace(/\}$/, '')}${/^\{\s*\}$/.test(text) ? '' : ','}${tail(topic)}`;
+  const whole = JSON.stringify({ ...value, op: 'publish', topic, id: 0 });
   const command = parseJsonCommand(new TextEncoder().encode(whole), BODY_MAX_BYTES + ROOM_FOR_OP);
   if (command.op !== 'publish') throw new RingmqError('internal', `read ${command.op}`);
   return command.messages;
 }
 
-function tail(topic: string): string {
-  return `"op":"publish","topic":${JSON.stringify(topic)},"id":0}`;
+function parse(body: Uint8Array): unknown {
+  try {
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body));
+  } catch {
+    throw new RingmqError('malformed-command', 'the body is not JSON in UTF-8');
+  }
 }
 
 function readRaw(body: Uint8Array, query: Query): readonly JsonMessage[] {
