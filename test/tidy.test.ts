@@ -37,7 +37,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   state: [...LOW, 'memory', 'record'],
   admin: BELOW_AGENTS,
   // The page in the browser: a user of the client, not a part of the server.
-  dashboard: [...LOW, 'record', 'wire', 'client'],
+  dashboard: [...LOW, 'record', 'wire', 'client', 'admin'],
   ...Object.fromEntries(AGENTS.map((folder) => [folder, [...BELOW_AGENTS, 'admin']])),
   client: BELOW_AGENTS,
   server: [...BELOW_AGENTS, ...AGENTS, 'admin', 'client'],

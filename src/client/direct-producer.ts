@@ -10,7 +10,7 @@ import { utf8 } from '../record/text.ts';
 import type { Participant } from '../thread/participant.ts';
 import type { TopicRoute } from '../wire/commands.ts';
 import type { MessageExtras, Producer, SendReceipt } from './connection.ts';
-import { asRefusal, BatchOutcome, Sent, tooLarge } from './sent.ts';
+import { asRefusal, BatchOutcome, checkBody, Sent, tooLarge, Unheard } from './sent.ts';
 
 const BATCH_BYTES = 32 * 1024;
 const OK = CODES.ok.number;
@@ -43,6 +43,7 @@ export class DirectProducer implements Producer<Body> {
   private readonly quickMax: number;
   private flushAsked = false;
   private closed = false;
+  private readonly unheard: Unheard;
   private firstError: Error | undefined;
   private readonly waiters: (() => void)[] = [];
 
@@ -53,6 +54,7 @@ export class DirectProducer implements Producer<Body> {
     this.target = target;
     this.arena = arena;
     this.host = host;
+    this.unheard = new Unheard({ soon: setImmediate }, host);
     this.messageMax = route.messageMaxBytes;
     this.quickMax = Math.floor(route.messageMaxBytes / 3);
     this.builder = new BatchBuilder(Math.min(BATCH_BYTES, target.writer.batchMax));
@@ -88,10 +90,10 @@ export class DirectProducer implements Producer<Body> {
   send(body: Body, extras?: MessageExtras): PromiseLike<SendReceipt> {
     try {
       if (!this.trySend(body, extras)) {
-        return Sent.refused(this.topic, new RingmqError('busy', 'the ring is full: await ready()'));
+        return this.refuse(new RingmqError('busy', 'the ring is full: await ready()'));
       }
     } catch (error) {
-      return Sent.refused(this.topic, asRefusal(error));
+      return this.refuse(asRefusal(error));
     }
     this.outcome ??= new BatchOutcome(this.topic, this.partition);
     return new Sent(this.outcome, this.builder.count - 1);
@@ -194,8 +196,7 @@ export class DirectProducer implements Producer<Body> {
   }
 
   private add(body: Body, extras: MessageExtras | undefined): boolean {
-    if (typeof body !== 'string' && !(body instanceof Uint8Array))
-      throw new RingmqError('illegal-argument', 'a message is a Uint8Array or a string');
+    checkBody(body);
     if (body.length * 3 > this.messageMax) this.checkLength(body);
     const { builder } = this;
     const now = builder.count === 0 ? Date.now() : 0;
@@ -238,12 +239,20 @@ export class DirectProducer implements Producer<Body> {
     return true;
   }
 
+  private refuse(error: RingmqError): Sent {
+    const sent = Sent.refused(this.topic, error);
+    this.firstError ??= error;
+    this.unheard.add(sent.outcome, error);
+    return sent;
+  }
+
   private settle(baseOffset: number, error: RingmqError | undefined): void {
     const outcome = this.outcome;
     this.outcome = undefined;
     if (error) {
       this.firstError ??= error;
-      if (!outcome?.awaited) this.host.failed(error);
+      // Without an outcome nobody can wait.
+      this.unheard.add(outcome ?? new BatchOutcome(this.topic, this.partition), error);
     }
     outcome?.settle(baseOffset, error);
   }

@@ -11,7 +11,7 @@ import type { Outlet } from './outlet.ts';
 import { PartitionPipe, type PipeOwner } from './partition-pipe.ts';
 import type { PendingBatch } from './pending-batch.ts';
 import { settleProducerOptions } from './producer-options.ts';
-import { asRefusal, BatchOutcome, type EarlySend, Sent, tooLarge } from './sent.ts';
+import { asRefusal, BatchOutcome, checkBody, type EarlySend, Sent, tooLarge, Unheard } from './sent.ts';
 
 /** Header bytes of a batch and of a record, and padding: the largest message makes a batch this much longer. */
 const BATCH_OVERHEAD_BYTES = 64 + 24 + 8;
@@ -64,12 +64,14 @@ export class RingProducer<T> implements Producer<T>, PipeOwner, HostedProducer {
   private closing = false;
   private firstError: RingmqError | undefined;
   private routing: Promise<void> | undefined;
+  private readonly unheard: Unheard;
   private readonly idleWaiters: (() => void)[] = [];
   private readonly roomWaiters: (() => void)[] = [];
 
   constructor(host: ProducerHost, topic: string, options: ProducerOptions<T>) {
     this.host = host;
     this.outlet = host.outlet;
+    this.unheard = new Unheard(host.outlet, host);
     this.topic = topic;
     this.options = options;
     const settled = settleProducerOptions(options);
@@ -91,20 +93,18 @@ export class RingProducer<T> implements Producer<T>, PipeOwner, HostedProducer {
   }
 
   send(body: T, extras?: MessageExtras): PromiseLike<SendReceipt> {
-    if (this.closing) return Sent.refused(this.topic, new RingmqError('closed', 'the producer is closed'));
+    if (this.closing) return this.refuse(new RingmqError('closed', 'the producer is closed'));
     if (this.inflightBytes + this.earlyBytes >= this.bufferBytes) {
-      return Sent.refused(
-        this.topic,
-        new RingmqError('buffer-full', `${this.bufferBytes} bytes wait to be acknowledged: await ready()`),
-      );
+      const text = `${this.bufferBytes} bytes wait to be acknowledged: await ready()`;
+      return this.refuse(new RingmqError('buffer-full', text));
     }
     try {
-      const encoded = this.encode(body);
+      const encoded = checkBody(this.codec.encode(body));
       if (!this.selector) return this.sendEarly(encoded, extras);
       const pipe = this.add(encoded, extras);
       return new Sent(pipe.openOutcome(), pipe.open.count - 1);
     } catch (error) {
-      return Sent.refused(this.topic, asRefusal(error));
+      return this.refuse(asRefusal(error));
     }
   }
 
@@ -115,7 +115,7 @@ export class RingProducer<T> implements Producer<T>, PipeOwner, HostedProducer {
     }
     if (this.closing) throw new RingmqError('closed', 'the producer is closed');
     if (!this.selector || this.inflightBytes >= this.bufferBytes || this.sticky?.stalled) return false;
-    const pipe = this.add(this.encode(body), extras);
+    const pipe = this.add(checkBody(this.codec.encode(body)), extras);
     this.filling = this.quickMax > 0 && pipe === this.sticky ? pipe.open : undefined;
     return true;
   }
@@ -125,7 +125,7 @@ export class RingProducer<T> implements Producer<T>, PipeOwner, HostedProducer {
     const sent: Sent[] = [];
     for (const body of bodies) {
       while (!this.hasRoom || !this.selector) await this.ready();
-      const pipe = this.add(this.encode(body), extras);
+      const pipe = this.add(checkBody(this.codec.encode(body)), extras);
       sent.push(new Sent(pipe.openOutcome(), pipe.open.count - 1));
     }
     this.flushNow();
@@ -215,7 +215,7 @@ export class RingProducer<T> implements Producer<T>, PipeOwner, HostedProducer {
     if (error) {
       this.firstError ??= error;
       this.selector?.failed(pipe.route.owner, now);
-      if (!batch.outcome.awaited) this.host.failed(error);
+      this.unheard.add(batch.outcome, error);
     } else {
       this.selector?.answered(pipe.route.owner, now - batch.closedAt, now);
     }
@@ -284,12 +284,6 @@ export class RingProducer<T> implements Producer<T>, PipeOwner, HostedProducer {
     throw tooLarge(this.topic, this.messageMax, length - BATCH_OVERHEAD_BYTES);
   }
 
-  private encode(body: T): Uint8Array | string {
-    const encoded = this.codec.encode(body);
-    if (typeof encoded === 'string' || encoded instanceof Uint8Array) return encoded;
-    throw new RingmqError('illegal-argument', 'a message is a Uint8Array or a string; give a codec for other values');
-  }
-
   private close1(pipe: PartitionPipe): void {
     this.filling = undefined;
     pipe.closeBatch();
@@ -354,9 +348,16 @@ export class RingProducer<T> implements Producer<T>, PipeOwner, HostedProducer {
     return this.routing;
   }
 
+  private refuse(error: RingmqError): Sent {
+    const sent = Sent.refused(this.topic, error);
+    this.firstError ??= error;
+    this.unheard.add(sent.outcome, error);
+    return sent;
+  }
+
   private failEarly(one: EarlySend, error: RingmqError): void {
     this.firstError ??= error;
-    if (!one.outcome.awaited) this.host.failed(error);
+    this.unheard.add(one.outcome, error);
     one.outcome.settle(-1, error);
   }
 
@@ -383,7 +384,7 @@ export class RingProducer<T> implements Producer<T>, PipeOwner, HostedProducer {
       const index = pipe.open.count - 1;
       one.outcome.partition = shared.partition;
       shared.whenSettled(() => {
-        if (shared.error && !one.outcome.awaited) this.host.failed(shared.error);
+        if (shared.error) this.unheard.add(one.outcome, shared.error);
         one.outcome.settle(shared.baseOffset < 0 ? -1 : shared.baseOffset + index, shared.error);
       });
     } catch (error) {

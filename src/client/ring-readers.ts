@@ -20,7 +20,7 @@ interface Reading {
   /** Partitions whose rings do not exist yet, and whether the owner was asked. */
   readonly missing: Map<number, { readonly route: PartitionRoute; asked: boolean }>;
   readonly starts: PartitionStart[];
-  /** Its route is known. */
+  /** Its route is known, and every partition of it is open or missing. */
   routed: boolean;
   /** All its rings are open. */
   begun: boolean;
@@ -160,11 +160,11 @@ export class RingReaders {
 
   private begin(reading: Reading, route: TopicRoute): void {
     if (reading.consumer.closed) return;
-    reading.routed = true;
     this.guard(reading, () => {
       const chosen = this.chosen(reading, route);
       if (!route.direct) assertReadable(chosen, route.topic);
       for (const one of chosen) this.add(reading, one);
+      reading.routed = true;
       this.maybeBegun(reading);
     });
   }
@@ -213,7 +213,7 @@ export class RingReaders {
   }
 
   private maybeBegun(reading: Reading): void {
-    if (reading.begun || reading.missing.size > 0 || reading.consumer.closed) return;
+    if (reading.begun || !reading.routed || reading.missing.size > 0 || reading.consumer.closed) return;
     reading.begun = true;
     const { consumer } = reading;
     consumer.begin(reading.starts.filter((one) => reading.subscriptions.has(one.id)));

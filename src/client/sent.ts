@@ -22,13 +22,12 @@ export class BatchOutcome {
     this.partition = partition;
   }
 
-  /** True if somebody waits for this answer. */
-  get awaited(): boolean {
-    return this.waiting !== undefined;
-  }
+  /** True if somebody has asked for this answer. */
+  awaited = false;
 
   /** Calls back once settled. */
   whenSettled(settle: Settle): void {
+    this.awaited = true;
     if (this.settled) settle();
     else if (this.waiting) this.waiting.push(settle);
     else this.waiting = [settle];
@@ -89,11 +88,41 @@ export class Sent implements PromiseLike<SendReceipt> {
   }
 }
 
+/** Failures that perhaps nobody waits for. Who waits does so within a turn; then the others are told, each text once. */
+export class Unheard {
+  private readonly turns: { soon(task: () => void): void };
+  private readonly host: { failed(error: Error): void };
+  private failures: { readonly outcome: BatchOutcome; readonly error: Error }[] = [];
+
+  constructor(turns: { soon(task: () => void): void }, host: { failed(error: Error): void }) {
+    this.turns = turns;
+    this.host = host;
+  }
+
+  add(outcome: BatchOutcome, error: Error): void {
+    this.failures.push({ outcome, error });
+    if (this.failures.length === 1) this.turns.soon(this.report);
+  }
+
+  private readonly report = (): void => {
+    const unheard = this.failures.filter((one) => !one.outcome.awaited);
+    this.failures = [];
+    const byText = new Map(unheard.map(({ error }) => [error.message, error]));
+    for (const error of byText.values()) this.host.failed(error);
+  };
+}
+
 /** A message that was sent before the route was known. */
 export interface EarlySend {
   readonly body: Uint8Array | string;
   readonly extras: RecordExtras | undefined;
   readonly outcome: BatchOutcome;
+}
+
+/** What a codec made of a value, if it can be sent. */
+export function checkBody(body: Uint8Array | string): Uint8Array | string {
+  if (typeof body === 'string' || body instanceof Uint8Array) return body;
+  throw new RingmqError('illegal-argument', 'a message is a Uint8Array or a string; give a codec for other values');
 }
 
 /** Refuses a message of `length` bytes. */

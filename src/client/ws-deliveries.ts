@@ -25,6 +25,8 @@ export interface DeliveriesHost {
 /** Credit smaller than a quarter of the window is gathered for this long. */
 const CREDIT_DELAY_MS = 20;
 const RETRY_MS = 500;
+/** The broker may have to open rings first, and asking again would be asking twice. */
+const SUBSCRIBE_MS = 60_000;
 
 export class Deliveries implements CreditOwner {
   readonly link: Link;
@@ -146,7 +148,8 @@ export class Deliveries implements CreditOwner {
       if (reply.type === 'subscribed') this.subscribed(reply);
     };
     try {
-      this.link.requests.call(command, answer, (error) => this.refused(subscription, error));
+      const refused = (error: RingmqError): void => this.refused(subscription, error);
+      this.link.requests.call(command, answer, refused, { timeoutMs: SUBSCRIBE_MS });
     } catch (error) {
       this.refused(subscription, error as RingmqError);
     }
@@ -164,7 +167,7 @@ export class Deliveries implements CreditOwner {
   private refused(subscription: WsSubscription, error: RingmqError): void {
     // A lost session subscribes again when the next one stands.
     if (error.code === 'connection-lost' || !this.subscriptions.has(subscription.id)) return;
-    if (error.retryable) {
+    if (error.advice === 'retry' || error.code === 'route-stale') {
       setTimeout(() => {
         if (this.subscriptions.has(subscription.id) && this.link.isUp) this.subscribe(subscription);
       }, RETRY_MS);

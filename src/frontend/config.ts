@@ -60,7 +60,7 @@ export const SUBSCRIPTIONS_MAX = 1_000;
 /** Topics of one session whose changes of route are passed on. */
 export const WATCHED_TOPICS_MAX = 4_096;
 /** Requests of one session that wait for an answer of the NameServer. */
-export const REQUESTS_MAX = 256;
+export const REQUESTS_MAX = 1_024;
 /** Commands of one session that could not be read before it is closed. */
 export const MALFORMED_MAX = 32;
 /** Pulls of one session, and of a front end, that wait for messages. */

@@ -4,7 +4,8 @@
 // I1  A live cursor has got everything before this.wide and nothing behind it.
 // I2  A cursor that is behind has got everything before its own `wide` (within that batch, before its `start`). It turns
 //     live when its `wide` is this.wide: nothing is lost, repeated or reordered on the way.
-// I3  Lossless topics: the reader's slot stands at or before every cursor.
+// I3  Lossless topics: the reader's slot stands at the slowest cursor, at the end of every call: not behind it, or bytes
+//     would be lost, and not before it, or the writer would wait for nobody.
 import { COUNTER, type Counters } from '../memory/counters.ts';
 import { EMPTY } from '../memory/ring-reader.ts';
 import type { CommandOf, PartitionRoute } from '../wire/commands.ts';
@@ -38,6 +39,8 @@ export class PartitionFeed {
   hasMore = false;
   /** Bytes sent by the last call of catchUp(). */
   sentBytes = 0;
+  /** Somebody has fallen behind in this call of deliver(). */
+  private fell = false;
   private readonly live: Cursor[] = [];
   private readonly behind = new Set<Cursor>();
   private readonly waiters = new Set<FeedWaiter>();
@@ -138,8 +141,9 @@ export class PartitionFeed {
       sent += this.sendAll(available, FEED_TURN_BYTES - sent);
     }
     this.hasMore = sent >= FEED_TURN_BYTES;
-    // With somebody behind, he holds the slot, and catchUp() moves it.
-    if (this.behind.size === 0) this.reader.keep(this.wide);
+    // Who was behind before holds the slot still; catchUp() moves it.
+    if (this.behind.size === 0 || this.fell) this.keep();
+    this.fell = false;
     return sent;
   }
 
@@ -209,6 +213,7 @@ export class PartitionFeed {
     cursor.live = false;
     cursor.wide = this.wide;
     cursor.nextOffset = nextOffset;
+    this.fell = true;
     this.behind.add(cursor);
     this.counters.add(COUNTER.catchUps, 1);
     cursor.session.fellBehind(cursor);
@@ -250,7 +255,7 @@ export class PartitionFeed {
       return MORE;
     }
     span.of(reader.place, this.topic, this.route.number).cut(reader.start, wanted, Math.min(DELIVERY_MAX_BYTES, room));
-    const taken = session.roomFor(span.length) && session.deliver(span, cursor);
+    const taken = session.roomForLeast(span.length) && session.deliver(span, cursor);
     reader.done(taken ? span.advance : 0);
     if (!taken) return BLOCKED;
     this.caughtUp(cursor, span);

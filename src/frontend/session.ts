@@ -68,19 +68,21 @@ export abstract class Session implements Publisher {
   /** A request cannot be served. */
   abstract refuse(correlation: number, code: CodeName, text: string): void;
 
-  /** Bytes that may be delivered now. 0: none. */
+  /** Bytes that may be delivered now. 0 or less: none. */
   get room(): number {
     if (this.congested || this.closed) return 0;
-    if (this.windowBytes === 0 || this.outstandingBytes === 0) return Number.MAX_SAFE_INTEGER;
-    return this.windowBytes - this.outstandingBytes;
+    return this.windowBytes === 0 ? Number.MAX_SAFE_INTEGER : this.windowBytes - this.outstandingBytes;
   }
 
   /** True if a frame of this length may be delivered now. HOT */
   roomFor(lengthBytes: number): boolean {
     if (this.congested || this.closed) return false;
-    return (
-      this.windowBytes === 0 || this.outstandingBytes === 0 || this.outstandingBytes + lengthBytes <= this.windowBytes
-    );
+    return this.windowBytes === 0 || this.outstandingBytes + lengthBytes <= this.windowBytes;
+  }
+
+  /** The same for a frame that cannot be cut any smaller: it may exceed the window if nothing else is outstanding. */
+  roomForLeast(lengthBytes: number): boolean {
+    return this.roomFor(lengthBytes) || (this.outstandingBytes === 0 && !this.congested && !this.closed);
   }
 
   /** Turns credit on: from now on delivered bytes must be given back. */

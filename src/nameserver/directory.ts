@@ -54,6 +54,8 @@ export interface TopicRequest {
 
 /** Entries of the partition table, as the directory uses them. */
 export interface PartitionSlots {
+  /** Number of entries that can be taken. */
+  readonly room: number;
   /** Takes a free entry and brings it to life. Throws `partition-quota`. */
   activate(topic: TopicRecord, number: number, owner: number, permission: number): TopicPartition;
   remove(partition: TopicPartition): void;
@@ -115,6 +117,7 @@ export class Directory {
     const count = request.direct ? 0 : request.partitions || this.options.partitionsDefault;
     if (count > 0 && brokers.length === 0)
       throw new RingmqError('broker-unavailable', 'no broker worker is registered');
+    if (count > this.slots.room) throw new RingmqError('partition-quota', 'the broker has no room for the partitions');
     const record: TopicRecord = {
       topic: request.topic,
       topicId: this.nextTopicId++,

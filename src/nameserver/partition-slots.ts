@@ -50,6 +50,10 @@ export class TablePartitionSlots implements PartitionSlots {
     }
   }
 
+  get room(): number {
+    return this.free.length + this.regions.sizes.partitionMax - this.fresh;
+  }
+
   activate(topic: TopicRecord, number: number, owner: number, permission: number): TopicPartition {
     const id = this.take();
     const partition: TopicPartition = { id, number, owner, epoch: ++this.epoch, permission };

@@ -39,7 +39,10 @@ export class Announcements {
   poll(): void {
     // Node takes a BroadcastChannel here; its types do not say so.
     const port = this.channel as unknown as MessagePort;
-    for (let said = receiveMessageOnPort(port); said; said = receiveMessageOnPort(port)) {
+    // What is heard may close this.
+    while (!this.closed) {
+      const said = receiveMessageOnPort(port);
+      if (!said) return;
       this.take(said.message as Announcement);
     }
   }

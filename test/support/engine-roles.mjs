@@ -122,6 +122,20 @@ const ROLES = {
     say('done', { offset: receipt.offset });
   },
 
+  /** Consumes in an event loop that nothing else keeps alive. */
+  async events() {
+    const connection = attach(attachment);
+    let received = 0;
+    await new Promise((resolve) => {
+      const onMessage = () => {
+        if (++received === count) resolve();
+      };
+      connection.consumer(topic, { from, onMessage });
+    });
+    await connection.close();
+    say('done', { received });
+  },
+
   /** Leaves without closing. */
   async leave() {
     const connection = attach(attachment);

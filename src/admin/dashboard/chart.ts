@@ -3,7 +3,7 @@
 import uPlot from 'uplot';
 import { cssColor, make, setText } from './elements.ts';
 import type { Figures } from './figures.ts';
-import { clock, NO_FIGURE } from './format.ts';
+import { clock, NO_FIGURE, withoutZeros } from './format.ts';
 
 export interface Line {
   readonly label: string;
@@ -32,10 +32,13 @@ export const WINDOW_S = 120;
 /** Seconds without figures that are shown as a hole. */
 const HOLE_S = 3;
 const SYNC_KEY = 'time';
-const AXIS_WIDTH = 56;
+const AXIS_WIDTH = 58;
 const AXIS_HEIGHT = 22;
 const FONT = '11px ui-monospace, SFMono-Regular, Menlo, Consolas, "Liberation Mono", monospace';
 const TICKS_S = [-120, -90, -60, -30, 0];
+const FEW_TICKS_S = [-120, -60, 0];
+/** Narrower charts have fewer ticks. */
+const NARROW = 420;
 const HEADROOM = 1.08;
 
 export class Chart {
@@ -116,7 +119,7 @@ export class Chart {
     return {
       width: Math.max(this.host.clientWidth, 100),
       height: Math.max(this.host.clientHeight, 60),
-      padding: [6, 8, 0, 0],
+      padding: [6, 14, 0, 0],
       legend: { show: false },
       cursor: {
         y: false,
@@ -134,6 +137,10 @@ export class Chart {
     };
   }
 
+  private ticks(): readonly number[] {
+    return this.host.clientWidth < NARROW ? FEW_TICKS_S : TICKS_S;
+  }
+
   private axes(): uPlot.Axis[] {
     const format = this.options.axisFormat ?? this.options.format;
     const muted = (): string => cssColor('--muted');
@@ -146,18 +153,19 @@ export class Chart {
         gap: 4,
         grid: { show: false },
         ticks: { show: false },
-        splits: (u) => TICKS_S.map((seconds) => (u.scales.x.max ?? 0) + seconds),
-        values: () => TICKS_S.map((seconds) => (seconds === 0 ? 'now' : `${seconds} s`)),
+        splits: (u) => this.ticks().map((seconds) => (u.scales.x.max ?? 0) + seconds),
+        values: () => this.ticks().map((seconds) => (seconds === 0 ? 'now' : `${seconds} s`)),
       },
       {
         stroke: muted,
         font: FONT,
         size: AXIS_WIDTH,
-        gap: 6,
+        gap: 4,
         grid,
         ticks: { show: false },
         space: 34,
-        values: (_, splits) => splits.map((value) => format(value)),
+        ...(this.options.top ? { splits: () => [0, this.top / 2, this.top] } : {}),
+        values: (_, splits) => splits.map((value) => withoutZeros(format(value))),
       },
     ];
   }

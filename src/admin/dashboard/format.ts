@@ -13,9 +13,16 @@ export function count(value: number): string {
   return GROUPED.format(value);
 }
 
-/** 1.23M: for axes, where room is scarce. */
+/** 1.23 M: for axes, where room is scarce. */
 export function compact(value: number): string {
-  return COMPACT.format(value);
+  return COMPACT.format(value)
+    .replace(/K$/, ' k')
+    .replace(/([MBT])$/, ' $1');
+}
+
+/** `5.00 MB` without what says nothing: 5 MB. For axes. */
+export function withoutZeros(text: string): string {
+  return text.replace(/(\.\d*?)0+(?=\s|$)/, '$1').replace(/\.(?=\s|$)/, '');
 }
 
 /** 12.3 MB, in powers of 1,000: rates and traffic. */

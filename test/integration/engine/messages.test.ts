@@ -96,7 +96,11 @@ test('a small ring takes many messages of one turn, although a batch would be la
 test('without acknowledgement everything arrives all the same', async () => {
   const { connection } = await startConnected();
   let received = 0;
-  const consumer = connection.consumer('oneway', { onBatch: (batch) => void (received += batch.count) });
+  const consumer = connection.consumer('oneway', {
+    onBatch: (batch) => {
+      received += batch.count;
+    },
+  });
   await consumer.ready();
   const producer = connection.producer('oneway', { ack: 'none' });
   for (let i = 0; i < 5_000; i++) void producer.send('x'.repeat(100));

@@ -1,8 +1,10 @@
 // What the front-end tests share: a broker that listens, raw WebSocket clients with hand-made frames, conditions awaited
 // with a deadline. Nothing of src/client is used: what is tested is the wire.
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Worker } from 'node:worker_threads';
 import { WebSocket } from 'ws';
 import { ACK_LEVELS, type AckLevel } from '../../../src/base/units.ts';
+import type { FrontEndConfig } from '../../../src/frontend/config.ts';
 import { loadUwsBinding } from '../../../src/frontend/transport/uws-binding.ts';
 import { BatchBuilder } from '../../../src/record/batch-builder.ts';
 import { BatchView, RecordView } from '../../../src/record/batch-view.ts';
@@ -34,9 +36,56 @@ export async function start(listen: ListenOptions = {}, options: Omit<BrokerOpti
   return broker;
 }
 
+/** A front-end thread with a configuration of its own beside those of a broker. */
+export class FrontEndThread {
+  readonly worker: Worker;
+  url = '';
+  exitCode: number | undefined;
+  readonly messages: { readonly type: string; readonly port?: number; readonly code?: string }[] = [];
+
+  constructor(broker: Broker, config: Partial<FrontEndConfig> = {}) {
+    const workerData = { attachment: broker.attachment, config: { ...CONFIG, startedAt: Date.now(), ...config } };
+    this.worker = new Worker(new URL('../../../dist/workers/frontend.js', import.meta.url), { workerData });
+    this.worker.on('message', (message) => this.messages.push(message));
+    this.worker.on('exit', (code) => {
+      this.exitCode = code;
+    });
+    threads.push(this);
+  }
+
+  async listening(): Promise<this> {
+    await until(() => this.messages.length > 0, 'the front end says how it started');
+    const [first] = this.messages;
+    if (first.type !== 'listening') throw new Error(`${first.type} ${first.code}`);
+    this.url = `ws://127.0.0.1:${first.port}`;
+    return this;
+  }
+
+  async stop(): Promise<number> {
+    this.worker.postMessage({ type: 'stop' });
+    await until(() => this.exitCode !== undefined, 'the front end ends');
+    return this.exitCode as number;
+  }
+}
+
+const threads: FrontEndThread[] = [];
+const CONFIG: FrontEndConfig = {
+  brokerName: 'test',
+  host: '127.0.0.1',
+  port: 0,
+  shared: false,
+  transport: 'auto',
+  origins: [],
+  connectionsMax: 100,
+  systemMetrics: false,
+  startedAt: 0,
+  logLevel: 'silent',
+};
+
 /** Ends all that a test started. */
 export async function stopAll(): Promise<void> {
   for (const client of clients.splice(0)) client.terminate();
+  for (const thread of threads.splice(0)) if (thread.exitCode === undefined) await thread.stop();
   for (const broker of brokers.splice(0)) await broker.stop();
 }
 

@@ -181,5 +181,5 @@ export const LANE_SCENARIOS: readonly Scenario[] = STARTS.flatMap((start) => [
 ]);
 export const LANE_DEEP: readonly Scenario[] = STARTS.flatMap((start) => [
   bounded(start, [24, 32, 16, 24, 32, 8, 16], 1),
-  sleepy(start, [32, 24, 32, 16, 32]),
+  sleepy(start, [32, 24, 32, 16]),
 ]);

@@ -278,8 +278,8 @@ export const RING_SCENARIOS: readonly Scenario[] = [...BOTH_STARTS, paddingCount
 
 export const RING_DEEP: readonly Scenario[] = STARTS.flatMap((start) => [
   scenario('ring: a long run of padded batches', start, 3, [
-    publisher('block', 3, [24, 24, 24, 32, 8, 24], 3),
-    poller('reader', { seat: READER, holds: true }, 7),
+    publisher('block', 3, [24, 24, 24, 32], 2),
+    poller('reader', { seat: READER, holds: true }, 5),
   ]),
   scenario(
     'ring: two readers are evicted and rejoin',
@@ -290,6 +290,6 @@ export const RING_DEEP: readonly Scenario[] = STARTS.flatMap((start) => [
       poller('first', { seat: READER }, 2),
       poller('second', { seat: OTHER }, 2),
     ],
-    { preemptions: 5 },
+    { preemptions: 4 },
   ),
 ]);
