@@ -5,8 +5,8 @@ import { utf8 } from '../record/text.ts';
 const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /**
- * The current record of a batch: topic, partition, offset, times, key, tag, properties where it has them, and its body as
- * `body` where it is UTF-8, else as `bodyBase64`.
+ * The current record of a batch: topic, partition, offset, times, key, tag, properties where it has them, and its
+ * body as `body` where it is UTF-8, else as `bodyBase64`.
  */
 export function jsonLine(batch: Batch): Uint8Array {
   const { topic, partition, offset, bornAt, storedAt, key, tag, properties } = batch;

@@ -82,8 +82,8 @@ class Run {
 
 async function pub(topic: string, options: PubOptions): Promise<number> {
   const connection = await connected(options);
-  const problems: Error[] = [];
-  connection.onError((error) => problems.push(error));
+  // What fails is heard of by flush().
+  connection.onError(() => {});
   if (!options.json) {
     connection.onState(({ to, reason }) => {
       if (to === 'reconnecting') say(`ringmq: ${reason}; trying again ...`);

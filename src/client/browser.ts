@@ -88,10 +88,13 @@ class BrowserWire implements Wire {
 /** A task of its own, at once and not throttled in background tabs as timers are. */
 function makeSoon(): (task: () => void) => void {
   const tasks: (() => void)[] = [];
-  const { port1, port2 } = new MessageChannel();
-  port1.onmessage = () => tasks.shift()?.();
+  let channel: MessageChannel | undefined;
   return (task) => {
     tasks.push(task);
-    port2.postMessage(0);
+    if (!channel) {
+      channel = new MessageChannel();
+      channel.port1.onmessage = () => tasks.shift()?.();
+    }
+    channel.port2.postMessage(0);
   };
 }

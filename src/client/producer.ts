@@ -250,12 +250,15 @@ export class RingProducer<T> implements Producer<T>, PipeOwner, HostedProducer {
       bytes = typeof body === 'string' ? utf8(body) : body;
       if (bytes.length > this.messageMax) throw tooLarge(this.topic, this.messageMax, bytes.length);
     }
-    const pipe = extras?.key === undefined ? this.stickyPipe() : this.keyPipe(extras.key);
+    let pipe = extras?.key === undefined ? this.stickyPipe() : this.keyPipe(extras.key);
     if (!this.addTo(pipe, bytes, extras)) {
       this.close1(pipe);
-      const next = extras?.key === undefined ? this.stickyPipe() : pipe;
-      if (!this.addTo(next, bytes, extras)) throw new RingmqError('internal', 'an empty batch took no message');
-      return this.opened(next);
+      if (extras?.key === undefined) pipe = this.stickyPipe();
+      if (!this.addTo(pipe, bytes, extras)) {
+        // Messages with keys had filled the next one already.
+        this.close1(pipe);
+        if (!this.addTo(pipe, bytes, extras)) throw new RingmqError('internal', 'an empty batch took no message');
+      }
     }
     return this.opened(pipe);
   }

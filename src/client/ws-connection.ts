@@ -55,6 +55,7 @@ export class WsConnection extends ConnectionEvents implements Connection {
   private readonly producers = new Set<HostedProducer>();
   private readonly routes = new Map<string, TopicRoute>();
   private readonly fetching = new Map<string, Promise<TopicRoute>>();
+  private readonly forgetSignal: () => void;
   private keeper: ReturnType<typeof setInterval> | undefined;
   private closing: Promise<void> | undefined;
 
@@ -98,8 +99,9 @@ export class WsConnection extends ConnectionEvents implements Connection {
       },
     });
     const { signal } = options;
-    if (signal?.aborted) this.end('closed', 'the connection was aborted');
-    signal?.addEventListener('abort', () => this.end('closed', 'the connection was aborted'), { once: true });
+    this.forgetSignal = () => signal?.removeEventListener('abort', this.abort);
+    signal?.addEventListener('abort', this.abort, { once: true });
+    if (signal?.aborted) this.abort();
   }
 
   ready(): Promise<void> {
@@ -188,6 +190,7 @@ export class WsConnection extends ConnectionEvents implements Connection {
   private end(code: CodeName, reason: string): void {
     this.closing ??= Promise.resolve();
     clearInterval(this.keeper);
+    this.forgetSignal();
     for (const producer of [...this.producers]) producer.abort(new RingmqError(code, reason));
     this.producers.clear();
     this.links.close(code, reason);
@@ -201,12 +204,13 @@ export class WsConnection extends ConnectionEvents implements Connection {
   private fetchRoute(topic: string, create: boolean): Promise<TopicRoute> {
     const known = this.routes.get(topic);
     if (known) return Promise.resolve(known);
-    let fetching = this.fetching.get(topic);
+    const key = `${create} ${topic}`;
+    let fetching = this.fetching.get(key);
     if (!fetching) {
       fetching = this.ask({ type: 'route-request', topic, create })
         .then((reply) => this.learn(reply))
-        .finally(() => this.fetching.delete(topic));
-      this.fetching.set(topic, fetching);
+        .finally(() => this.fetching.delete(key));
+      this.fetching.set(key, fetching);
     }
     return fetching;
   }
@@ -266,6 +270,8 @@ export class WsConnection extends ConnectionEvents implements Connection {
     const now = Date.now();
     for (const producer of this.producers) producer.housekeep(now);
   }
+
+  private readonly abort = (): void => this.end('closed', 'the connection was aborted');
 
   private readonly forget = (producer: HostedProducer): void => {
     this.producers.delete(producer);

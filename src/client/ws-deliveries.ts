@@ -1,8 +1,8 @@
 // What one session delivers: its subscriptions, which partition belongs to which of them, and the credit that keeps the
 // broker from sending more than the window.
 //
-// The window is one for the whole session. A consumer that has stopped keeps its share of it; when the stopped ones hold
-// half of it, the one that holds most moves to a session of its own (see LinkPool), so that nobody waits for it.
+// The window is one for the whole session. A consumer that has stopped keeps its share of it; when the stopped ones
+// hold half of it, the one that holds most moves to a session of its own (see LinkPool), so that nobody waits for it.
 import type { RingmqError } from '../base/codes.ts';
 import { BatchView } from '../record/batch-view.ts';
 import type { Command, CommandOf } from '../wire/commands.ts';
@@ -75,8 +75,8 @@ export class Deliveries implements CreditOwner {
   }
 
   /**
-   * A session stands: everything is subscribed again, where it was. A consumer that has stopped is left for later: it may
-   * be why the broker closed the session before (`too-slow`).
+   * A session stands: everything is subscribed again, where it was. A consumer that has stopped is left for later: it
+   * may be why the broker closed the session before (`too-slow`).
    */
   up(): void {
     for (const subscription of this.subscriptions.values()) {

@@ -1,5 +1,6 @@
-// One session with a broker that comes back by itself: opens the WebSocket, says hello, keeps time, matches answers with
-// requests, and tries again with growing waits when the connection is lost. What the session is for is its host's affair.
+// One session with a broker that comes back by itself: opens the WebSocket, says hello, keeps time, matches answers
+// with requests, and tries again with growing waits when the connection is lost. What the session is for is its host's
+// affair.
 import { CODES, type CodeName, codeName, RingmqError } from '../base/codes.ts';
 import { decodeFrame, encodeFrame } from '../wire/codec.ts';
 import type { Command, CommandOf } from '../wire/commands.ts';
@@ -307,8 +308,8 @@ function explain(url: string, end: WireEnd, wasUp: boolean): { code: CodeName; t
   }
   if (code >= 4000) {
     const name = codeName(code);
-    const text = `the broker closed the connection: ${reason || (name === 'internal' ? `code ${code}` : CODES[name].text)}`;
-    return { code: name, text, final: code >= 4500 };
+    const why = reason || (name === 'internal' ? `code ${code}` : CODES[name].text);
+    return { code: name, text: `the broker closed the connection: ${why}`, final: code >= 4500 };
   }
   if (wasUp) {
     const why = cause || reason || (code === 1006 ? '' : `code ${code}`);

@@ -116,8 +116,9 @@ export class LinkPool {
   }
 
   /**
-   * Gives a stopped consumer a session of its own (if it shares one), which begins behind everything that has arrived. Both sessions are
-   * read until the new one has begun: what comes twice is skipped by its offset, and nothing falls in between.
+   * Gives a stopped consumer a session of its own (if it shares one), which begins behind everything that has arrived.
+   * Both sessions are read until the new one has begun: what comes twice is skipped by its offset, and nothing falls in
+   * between.
    */
   private move(subscription: WsSubscription): void {
     const old = this.homes.get(subscription);

@@ -1,6 +1,6 @@
-// Binary frames of a WebSocket client, written to its socket in Node. The `ws` package masks into fresh memory for every
-// frame; at full speed that memory, its page faults and the collector cost a quarter of a publisher's time. Here the
-// masked copy is made in memory that is used again when the kernel has taken it.
+// Binary frames of a WebSocket client, written to its socket in Node. The `ws` package masks into fresh memory for
+// every frame; at full speed that memory, its page faults and the collector cost a quarter of a publisher's time. Here
+// the masked copy is made in memory that is used again when the kernel has taken it.
 //
 // A frame is one write, and ws writes its own control frames whole as well: the two never mix.
 import { randomFillSync } from 'node:crypto';

@@ -1,5 +1,5 @@
-// Requests of one session and their answers. Requests made without a session wait for one; after a lost connection those
-// that may be repeated go out again, the others fail with `connection-lost`.
+// Requests of one session and their answers. Requests made without a session wait for one; after a lost connection
+// those that may be repeated go out again, the others fail with `connection-lost`.
 import { RingmqError } from '../base/codes.ts';
 import { encodeFrame } from '../wire/codec.ts';
 import type { Command, CommandType } from '../wire/commands.ts';

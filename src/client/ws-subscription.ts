@@ -178,13 +178,11 @@ export class WsSubscription {
     const { consumer } = this;
     const cursor = consumer.cursor(start.id);
     if (cursor === undefined || cursor.number !== start.number) return false;
-    if (cursor.epoch === start.epoch && !start.gap) return true;
-    const { expected } = cursor;
-    if (cursor.epoch !== start.epoch) consumer.gap(start.number, expected, expected, 'epoch-changed');
-    else if (start.offset > expected) consumer.gap(start.number, expected, start.offset, 'expired');
-    else consumer.gap(start.number, expected, expected, 'ahead');
-    cursor.epoch = start.epoch;
-    cursor.expected = start.offset;
+    const { id, number, epoch, offset } = start;
+    const gap = { type: 'gap', id, number, epoch, topic: this.topic, toOffset: offset } as const;
+    // In its place among what is held: that is of the generation before.
+    if (cursor.epoch !== epoch) this.gap({ ...gap, fromOffset: offset, reason: 'epoch-changed' });
+    else if (start.gap) this.gap({ ...gap, fromOffset: start.gapFrom, reason: 'expired' });
     return true;
   }
 

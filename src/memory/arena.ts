@@ -39,8 +39,11 @@ export class ArenaSet {
   }
 }
 
-/** Bytes of an arena. Reserved, not committed: pages cost memory when they are first touched. */
-export const ARENA_BYTES = 1024 * 1024 * 1024;
+/**
+ * Bytes of an arena. Reserved, not committed: pages cost memory when they are first touched. Not larger, because Linux
+ * refuses to fork (`spawn ENOMEM`) a process whose neighbouring reservations together exceed the machine's memory.
+ */
+export const ARENA_BYTES = 256 * 1024 * 1024;
 
 /** A fresh arena id. */
 export function claimArenaId(control: Int32Array): number {

@@ -11,6 +11,8 @@ export type Announcement =
   | { readonly type: 'arena-gone'; readonly id: number }
   /** Somebody met an arena that it does not know: the supervisor says all of them again. */
   | { readonly type: 'arenas-wanted' }
+  /** A thread has given up its seat: it can be cleared. */
+  | { readonly type: 'seat-left' }
   /** A thread of this process has ended, in whatever way. */
   | { readonly type: 'thread-ended'; readonly threadId: number }
   /** The broker has stopped: attached threads end their connections. */

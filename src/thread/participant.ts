@@ -173,11 +173,11 @@ export class Participant {
   close(): void {
     this.counters.publish();
     stopReporting(this.report);
-    this.announcements.close();
-    const { control } = this.regions;
-    burySeat(control, this.seat);
+    burySeat(this.regions.control, this.seat);
     this.bells.ring(SEAT_NAMESERVER);
     for (const link of this.links) this.bells.ring(link.seat);
+    this.announcements.say({ type: 'seat-left' });
+    this.announcements.close();
   }
 
   /** True once the seat that close() gave up can be taken again, or nobody is left to clear it. */

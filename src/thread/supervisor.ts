@@ -52,6 +52,8 @@ const RESTARTS_MAX = 5;
 const RESTART_WINDOW_MS = 10_000;
 const RESTART_DELAY_MS = 20;
 const SWEEP_MS = 50;
+/** The server threads need a moment to close the lanes of a seat that was given up. */
+const SWEEP_SOON_MS = 2;
 
 export class Supervisor {
   private readonly base: Attachment;
@@ -190,6 +192,7 @@ export class Supervisor {
   private heard(said: Announcement): void {
     if (said.type === 'arena') this.arenas.set(said.arena.id, said.arena);
     else if (said.type === 'arena-gone') this.arenas.delete(said.id);
+    else if (said.type === 'seat-left') setTimeout(() => this.sweep(), SWEEP_SOON_MS).unref();
     else if (said.type === 'thread-ended') this.threadEnded(said.threadId);
     else if (said.type === 'arenas-wanted') {
       for (const arena of this.arenas.values()) this.announcements.say({ type: 'arena', arena });

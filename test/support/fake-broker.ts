@@ -1,5 +1,5 @@
-// A broker of one thread and some hundred lines that speaks the binary subprotocol, with the real codec: what clients are
-// tested against where a real broker could not be made to misbehave. Not durable, not fast, and it never blocks.
+// A broker of one thread and some hundred lines that speaks the binary subprotocol, with the real codec: what clients
+// are tested against where a real broker could not be made to misbehave. Not durable, not fast, and it never blocks.
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { type WebSocket, WebSocketServer } from 'ws';

@@ -118,7 +118,7 @@ describe.each(KINDS)('hostile clients over %s', (transport) => {
     await send(fc.sample(words, { numRuns: RUNS, seed: 2 }));
   });
 
-  test('every command, with every byte cut off and some bytes changed', async () => {
+  test('every command, cut off and with bytes changed', async () => {
     const commands = SAMPLE_LIST.map((command) => encodeFrame({ correlation: 7, command }));
     const cut = commands.flatMap((frame) =>
       fc
@@ -156,8 +156,11 @@ describe.each(KINDS)('hostile clients over %s', (transport) => {
       command: { type: 'pull', topic: 't', partition: 0, epoch: 0, from: 'earliest', maxBytes: 1 << 20, waitMs: 0 },
     });
     for (let i = 0; i < 40; i++) good.publish(partition, ['filler'.repeat(200)]);
-    // Answers of about 50 KB each: more than the sockets and the limit on buffered bytes hold.
-    for (let i = 0; i < 600; i++) client.raw.send(pull);
+    // Answers of about 50 KB each: in the end more than the sockets and the limit on buffered bytes hold.
+    for (let round = 0; round < 60; round++) {
+      for (let i = 0; i < 15; i++) client.raw.send(pull);
+      await good.ask({ type: 'ping', time: round });
+    }
     await isWell();
     client.raw.resume();
     expect((await client.ended(30_000)).code).toBe(4001);
