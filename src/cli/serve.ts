@@ -93,7 +93,7 @@ async function serve(options: ServeOptions): Promise<number> {
 function greeting(url: string): string {
   const at = url === 'ws://127.0.0.1:7400' ? '' : ` --url ${url}`;
   return [
-    `ringmq listens on ${url}`,
+    `ringmq runs at ${url.replace(/^ws/, 'http')}`,
     '',
     `  npx ringmq sub demo${at}`,
     `  npx ringmq pub demo --message hello${at}`,

@@ -69,7 +69,10 @@ export interface ProducerOptions<T = Uint8Array | string> {
   readonly batchBytes?: number;
   /** Most bytes waiting to be acknowledged; past it send() rejects with `buffer-full`. Default 8 MiB. */
   readonly bufferBytes?: number;
-  /** Attempts for a batch that was refused with advice `retry`, first one included. Default 3; `Infinity` to insist. */
+  /**
+   * Attempts for a batch that was refused with advice `retry`, first one included. Default 3; `Infinity` to insist. Being
+   * told to wait (`busy`) or losing the connection does not count: there `timeoutMs` is the limit.
+   */
   readonly attemptsMax?: number;
   /** Milliseconds for one send, all attempts together. Default 3,000 as in RocketMQ. */
   readonly timeoutMs?: number;

@@ -1,7 +1,7 @@
 // A producer's way to one partition: the batch that is being filled, the closed ones in order, and what happens when the
 // broker refuses one. Order is kept across retries: while one batch waits to be sent again, nothing behind it goes out.
 import { REQUEST_WAITS } from '../../native-layout/batch.ts';
-import { CODES, codeName, RingmqError } from '../base/codes.ts';
+import { CODES, type CodeName, codeName, RingmqError } from '../base/codes.ts';
 import { BatchBuilder } from '../record/batch-builder.ts';
 import type { PartitionRoute } from '../wire/commands.ts';
 import type { Outlet } from './outlet.ts';
@@ -28,6 +28,11 @@ export interface PipeOwner {
 const BACKOFF_FIRST_MS = 5;
 const BACKOFF_MAX_MS = 500;
 const NO_ACK = 0;
+/** Batches out from where on they are not counted any more: a publish window holds fewer. */
+const COUNTED_MAX = 256;
+const UNLIMITED = Number.POSITIVE_INFINITY;
+/** Answers that are no attempt of their own: waiting for room, behind a refused batch, or for a connection. */
+const WAITS: ReadonlySet<CodeName> = new Set(['busy', 'lane-full', 'out-of-order', 'connection-lost']);
 /** Emptied builders kept for reuse: about what is under way at full speed. */
 const SPARES_MAX = 64;
 
@@ -46,6 +51,15 @@ export class PartitionPipe {
   /** A batch was refused: wait for all answers, then send again what was refused, in order. */
   private recovering = false;
   private resendAt = 0;
+  /** Refusals in a row, each of which may have been for many batches. */
+  private refusals = 0;
+  /**
+   * Most batches to have out. What is behind a refused batch is refused too, so as many as the ring has room for are
+   * found out as TCP does it (Jacobson, 1988): one after a refusal, twice as many with each round up to half of what was
+   * out before, then one more with each round.
+   */
+  private outMax = UNLIMITED;
+  private outHalf = UNLIMITED;
   /** The broker waits for a sequence that will not come: the rest goes on under a new identity. */
   private identityLost = false;
   /** The transport has no room: pump() again when it has. */
@@ -79,9 +93,11 @@ export class PartitionPipe {
     const builder = this.builder;
     if (builder.count === 0) return 0;
     const batch = this.seal();
-    if (this.queue.length === this.out && !this.recovering && this.trySend(batch, builder)) {
+    const mayGo = this.queue.length === this.out && !this.recovering && this.out < Math.floor(this.outMax);
+    if (mayGo && this.trySend(batch, builder)) {
       builder.reset();
     } else {
+      if (this.out >= Math.floor(this.outMax)) this.stalled = true;
       this.stamp(batch, builder);
       this.keep(batch, builder);
       this.queue.push(batch);
@@ -101,6 +117,10 @@ export class PartitionPipe {
     for (let i = 0; i < this.queue.length; i++) {
       const batch = this.queue[i];
       if (batch.out) continue;
+      if (this.out >= Math.floor(this.outMax)) {
+        this.stalled = true;
+        break;
+      }
       batch.partition = this.route;
       if (this.owner.ack !== NO_ACK) this.expect(batch);
       batch.restamp(this.producerId);
@@ -218,16 +238,26 @@ export class PartitionPipe {
   }
 
   private answered(batch: PendingBatch, status: number, baseOffset: number): void {
-    if (status === CODES.ok.number || status === CODES.duplicate.number) this.settle(batch, baseOffset, undefined);
-    else this.refused(batch, new RingmqError(codeName(status)));
+    if (status === CODES.ok.number || status === CODES.duplicate.number) {
+      this.settle(batch, baseOffset, undefined);
+      if (this.outMax !== UNLIMITED) this.accepted();
+    } else this.refused(batch, new RingmqError(codeName(status)));
+  }
+
+  /** The broker takes batches again after a refusal: send more of them. */
+  private accepted(): void {
+    if (this.recovering) return;
+    this.refusals = 0;
+    this.outMax += this.outMax < this.outHalf ? 1 : 1 / this.outMax;
+    if (this.outMax >= COUNTED_MAX) this.outMax = UNLIMITED;
+    this.pump();
   }
 
   private refused(batch: PendingBatch, error: RingmqError): void {
     const now = this.owner.outlet.now();
     const late = now - batch.closedAt >= this.owner.timeoutMs;
     const again = error.retryable && batch.bytes !== undefined && !late;
-    // Waiting behind a refused batch, or for a connection, is no attempt of its own.
-    if (error.code === 'out-of-order' || error.code === 'connection-lost') batch.attempts--;
+    if (WAITS.has(error.code)) batch.attempts--;
     if (!again || batch.attempts >= this.owner.attemptsMax) {
       this.fail(batch, error);
       return;
@@ -236,10 +266,17 @@ export class PartitionPipe {
     if (error.code === 'out-of-order' && this.queue[0] === batch) this.identityLost = true;
     batch.out = false;
     this.out--;
-    this.recovering = true;
-    const backoff = Math.min(BACKOFF_FIRST_MS * 2 ** batch.attempts, BACKOFF_MAX_MS);
-    this.resendAt = now + backoff * (0.5 + Math.random() / 2);
+    if (!this.recovering) this.beginRecovery(now);
     if (error.advice === 'refresh-route') this.owner.routeStale(this);
+  }
+
+  private beginRecovery(nowMs: number): void {
+    this.recovering = true;
+    this.refusals++;
+    this.outHalf = Math.max(1, (this.out + 1) >> 1);
+    this.outMax = 1;
+    const backoff = Math.min(BACKOFF_FIRST_MS * 2 ** Math.min(this.refusals, 10), BACKOFF_MAX_MS);
+    this.resendAt = nowMs + backoff * (0.5 + Math.random() / 2);
   }
 
   private fail(batch: PendingBatch, error: RingmqError): void {

@@ -250,13 +250,12 @@ export class RingProducer<T> implements Producer<T>, PipeOwner, HostedProducer {
       bytes = typeof body === 'string' ? utf8(body) : body;
       if (bytes.length > this.messageMax) throw tooLarge(this.topic, this.messageMax, bytes.length);
     }
-    let pipe = extras?.key === undefined ? this.stickyPipe() : this.keyPipe(extras.key);
+    let pipe = extras?.key === undefined ? this.stickyPipe() : this.choose(extras.key);
     if (!this.addTo(pipe, bytes, extras)) {
       this.close1(pipe);
       if (extras?.key === undefined) pipe = this.stickyPipe();
       if (!this.addTo(pipe, bytes, extras)) {
-        // Messages with keys had filled the next one already.
-        this.close1(pipe);
+        this.close1(pipe); // Messages with keys had filled the next one already.
         if (!this.addTo(pipe, bytes, extras)) throw new RingmqError('internal', 'an empty batch took no message');
       }
     }
@@ -294,17 +293,16 @@ export class RingProducer<T> implements Producer<T>, PipeOwner, HostedProducer {
   }
 
   private stickyPipe(): PartitionPipe {
-    if (this.sticky !== undefined) return this.sticky;
-    const { partition } = this.options;
-    const route = partition === undefined ? this.selector?.next(this.outlet.now()) : this.selector?.byNumber(partition);
-    if (!route) throw this.noPartition(partition);
-    this.sticky = this.pipe(route);
+    if (this.sticky === undefined) this.sticky = this.choose(undefined);
     return this.sticky;
   }
 
-  private keyPipe(key: string): PartitionPipe {
+  private choose(key: string | undefined): PartitionPipe {
+    const { selector } = this;
     const { partition } = this.options;
-    const route = partition === undefined ? this.selector?.byKey(key) : this.selector?.byNumber(partition);
+    const free = (): PartitionRoute | undefined =>
+      key === undefined ? selector?.next(this.outlet.now()) : selector?.byKey(key);
+    const route = partition === undefined ? free() : selector?.byNumber(partition);
     if (!route) throw this.noPartition(partition);
     return this.pipe(route);
   }

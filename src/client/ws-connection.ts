@@ -1,7 +1,7 @@
 // A connection to a broker over WebSocket: the same interface as in process. Node and browsers share this file; what
 // differs between them comes in as a Platform.
 import { type CodeName, RingmqError } from '../base/codes.ts';
-import type { Command, TopicRoute } from '../wire/commands.ts';
+import type { AckEntry, Command, TopicRoute } from '../wire/commands.ts';
 import type {
   Connection,
   ConsumerOptions,
@@ -46,6 +46,10 @@ const REQUEST_TIMEOUT_MS = 5_000;
 const WINDOW_BYTES = 4 * 1024 * 1024;
 const WINDOW_MIN_BYTES = 64 * 1024;
 const HOUSEKEEP_MS = 50;
+/** A refused batch is sent again after 5 ms at the earliest. */
+const HURRY_MS = 10;
+/** Status numbers below this are successes. */
+const REFUSED_FROM = 100;
 const CLOSE_WAIT_MS = 5_000;
 const REFETCH_MS = 100;
 
@@ -57,6 +61,7 @@ export class WsConnection extends ConnectionEvents implements Connection {
   private readonly fetching = new Map<string, Promise<TopicRoute>>();
   private readonly forgetSignal: () => void;
   private keeper: ReturnType<typeof setInterval> | undefined;
+  private hurrying: ReturnType<typeof setTimeout> | undefined;
   private closing: Promise<void> | undefined;
 
   /** Use connect(). Throws `illegal-argument`. */
@@ -190,6 +195,7 @@ export class WsConnection extends ConnectionEvents implements Connection {
   private end(code: CodeName, reason: string): void {
     this.closing ??= Promise.resolve();
     clearInterval(this.keeper);
+    clearTimeout(this.hurrying);
     this.forgetSignal();
     for (const producer of [...this.producers]) producer.abort(new RingmqError(code, reason));
     this.producers.clear();
@@ -222,9 +228,19 @@ export class WsConnection extends ConnectionEvents implements Connection {
   }
 
   private heard(command: Command): void {
-    if (command.type === 'ack') this.outlet.acknowledged(command.entries);
+    if (command.type === 'ack') this.acknowledged(command.entries);
     else if (command.type === 'route-changed') this.routeChanged(command.topic, command.version, command.deleted);
     else if (command.type === 'refused') this.emitError(new RingmqError(command.code, command.text || undefined));
+  }
+
+  private acknowledged(entries: readonly AckEntry[]): void {
+    this.outlet.acknowledged(entries);
+    if (entries.every(({ status }) => status < REFUSED_FROM)) return;
+    // Somebody has to send again, in some milliseconds: sooner than the next look.
+    this.hurrying ??= setTimeout(() => {
+      this.hurrying = undefined;
+      this.housekeep();
+    }, HURRY_MS);
   }
 
   private routeChanged(topic: string, version: number, deleted: boolean): void {

@@ -46,6 +46,12 @@ async function shows(page: Page, selector: string, pattern: RegExp): Promise<voi
   await expect.poll(() => textOf(page, selector), { timeout: 15_000 }).toMatch(pattern);
 }
 
+/** Waits until the feed has subscribed to a topic. */
+async function reads(page: Page, topic: string): Promise<void> {
+  await shows(page, '#feed-topic', new RegExp(`^${topic}$`));
+  await shows(page, '#feed-status', /^\d+ message/);
+}
+
 async function publish(page: Page, fields: Readonly<Record<string, string>>): Promise<void> {
   for (const [name, value] of Object.entries(fields)) {
     const field = page.locator(`#publish-form [name=${name}]`);
@@ -63,9 +69,9 @@ test('the page loads without complaints, is connected, and its figures change', 
   await shows(page, '#broker-transport', /\w/);
   await shows(page, '#tile-connections', /^[1-9]/);
   await shows(page, '#tile-threads', /^[1-9]\d* of [1-9]/);
-  await shows(page, '#card-cpu .value', /\d %$/);
-  await shows(page, '#card-memory .value', /iB$/);
-  await shows(page, '#card-traffic .value', /B\/s$/);
+  await shows(page, '#card-cpu .figure:first-child .value', /\d %$/);
+  await shows(page, '#card-memory .figure:first-child .value', /iB$/);
+  await shows(page, '#card-traffic .figure:first-child .value', /B\/s$/);
   const uptime = await textOf(page, '#broker-uptime');
   const messagesIn = await textOf(page, '#tile-messages-in');
   await node.createTopic('figures');
@@ -81,18 +87,21 @@ test('the page loads without complaints, is connected, and its figures change', 
 });
 
 test('the charts are full of what happened before the page was opened', async () => {
-  const first = await dashboard();
-  await expect.poll(async () => (await node.route('sys.metrics')).partitions[0].nextOffset).toBeGreaterThan(4);
-  await first.page.reload();
-  // The newest figures are one message; a line needs the ones before it.
-  const drawn = first.page.locator('#card-memory canvas');
-  await drawn.waitFor();
-  await shows(first.page, '#card-memory .value', /iB$/);
-  const box = await drawn.boundingBox();
-  expect(box?.width).toBeGreaterThan(100);
-  await drawn.hover({ position: { x: (box?.width ?? 0) - 20, y: 40 } });
-  await shows(first.page, '#card-memory .at', /^\d\d:\d\d:\d\d$/);
-  await shows(first.page, '#card-cpu .at', /^\d\d:\d\d:\d\d$/);
+  const { page } = await dashboard();
+  const published = async () => (await node.route('sys.metrics')).partitions[0].nextOffset;
+  await expect.poll(published, { timeout: 15_000 }).toBeGreaterThan(6);
+  await page.reload();
+  const openedAt = Date.now();
+  const chart = page.locator('#card-memory .u-over');
+  await chart.waitFor();
+  await shows(page, '#card-memory .figure:first-child .value', /iB$/);
+  // The point nearest to the left edge is the oldest; every chart shows the moment under the pointer.
+  await chart.hover({ position: { x: 1, y: 40 } });
+  await shows(page, '#card-memory .at', /^\d\d:\d\d:\d\d$/);
+  await shows(page, '#card-cpu .at', /^\d\d:\d\d:\d\d$/);
+  const [hours, minutes, seconds] = (await textOf(page, '#card-memory .at')).split(':').map(Number);
+  const at = new Date(openedAt).setHours(hours, minutes, seconds);
+  expect(openedAt - at).toBeGreaterThan(2_000);
 });
 
 test('a message published with the form appears with the offset of its receipt', async () => {
@@ -129,14 +138,24 @@ test('refusals are shown with their code and their reason', async () => {
   await page.goto(`${http}/#nobody-made-this`);
   await page.reload();
   await shows(page, '#notices', /reading nobody-made-this: unknown-topic \(200\): .+/);
+  expect((await node.topics()).map((route) => route.topic)).not.toContain('nobody-made-this');
   await page.getByRole('button', { name: 'Dismiss this message' }).click();
   expect(await page.locator('#notices li').count()).toBe(0);
+});
+
+test('a topic that is deleted while it is read says so', async () => {
+  await node.createTopic('short-lived');
+  const { page } = await dashboard('short-lived');
+  await reads(page, 'short-lived');
+  await node.deleteTopic('short-lived');
+  await shows(page, '#notices', /reading short-lived: unknown-topic \(200\): topic short-lived was deleted/);
+  await shows(page, '#feed-list', /the subscription has ended/);
 });
 
 test('messages from outside appear: HTTP, the Node client, and bytes that are no text', async () => {
   await node.createTopic('outside', { partitions: 1 });
   const { page } = await dashboard('outside');
-  await shows(page, '#feed-topic', /^outside$/);
+  await reads(page, 'outside');
   const posted = await fetch(`${http}/api/topics/outside/messages?tag=posted`, { method: 'POST', body: 'over HTTP' });
   expect(posted.ok).toBe(true);
   await node.producer('outside').send('from Node', { key: 'node' });
@@ -152,7 +171,7 @@ test('messages from outside appear: HTTP, the Node client, and bytes that are no
 test('the feed can be paused: what comes meanwhile is counted and not shown', async () => {
   await node.createTopic('paused', { partitions: 1 });
   const { page } = await dashboard('paused');
-  await shows(page, '#feed-topic', /^paused$/);
+  await reads(page, 'paused');
   const producer = node.producer('paused');
   await producer.send('before');
   await expect.poll(() => page.locator('#feed-list li').count()).toBe(1);
@@ -169,7 +188,7 @@ test('a flood is counted to the last message, sampled, and the page says so', as
   const total = 300_000;
   await node.createTopic('flood', { partitions: 2 });
   const { page, complaints } = await dashboard('flood');
-  await shows(page, '#feed-topic', /^flood$/);
+  await reads(page, 'flood');
   const producer = node.producer('flood', { timeoutMs: 60_000 });
   const body = new Uint8Array(64).fill(120);
   let sampled = '';

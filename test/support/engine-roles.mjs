@@ -154,6 +154,6 @@ const ROLES = {
 try {
   await ROLES[role]();
 } catch (error) {
-  say('failed', { code: error.code, message: error.message });
-  throw error;
+  say('failed', { code: error.code, message: error.stack });
+  process.exitCode = 1;
 }

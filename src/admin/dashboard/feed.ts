@@ -37,6 +37,7 @@ export class Feed {
   private readonly fromChoice = byId<HTMLSelectElement>('feed-from');
   private waiting: FeedMessage[] = [];
   private sampler = new Sampler();
+  private standing = false;
   private paused = false;
   private drawing = false;
 
@@ -67,7 +68,18 @@ export class Feed {
       failed: (error) => notices.show(`reading ${topic}`, error),
     });
     this.stream = stream;
-    stream.ready().catch((error: unknown) => this.ended(stream, error));
+    this.standing = false;
+    this.say();
+    stream.ready().then(
+      () => this.stands(stream),
+      (error: unknown) => this.ended(stream, error),
+    );
+  }
+
+  private stands(stream: Stream): void {
+    if (stream !== this.stream) return;
+    this.standing = true;
+    this.say();
   }
 
   private reset(): void {
@@ -112,6 +124,8 @@ export class Feed {
 
   private ended(stream: Stream, error: unknown): void {
     if (stream !== this.stream) return;
+    this.standing = false;
+    this.say();
     this.notices.show(`reading ${stream.topic}`, error);
     this.list.note('No more messages: the subscription has ended.', 'gap');
   }
@@ -131,7 +145,7 @@ export class Feed {
   private say(): void {
     if (!this.stream) return;
     const { received, perSecond, oneOf } = this.sampler;
-    const parts = [plural(received, 'message')];
+    const parts = [this.standing ? plural(received, 'message') : 'not subscribed'];
     if (perSecond !== undefined) parts.push(`${count(perSecond)}/s`);
     if (this.paused) parts.push('paused');
     else if (oneOf > 1) parts.push(`showing 1 of every ${count(oneOf)}`);

@@ -35,18 +35,25 @@ function main(): void {
     void topics.refresh();
     if (feed.topic !== topic) topics.select(topic);
   });
-  const topics: Topics = new Topics(connection, notices, (topic) => {
+  const show = (topic: string): void => {
     if (feed.topic !== topic) feed.open(topic);
     form.offer(topic);
     snippets.use(topic);
     history.replaceState(null, '', `#${encodeURIComponent(topic)}`);
-  });
+  };
+  const topics: Topics = new Topics(connection, notices, show, (topic) => form.use(topic));
   new ConnectionBar(connection, cord, notices, () =>
     [metrics.stream, feed.stream].filter((one): one is Stream => one !== undefined),
   );
 
   const linked = linkedTopic();
-  if (linked !== '') topics.select(linked);
+  if (linked !== '') {
+    // Subscribing would make a topic of any name; asking for its route does not.
+    connection.route(linked).then(
+      () => topics.select(linked),
+      (error: unknown) => notices.show(`reading ${linked}`, error),
+    );
+  }
   connection.onState(({ to }) => {
     if (to === 'connected') void topics.refresh();
   });

@@ -18,19 +18,30 @@ export class PublishForm {
   private readonly result = byId('publish-result');
   private readonly button = byId<HTMLButtonElement>('publish-send');
   private producer: Producer | undefined;
+  /** A person has written the name of the topic. */
+  private written = false;
 
   constructor(connection: WsConnection, onPublished: (topic: string) => void) {
     this.connection = connection;
     this.onPublished = onPublished;
+    this.topic.addEventListener('input', () => {
+      this.written = true;
+    });
     this.form.addEventListener('submit', (event) => {
       event.preventDefault();
       void this.submit();
     });
   }
 
-  /** Fills in the topic, unless somebody is typing another one. */
+  /** Fills in the topic, unless a person has written another one. */
   offer(topic: string): void {
-    if (document.activeElement !== this.topic) this.topic.value = topic;
+    if (!this.written) this.topic.value = topic;
+  }
+
+  /** Fills in the topic that a person has chosen. */
+  use(topic: string): void {
+    this.written = false;
+    this.offer(topic);
   }
 
   private async submit(): Promise<void> {

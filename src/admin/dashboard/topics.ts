@@ -25,6 +25,7 @@ export class Topics {
   private readonly connection: WsConnection;
   private readonly notices: Notices;
   private readonly onSelect: (topic: string) => void;
+  private readonly onChosen: (topic: string) => void;
   private readonly filter = byId<HTMLInputElement>('topics-filter');
   private readonly body = byId<HTMLTableSectionElement>('topics-body');
   private readonly rows = new Map<string, Row>();
@@ -33,10 +34,17 @@ export class Topics {
   private selected: string | undefined;
   private asking = false;
 
-  constructor(connection: WsConnection, notices: Notices, onSelect: (topic: string) => void) {
+  /** `onSelect`: a topic is shown now. `onChosen`: a person wanted it. */
+  constructor(
+    connection: WsConnection,
+    notices: Notices,
+    onSelect: (topic: string) => void,
+    onChosen: (topic: string) => void,
+  ) {
     this.connection = connection;
     this.notices = notices;
     this.onSelect = onSelect;
+    this.onChosen = onChosen;
     this.filter.addEventListener('input', () => this.show());
     setInterval(() => void this.refresh(), REFRESH_MS);
   }
@@ -121,7 +129,10 @@ export class Topics {
       overflow: make('td', ''),
     };
     const row = make('tr', '', name, cells.partitions, cells.messages, cells.rate, cells.overflow);
-    row.addEventListener('click', () => this.select(topic));
+    row.addEventListener('click', () => {
+      this.select(topic);
+      this.onChosen(topic);
+    });
     return { row, button, cells };
   }
 }

@@ -232,3 +232,33 @@ test('a deleted topic fails what is on its way to it', async () => {
   broker.delete('t');
   await expect(sent).rejects.toMatchObject({ code: 'unknown-topic' });
 });
+
+test('a broker that has room for few batches is sent few more than it takes', async () => {
+  let room = 8;
+  let asked = 0;
+  const { broker } = await start({
+    publishWindowBytes: 4 * 1024 * 1024,
+    onBatch: () => {
+      asked++;
+      if (room === 0) return 'busy';
+      room--;
+      return undefined;
+    },
+  });
+  const drain = setInterval(() => {
+    room = 8;
+  }, 2);
+  open.push({ close: async () => clearInterval(drain) });
+  const connection = client(broker.url);
+  // The limits of a producer that does not insist: being told to wait is no failure.
+  const producer = connection.producer('t', { batchBytes: 1_024, partition: 0 });
+  await producer.ready();
+  for (let i = 0; i < 30_000; ) {
+    if (producer.trySend(String(i))) i++;
+    else await producer.ready();
+  }
+  await producer.flush();
+  const batches = 30_000 / 30;
+  expect(asked).toBeLessThan(batches * 2.5);
+  expect(await stored(connection, 't')).toEqual(numbers(30_000));
+});

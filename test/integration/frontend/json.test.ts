@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { WebSocket } from 'ws';
 import type { Broker } from '../../../src/server/broker.ts';
 import { BinaryClient, KINDS, RawClient, start, stopAll, until } from './harness.ts';
 

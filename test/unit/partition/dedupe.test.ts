@@ -1,0 +1,54 @@
+import { expect, test } from 'vitest';
+import { Dedupe, DUPLICATE, FRESH, OUT_OF_ORDER } from '../../../src/partition/dedupe.ts';
+
+test('the first batch of a producer is fresh whatever its sequence, and then only the next one is', () => {
+  const dedupe = new Dedupe();
+  expect(dedupe.check(7, 100)).toBe(FRESH);
+  dedupe.accepted(7, 100, 5, 1_000);
+  expect(dedupe.check(7, 105)).toBe(FRESH);
+  expect(dedupe.check(7, 100)).toBe(DUPLICATE);
+  expect(dedupe.check(7, 104)).toBe(DUPLICATE);
+  expect(dedupe.check(7, 106)).toBe(OUT_OF_ORDER);
+  expect(dedupe.check(8, 3)).toBe(FRESH);
+});
+
+test('a duplicate among the last sixteen batches is answered with its offset, an older one with -1', () => {
+  const dedupe = new Dedupe();
+  for (let i = 0; i < 17; i++) dedupe.accepted(1, i, 1, 500 + i);
+  expect(dedupe.offsetOf(1, 16)).toBe(516);
+  expect(dedupe.offsetOf(1, 1)).toBe(501);
+  expect(dedupe.offsetOf(1, 0)).toBe(-1);
+  expect(dedupe.offsetOf(2, 0)).toBe(-1);
+});
+
+test('sequences wrap from the largest int32 to the smallest', () => {
+  const dedupe = new Dedupe();
+  dedupe.accepted(1, 0x7fffffff, 2, 0);
+  expect(dedupe.check(1, -0x7fffffff)).toBe(FRESH);
+  expect(dedupe.check(1, 0x7fffffff)).toBe(DUPLICATE);
+  expect(dedupe.check(1, -0x7ffffffe)).toBe(OUT_OF_ORDER);
+});
+
+test('what follows a batch that was refused for good is in order; what follows a deferred one is not', () => {
+  const dedupe = new Dedupe();
+  dedupe.skipped(1, 0, 3);
+  expect(dedupe.check(1, 3)).toBe(FRESH);
+  dedupe.deferred(2, 0);
+  expect(dedupe.check(2, 3)).toBe(OUT_OF_ORDER);
+  expect(dedupe.check(2, 0)).toBe(FRESH);
+  dedupe.accepted(2, 0, 3, 10);
+  dedupe.deferred(2, 3);
+  expect(dedupe.check(2, 3)).toBe(FRESH);
+});
+
+test('the producer that was quiet longest is forgotten first', () => {
+  const dedupe = new Dedupe(3);
+  for (const id of [1, 2, 3]) dedupe.accepted(id, 0, 1, id);
+  dedupe.check(1, 1);
+  dedupe.accepted(4, 0, 1, 4);
+  expect(dedupe.size).toBe(3);
+  expect(dedupe.check(2, 9)).toBe(FRESH);
+  expect(dedupe.check(1, 9)).toBe(OUT_OF_ORDER);
+  expect(dedupe.check(3, 9)).toBe(OUT_OF_ORDER);
+  expect(dedupe.check(4, 0)).toBe(DUPLICATE);
+});
