@@ -28,7 +28,7 @@ const FILE_MAX_BYTES = 4 * 1024 * 1024;
 const PLAIN_PAGE = `<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>ringmq</title>
 <h1>ringmq</h1>
-<p>The broker runs. Its dashboard is not part of this build: run <code>npm run build</code> and start the broker again.</p>
+<p>The broker runs. Its dashboard is not part of this build: run <code>npm run build</code> and start it again.</p>
 <p><a href="/health">health</a> · <a href="/metrics">metrics</a> · <a href="/api/topics">topics</a></p>
 </html>
 `;

@@ -3,7 +3,7 @@ import { Command, Option } from 'commander';
 import { RingmqError } from '../base/codes.ts';
 import type { ConsumerOptions, Gap } from '../client/connection.ts';
 import type { Batch } from '../client/message.ts';
-import type { StartFrom } from '../wire/commands.ts';
+import type { PartitionPosition, StartFrom } from '../wire/commands.ts';
 import { EXIT, EXIT_HELP, say, whenInterrupted } from './exit.ts';
 import { figures, summary } from './figures.ts';
 import { jsonLine } from './json-line.ts';
@@ -32,6 +32,7 @@ and the exit code is 2.
 
 const NEWLINE = 10;
 const NONE = -1;
+const PARTITIONS_SHOWN = 8;
 
 export function subCommand(done: (code: number) => void): Command {
   const command = new Command('sub')
@@ -93,10 +94,9 @@ class Printer {
 async function sub(topic: string, options: SubOptions): Promise<number> {
   const connection = await connected(options);
   const printer = new Printer(options);
-  const quiet = options.json === true;
   let gaps = 0;
   connection.onState(({ to, reason }) => {
-    if (to === 'reconnecting' && !quiet) say(`ringmq: ${reason}; trying again ...`);
+    if (to === 'reconnecting') say(`ringmq: ${reason}; trying again ...`);
   });
   let fail: (error: Error) => void = () => {};
   const failed = new Promise<never>((_, reject) => {
@@ -122,16 +122,22 @@ async function sub(topic: string, options: SubOptions): Promise<number> {
   const interrupted = whenInterrupted();
   try {
     const starts = await Promise.race([consumer.ready(), failed, interrupted.then(() => [])]);
-    if (!quiet) say(`subscribed to ${topic}: ${starts.map((one) => `${one.partition}@${one.offset}`).join(' ')}`);
+    say(subscribedText(topic, starts));
     await Promise.race([printer.enough, interrupted, failed]);
   } finally {
     await consumer.close();
     await connection.close();
     await printer.output.finish();
   }
-  if (!quiet)
+  if (options.json !== true)
     say(`received ${summary(figures(printer.messages, printer.bytes, printer.firstAt || performance.now()))}`);
   return gaps > 0 ? EXIT.gap : EXIT.ok;
+}
+
+function subscribedText(topic: string, starts: readonly PartitionPosition[]): string {
+  const where = starts.map((one) => `${one.partition}@${one.offset}`);
+  const shown = where.length <= PARTITIONS_SHOWN ? where.join(' ') : `${where.length} partitions`;
+  return `subscribed to ${topic}, partition@offset: ${shown}`;
 }
 
 function gapText({ topic, partition, from, to, reason }: Gap): string {

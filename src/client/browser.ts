@@ -42,6 +42,7 @@ class BrowserWire implements Wire {
   private readonly socket: WebSocket;
   private readonly events: WireEvents;
   private polling = false;
+  private isOver = false;
 
   constructor(url: string, events: WireEvents) {
     this.events = events;
@@ -52,7 +53,9 @@ class BrowserWire implements Wire {
     socket.onmessage = ({ data }) => {
       if (data instanceof ArrayBuffer) events.frame(new Uint8Array(data));
     };
-    socket.onclose = ({ code, reason }) => events.ended({ code, reason, cause: '', status: 0 });
+    socket.onclose = ({ code, reason }) => this.ended(code, reason);
+    // The standard says that a close event follows; some runtimes forget it when the connection never stood.
+    socket.onerror = () => setTimeout(() => this.ended(1006, ''), 0);
   }
 
   get bufferedBytes(): number {
@@ -76,6 +79,12 @@ class BrowserWire implements Wire {
   /** Browsers cannot cut a connection. */
   terminate(): void {
     this.socket.close();
+  }
+
+  private ended(code: number, reason: string): void {
+    if (this.isOver) return;
+    this.isOver = true;
+    this.events.ended({ code, reason, cause: '', status: 0 });
   }
 
   private readonly poll = (): void => {

@@ -1,5 +1,6 @@
-// A producer's way to one partition: the batch that is being filled, the closed ones in order, and what happens when the
-// broker refuses one. Order is kept across retries: while one batch waits to be sent again, nothing behind it goes out.
+// A producer's way to one partition: the batch that is being filled, the closed ones in order, and what happens when
+// the broker refuses one. Order is kept across retries: while one batch waits to be sent again, nothing behind it goes
+// out.
 import { REQUEST_WAITS } from '../../native-layout/batch.ts';
 import { CODES, type CodeName, codeName, RingmqError } from '../base/codes.ts';
 import { BatchBuilder } from '../record/batch-builder.ts';
@@ -54,9 +55,9 @@ export class PartitionPipe {
   /** Refusals in a row, each of which may have been for many batches. */
   private refusals = 0;
   /**
-   * Most batches to have out. What is behind a refused batch is refused too, so as many as the ring has room for are
-   * found out as TCP does it (Jacobson, 1988): one after a refusal, twice as many with each round up to half of what was
-   * out before, then one more with each round.
+   * Most batches to have out. What is behind a refused batch is refused too, so how many the ring has room for is found
+   * out as TCP does it (Jacobson, 1988): one after a refusal, twice as many with each round up to half of what was out
+   * before, then one more with each round.
    */
   private outMax = UNLIMITED;
   private outHalf = UNLIMITED;
@@ -145,7 +146,7 @@ export class PartitionPipe {
     return this.queue.length > this.out && (!this.recovering || (this.out === 0 && nowMs >= this.resendAt));
   }
 
-  /** Fails everything with one error: the topic is gone, or the producer is closed for good. Nothing is sent any more. */
+  /** Fails everything with one error: the topic is gone, or the producer is closed for good. Nothing more is sent. */
   failAll(error: RingmqError): void {
     if (this.builder.count > 0) {
       this.queue.push(this.seal());
@@ -266,7 +267,8 @@ export class PartitionPipe {
     if (error.code === 'out-of-order' && this.queue[0] === batch) this.identityLost = true;
     batch.out = false;
     this.out--;
-    if (!this.recovering) this.beginRecovery(now);
+    if (error.code === 'connection-lost') this.recovering = true;
+    else if (!this.recovering) this.beginRecovery(now);
     if (error.advice === 'refresh-route') this.owner.routeStale(this);
   }
 

@@ -1,5 +1,6 @@
 // What a binary session may ask for, and what is done about it.
 import { RingmqError } from '../base/codes.ts';
+import { isTopicName } from '../base/units.ts';
 import type { Command, CommandOf } from '../wire/commands.ts';
 import type { BinarySession } from './binary-session.ts';
 import { FRAME_MAX_BYTES, HEARTBEAT_MS, PUBLISH_WINDOW_BYTES } from './config.ts';
@@ -24,6 +25,11 @@ export interface BinaryCommandsContext {
   readonly welcomed: (session: BinarySession) => void;
 }
 
+/** True if the command names a topic that may be; set-permission may do without. */
+function isNameIn(command: Command & { readonly topic: string }): boolean {
+  return isTopicName(command.topic) || (command.type === 'set-permission' && command.topic === '');
+}
+
 export class BinaryCommands {
   private readonly context: BinaryCommandsContext;
 
@@ -35,6 +41,7 @@ export class BinaryCommands {
   execute(session: BinarySession, correlation: number, command: Command): void {
     if (command.type === 'hello') this.hello(session, correlation);
     else if (!session.welcomed) throw new RingmqError('hello-expected');
+    else if ('topic' in command && !isNameIn(command)) throw new RingmqError('illegal-topic');
     else this.serve(session, correlation, command);
   }
 

@@ -1,11 +1,11 @@
 // A session of `ringmq.bin.v1`: frames of record batches both ways, and commands beside them.
-import { type CodeName, RingmqError } from '../base/codes.ts';
+import { CODES, type CodeName, RingmqError } from '../base/codes.ts';
 import { COUNTER } from '../memory/counters.ts';
 import { decodeFrame, encodeAck, encodeFrame } from '../wire/codec.ts';
 import type { AckEntry, Command, CommandOf, PartitionStart } from '../wire/commands.ts';
 import { CommandError, isCommand } from '../wire/frame.ts';
 import type { BinaryCommands } from './binary-commands.ts';
-import { MALFORMED_MAX } from './config.ts';
+import { FRAME_MAX_BYTES, MALFORMED_MAX } from './config.ts';
 import type { Cursor } from './cursor.ts';
 import type { FramePublisher } from './frame-publisher.ts';
 import { Session, type SessionHost } from './session.ts';
@@ -33,7 +33,8 @@ export class BinarySession extends Session {
       this.close('protocol-error', 'frames are binary and their length is a multiple of 8');
       return;
     }
-    if (isCommand(data)) this.command(data);
+    if (data.length > FRAME_MAX_BYTES) this.close('protocol-error', CODES['frame-too-large'].text);
+    else if (isCommand(data)) this.command(data);
     else if (!this.welcomed) this.close('protocol-error', 'the first command of a session must be hello');
     else if (!this.publisher.publish(this, data)) {
       this.close('protocol-error', 'the frame is no run of record batches');

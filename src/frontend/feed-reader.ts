@@ -1,8 +1,8 @@
 // One partition's ring as a front end reads it: a single slot that serves every position its subscribers stand at.
 //
 // Where the topic may drop (drop-oldest), the slot moves to wherever is read next and is pinned for as long; in between
-// the writer may pass it. Where nothing may be lost (block, reject), the slot never moves beyond the slowest subscriber,
-// and everything from there to the tail can be read without moving it.
+// the writer may pass it. Where nothing may be lost (block, reject), the slot never moves beyond the slowest
+// subscriber, and everything from there to the tail can be read without moving it.
 //
 // Positions are `wide`: running counts that never wrap, whose low 32 bits are the ring's position. A session that was
 // stuck for long would otherwise look as if it were ahead.

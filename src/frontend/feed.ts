@@ -2,10 +2,10 @@
 // does not keep up is left alone until its socket drains, and then catches up from the ring by itself.
 //
 // I1  A live cursor has got everything before this.wide and nothing behind it.
-// I2  A cursor that is behind has got everything before its own `wide` (within that batch, before its `start`). It turns
-//     live when its `wide` is this.wide: nothing is lost, repeated or reordered on the way.
-// I3  Lossless topics: the reader's slot stands at the slowest cursor, at the end of every call: not behind it, or bytes
-//     would be lost, and not before it, or the writer would wait for nobody.
+// I2  A cursor that is behind has got everything before its own `wide` (within that batch, before its `start`). It
+//     turns live when its `wide` is this.wide: nothing is lost, repeated or reordered on the way.
+// I3  Lossless topics: the reader's slot stands at the slowest cursor, at the end of every call: not behind it, or
+//     bytes would be lost, and not before it, or the writer would wait for nobody.
 import { COUNTER, type Counters } from '../memory/counters.ts';
 import { EMPTY } from '../memory/ring-reader.ts';
 import type { CommandOf, PartitionRoute } from '../wire/commands.ts';
@@ -300,6 +300,7 @@ export class PartitionFeed {
     // The writer has even passed the live position: settle that first.
     if (head.wide > this.wide) this.evicted();
     const from = cursor.expected;
+    cursor.start = from;
     cursor.wide = Math.min(head.wide, this.wide);
     cursor.nextOffset = head.offset;
     if (from < head.offset) this.tellGap(cursor, from, head.offset);

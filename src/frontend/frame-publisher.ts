@@ -50,12 +50,11 @@ export class FramePublisher {
   }
 
   /**
-   * Publishes the batches of a frame. False if they cannot be told apart: what came before the broken one was taken, and
-   * the session must be closed. HOT
+   * Publishes the batches of a frame of at most FRAME_MAX_BYTES. False if they cannot be told apart: what came before
+   * the broken one was taken, and the session must be closed. HOT
    */
   publish(publisher: Publisher, data: Uint8Array): boolean {
     const end = data.length;
-    if (end > FRAME_MAX_BYTES) return false;
     const { bytes, words } = this;
     bytes.set(data);
     let at = 0;

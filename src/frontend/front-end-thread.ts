@@ -1,5 +1,5 @@
-// The life of a front-end thread: start, serve, stop in order. It ends by itself when nothing is left open; ending it while
-// native sockets are open would end the whole process.
+// The life of a front-end thread: start, serve, stop in order. It ends by itself when nothing is left open; ending it
+// while native sockets are open would end the whole process.
 import type { MessagePort } from 'node:worker_threads';
 import { BrokerFigures } from '../admin/broker-figures.ts';
 import { HostMeter } from '../admin/host-figures.ts';

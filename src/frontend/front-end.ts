@@ -1,5 +1,5 @@
-// One front-end thread: sockets on one side, lanes and rings on the other. It publishes what clients send, sends them what
-// is published, and passes their questions on to the NameServer.
+// One front-end thread: sockets on one side, lanes and rings on the other. It publishes what clients send, sends them
+// what is published, and passes their questions on to the NameServer.
 import { threadId } from 'node:worker_threads';
 import { CONTROL_STATES } from '../../native-layout/control.ts';
 import { RingmqError } from '../base/codes.ts';
@@ -100,8 +100,8 @@ export class FrontEnd implements SessionHost {
   }
 
   /** Asks the NameServer. Rejects with what it refuses with. */
-  readonly ask = (command: Command): Promise<Command> => {
-    if (this.isStopping) return Promise.reject(new RingmqError('shutting-down'));
+  readonly ask = async (command: Command): Promise<Command> => {
+    if (this.isStopping) throw new RingmqError('shutting-down');
     return this.participant.control.request(command, Date.now());
   };
 
@@ -167,7 +167,9 @@ export class FrontEnd implements SessionHost {
     this.publisher.refusing = 'shutting-down';
     this.pulls.close();
     const deadline = Date.now() + DRAIN_MS;
-    while ((this.desk.holds || this.desk.requests.pending > 0) && Date.now() < deadline) {
+    const { desk, participant } = this;
+    const isDone = () => !desk.holds && desk.requests.pending === 0 && participant.lanesEmpty;
+    while (!isDone() && Date.now() < deadline) {
       await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     }
     this.sessions.flushAcks();

@@ -175,7 +175,9 @@ export class JsonSession extends Session {
     if (this.socket.bufferedBytes() > 0) this.beCongested();
   }
 
-  /** Sends messages from index `first` on as long as the socket takes them. Returns the index of the first left over. */
+  /**
+   * Sends messages from index `first` on as long as the socket takes them. Returns the index of the first left over.
+   */
   private sendTexts(texts: readonly SpanText[], first: number): number {
     let at = first;
     let outcome: SendOutcome = SENT;

@@ -1,5 +1,6 @@
-// Messages as people write them (JSON, HTTP) into record batches: which partition, how many to a batch. Everything is built
-// before anything is sent, so that a message that cannot be taken refuses the whole call and not the second half of it.
+// Messages as people write them (JSON, HTTP) into record batches: which partition, how many to a batch. Everything is
+// built before anything is sent, so that a message that cannot be taken refuses the whole call and not the second half
+// of it.
 import { PERMISSION_WRITE, RING_BATCH_DIVISOR } from '../../native-layout/partition-table.ts';
 import { RingmqError } from '../base/codes.ts';
 import { ACK_LEVELS, type AckLevel } from '../base/units.ts';

@@ -1,5 +1,5 @@
-// The way of every published batch from this thread into a lane: request numbers, lanes, and what waits while one is full.
-// Answers come back through completed().
+// The way of every published batch from this thread into a lane: request numbers, lanes, and what waits while one is
+// full. Answers come back through completed().
 //
 // I1  Nothing of a publisher overtakes what waits of it: order per publisher is kept.
 // I2  While somebody waits for a lane, nobody else puts into it: those who wait go first, in turn.

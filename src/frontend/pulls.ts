@@ -1,7 +1,6 @@
 // Pulls: read once from an offset, waiting for messages if there are none and the client wants to.
 import { PERMISSION_READ } from '../../native-layout/partition-table.ts';
 import { RingmqError } from '../base/codes.ts';
-import { isTopicName } from '../base/units.ts';
 import type { CommandOf, PartitionRoute, PartitionStart, StartFrom } from '../wire/commands.ts';
 import { PULL_MAX_BYTES, PULL_WAIT_MAX_MS, PULLS_ALL_MAX, PULLS_MAX } from './config.ts';
 import type { FeedWaiter, PartitionFeed } from './feed.ts';
@@ -44,7 +43,6 @@ export class Pulls {
 
   /** Throws what is wrong with the request itself. */
   begin(puller: Puller, request: PullRequest, target: PullTarget): void {
-    if (!isTopicName(request.topic)) throw new RingmqError('illegal-topic');
     if (puller.pulls >= PULLS_MAX || this.waiting.size >= PULLS_ALL_MAX) {
       throw new RingmqError('busy', `at most ${PULLS_MAX} pulls of a session wait at a time`);
     }

@@ -1,6 +1,7 @@
-// Batches that were put into a lane and not answered yet: our request number -> who asked, and under which number. Typed
-// arrays, because this happens for every batch. A number carries a generation: a broker worker that dies between answering
-// and giving back its lane leaves a successor that answers once more, and that answer must not meet another request.
+// Batches that were put into a lane and not answered yet: our request number -> who asked, and under which number.
+// Typed arrays, because this happens for every batch. A number carries a generation: a broker worker that dies between
+// answering and giving back its lane leaves a successor that answers once more, and that answer must not meet another
+// request.
 import { NONE } from '../memory/lane.ts';
 
 /** Hears the answer to one batch. */

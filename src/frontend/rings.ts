@@ -28,7 +28,9 @@ export class Rings implements RequestTarget {
     this.requests = requests;
   }
 
-  /** Resolves when the partition has a ring that this thread can see. Rejects after 3 s, or with what the owner says. */
+  /**
+   * Resolves when the partition has a ring that this thread can see. Rejects after 3 s, or with what the owner says.
+   */
   ready(route: PartitionRoute, nowMs: number): Promise<void> {
     if (this.isThere(route.id)) return Promise.resolve();
     const known = this.openings.get(route.id);

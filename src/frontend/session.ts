@@ -1,5 +1,5 @@
-// One WebSocket connection: what both protocols share. Whether its socket takes more, how much credit it has, what it is
-// subscribed to, and how it ends.
+// One WebSocket connection: what both protocols share. Whether its socket takes more, how much credit it has, what it
+// is subscribed to, and how it ends.
 import { CODES, type CodeName } from '../base/codes.ts';
 import { COUNTER, type Counters } from '../memory/counters.ts';
 import type { CommandOf, PartitionStart } from '../wire/commands.ts';

@@ -1,5 +1,5 @@
-// A run of whole batches of one partition where they lie in the ring: what one delivery frame is made of. One object per
-// thread, cut anew for every frame; valid only while the bytes are held.
+// A run of whole batches of one partition where they lie in the ring: what one delivery frame is made of. One object
+// per thread, cut anew for every frame; valid only while the bytes are held.
 import {
   BATCH_BASE_OFFSET,
   BATCH_COUNT,

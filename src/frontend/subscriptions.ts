@@ -1,5 +1,5 @@
-// Begins, follows and ends subscriptions: routes and rings first, then all partitions at once, then the answer, and only
-// after it the first delivery.
+// Begins, follows and ends subscriptions: routes and rings first, then all partitions at once, then the answer, and
+// only after it the first delivery.
 import { PERMISSION_READ } from '../../native-layout/partition-table.ts';
 import { RingmqError } from '../base/codes.ts';
 import type { CommandOf, PartitionRoute, PartitionStart, StartFrom, TopicRoute } from '../wire/commands.ts';
@@ -13,6 +13,8 @@ import type { Subscription } from './subscription.ts';
 
 /** Milliseconds until a route that could not be fetched is asked for again. */
 const REFETCH_MS = 100;
+/** The same for a partition that could not be opened. */
+const RETRY_MS = 1_000;
 
 export class Subscriptions {
   private readonly feeds: Feeds;
@@ -44,7 +46,6 @@ export class Subscriptions {
     this.routes.watch(session, topic);
     this.start(correlation, subscription).catch((error: unknown) => {
       const { code, message } = refusalOf(error);
-      if (subscription.dropped) return;
       this.drop(subscription);
       session.refuse(correlation, code, message);
     });
@@ -88,7 +89,9 @@ export class Subscriptions {
       throw new RingmqError('unknown-partition', `topic ${route.topic} has none of the partitions asked for`);
     }
     await Promise.all(chosen.map((one) => this.rings.ready(one, this.clock())));
-    if (subscription.dropped) return;
+    if (subscription.dropped) {
+      throw new RingmqError('unknown-subscription', `the subscription to ${route.topic} was ended before it began`);
+    }
     const starts = this.attach(subscription, chosen, subscription.from);
     subscription.begun = true;
     subscription.session.saySubscribed(correlation, subscription, starts);
@@ -156,6 +159,7 @@ export class Subscriptions {
         .catch((error: unknown) => {
           refusalOf(error);
           this.routes.forget(subscription.topic);
+          setTimeout(() => void this.follow(subscription.topic), RETRY_MS).unref();
         })
         .finally(() => pending.delete(one.id));
     }

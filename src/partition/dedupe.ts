@@ -55,10 +55,11 @@ export class Dedupe {
     return this.producers.size;
   }
 
-  /** Judges a batch. Nothing changes. HOT */
-  check(producerId: number, baseSequence: number): Verdict {
+  /** Judges a batch; `strict`: an unknown producer must begin with sequence 0. Nothing changes. HOT */
+  check(producerId: number, baseSequence: number, strict = false): Verdict {
     const state = this.find(producerId);
-    if (state === undefined || state.expected === baseSequence) return FRESH;
+    if (state === undefined) return strict && baseSequence !== 0 ? OUT_OF_ORDER : FRESH;
+    if (state.expected === baseSequence) return FRESH;
     return ((baseSequence - state.expected) | 0) < 0 ? DUPLICATE : OUT_OF_ORDER;
   }
 

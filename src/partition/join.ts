@@ -1,5 +1,5 @@
-// Where a reader begins: what a subscriber asks for, against what the ring still has. And the request that makes the owner
-// of a partition open its ring in the first place.
+// Where a reader begins: what a subscriber asks for, against what the ring still has. And the request that makes the
+// owner of a partition open its ring in the first place.
 import { BATCH_HEADER_BYTES } from '../../native-layout/batch.ts';
 import { nextOffset } from '../memory/partition-entry.ts';
 import { EMPTY, EVICTED, type RingReader } from '../memory/ring-reader.ts';

@@ -8,6 +8,8 @@ import {
   BATCH_PRODUCER_ID,
   BATCH_STORED_AT,
   REQUEST_EPOCH,
+  REQUEST_FLAGS,
+  REQUEST_WAITS,
 } from '../../native-layout/batch.ts';
 import { OVERFLOW_CODES, PERMISSION_WRITE } from '../../native-layout/partition-table.ts';
 import { CODES } from '../base/codes.ts';
@@ -77,7 +79,10 @@ export class Partition {
     const sequence = words[(at + BATCH_BASE_SEQUENCE) >> 2];
     const count = words[(at + BATCH_COUNT) >> 2];
     if (producerId !== 0) {
-      const verdict = this.dedupe.check(producerId, sequence);
+      // Over the network a first batch may have been refused before it came here, and comes again: were a later one
+      // taken as the first, that one would pass for a duplicate. In process nothing is refused on the way.
+      const strict = (words[(at + REQUEST_FLAGS) >> 2] & REQUEST_WAITS) === 0;
+      const verdict = this.dedupe.check(producerId, sequence, strict);
       if (verdict !== FRESH) return this.notFresh(verdict, producerId, sequence);
     }
     let target = this.writer.tryClaim(size);

@@ -1,4 +1,5 @@
-// Runs a participant's work inside an event loop: turn after turn while there is work, asleep on the doorbell otherwise.
+// Runs a participant's work inside an event loop: turn after turn while there is work, asleep on the doorbell
+// otherwise.
 import type { Doorbell } from '../memory/bell.ts';
 
 export interface LoopWork {

@@ -1,5 +1,5 @@
-// Chromium for the tests of this folder: one for each file, with a new profile, and pages that remember whatever went wrong
-// in them.
+// Chromium for the tests of this folder: one for each file, with a new profile, and pages that remember whatever went
+// wrong in them.
 import fs from 'node:fs';
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
 

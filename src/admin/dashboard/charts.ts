@@ -69,7 +69,9 @@ function brokerCharts(): Chart[] {
 }
 
 function showTiles(figures: Figures): void {
-  const { broker, totals, connections, partitions, cpu, uptimeS } = figures;
+  const { broker, rates, totals, connections, partitions, cpu, uptimeS } = figures;
+  // Worth seeing when this is one tab of many.
+  document.title = `${count(rates.messagesIn)}/s in · ringmq`;
   tile('tile-messages-in', count(totals.messagesIn));
   tile('tile-messages-out', count(totals.messagesOut));
   tile('tile-connections', count(connections));

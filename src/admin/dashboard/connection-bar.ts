@@ -3,7 +3,6 @@ import type { StateChange } from '../../client/connection.ts';
 import type { WsConnection } from '../../client/ws-connection.ts';
 import type { Cord } from './cord.ts';
 import { byId, setText } from './elements.ts';
-import { plural } from './format.ts';
 import type { Notices } from './notices.ts';
 import { type ResumeResult, resumeDetail, resumeText } from './resume.ts';
 import type { Stream } from './stream.ts';
@@ -11,6 +10,7 @@ import type { Stream } from './stream.ts';
 /** How long the cord stays cut unless somebody mends it earlier. */
 const CUT_MS = 5_000;
 const TICK_MS = 200;
+const CUT_TEXT = 'the cord was cut in this page';
 
 export class ConnectionBar {
   private readonly connection: WsConnection;
@@ -93,7 +93,7 @@ export class ConnectionBar {
     const { unplugged } = this.cord;
     setText(this.button, unplugged ? 'Mend it now' : 'Cut the cord');
     this.button.disabled = state === 'closed' || (state !== 'connected' && !unplugged);
-    setText(byId('connection-reason'), state === 'connected' ? '' : this.reason);
+    setText(byId('connection-reason'), state === 'connected' ? '' : unplugged ? CUT_TEXT : this.reason);
   }
 
   private stateText(): string {
@@ -110,9 +110,4 @@ export class ConnectionBar {
     this.outcome.title = '';
     setText(this.outcome, text);
   }
-}
-
-/** For the title of the page: what is worth seeing when it is one tab of many. */
-export function titleOf(perSecond: number | undefined): string {
-  return perSecond === undefined ? 'ringmq' : `${plural(Math.round(perSecond), 'message')}/s · ringmq`;
 }

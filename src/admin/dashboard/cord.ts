@@ -1,6 +1,6 @@
-// The cord between this page and the broker, made so that it can be cut: a platform for the client around the browser's
-// own. Cutting closes the WebSockets at once, and whatever is still on its way is not looked at any more: for the client
-// it is a network that went away. It then comes back by itself, exactly as it would after a real loss.
+// The cord between this page and the broker, made so that it can be cut: a platform for the client around the
+// browser's own. Cutting closes the WebSockets at once, and whatever is still on its way is not looked at any more: for
+// the client it is a network that went away. It then comes back by itself, exactly as it would after a real loss.
 import type { Platform, Wire, WireEvents } from '../../client/ws-platform.ts';
 
 /** A WebSocket that can be torn out of the client's hands. */

@@ -114,12 +114,10 @@ export class Feed {
     });
   }
 
-  private gap(gap: Gap): void {
-    const what =
-      gap.to > gap.from
-        ? `${plural(gap.to - gap.from, 'message')} of partition ${gap.partition} lost to this page: offsets ${gap.from} to ${gap.to - 1} are gone (${gap.reason})`
-        : `partition ${gap.partition} begins at offset ${gap.to} now (${gap.reason})`;
-    this.list.note(what, 'gap');
+  private gap({ partition, from, to, reason }: Gap): void {
+    const lost = `${plural(to - from, 'message')} of partition ${partition} lost to this page`;
+    const begins = `partition ${partition} begins at offset ${to} now (${reason})`;
+    this.list.note(to > from ? `${lost}: offsets ${from} to ${to - 1} are gone (${reason})` : begins, 'gap');
   }
 
   private ended(stream: Stream, error: unknown): void {

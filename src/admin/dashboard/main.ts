@@ -1,5 +1,5 @@
-// The dashboard: one page, one connection to the broker that served it. It knows nothing that any other client could not
-// know: figures come as messages on a topic, everything else through the client's public interface.
+// The dashboard: one page, one connection to the broker that served it. It knows nothing that any other client could
+// not know: figures come as messages on a topic, everything else through the client's public interface.
 import { BROWSER } from '../../client/browser.ts';
 import { WsConnection } from '../../client/ws-connection.ts';
 import { Charts } from './charts.ts';

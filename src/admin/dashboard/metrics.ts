@@ -35,8 +35,13 @@ export class Metrics {
   }
 
   private add(figures: Figures): void {
-    this.history.push(figures);
-    while (figures.at - this.history[0].at > WINDOW_S * 1000) this.history.shift();
+    const { history } = this;
+    // Several partitions come one after the other.
+    let place = history.length;
+    while (place > 0 && history[place - 1].at > figures.at) place--;
+    history.splice(place, 0, figures);
+    const oldest = (history.at(-1)?.at ?? 0) - WINDOW_S * 1000;
+    while (history[0].at < oldest) history.shift();
     if (this.drawing) return;
     this.drawing = true;
     requestAnimationFrame(() => {

@@ -63,9 +63,7 @@ export class PublishForm {
     const times = this.times();
     const body = byId<HTMLTextAreaElement>('publish-body').value;
     const asJson = byId<HTMLSelectElement>('publish-kind').value === 'json';
-    const bodies = Array.from({ length: times }, (_, n) =>
-      times > 1 ? body.replaceAll(NUMBER_MARK, String(n)) : body,
-    );
+    const bodies = Array.from({ length: times }, (_, n) => body.replaceAll(NUMBER_MARK, String(n)));
     if (asJson) checkJson(bodies[0]);
     const producer = await this.producerOf(topic);
     const startedAt = performance.now();

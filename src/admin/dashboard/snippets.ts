@@ -95,13 +95,12 @@ socket.onmessage = ({ data }) => {
   socket.send(JSON.stringify({ op: 'publish', topic, body: { hello: 'world' }, id: 2 }));
 };`,
 
-  'snippet-browser': (http, _, topic) => `import { connect, jsonCodec } from '${http}/ringmq.js';
+  'snippet-browser': (http, ws, topic) => `import { connect } from '${http}/ringmq.js';
 
-const connection = connect('${http}');
-const codec = jsonCodec();
+const connection = connect('${ws}');
 
-for await (const message of connection.consumer('${topic}', { codec, from: { last: 10 } })) {
-  console.log(message.partition, message.offset, message.value);
+for await (const message of connection.consumer('${topic}', { from: { last: 10 } })) {
+  console.log(message.partition, message.offset, message.text());
 }`,
 
   'snippet-node': (_, ws, topic) => `import { connect } from 'ringmq/client';

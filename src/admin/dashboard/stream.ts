@@ -1,5 +1,5 @@
-// One subscription of this page. It passes records on, and keeps account of what arrives after a lost connection, so that
-// the page can say what was missed: see ResumeAccount.
+// One subscription of this page. It passes records on, and keeps account of what arrives after a lost connection, so
+// that the page can say what was missed: see ResumeAccount.
 import type { Consumer, Gap } from '../../client/connection.ts';
 import type { Batch } from '../../client/message.ts';
 import type { WsConnection } from '../../client/ws-connection.ts';

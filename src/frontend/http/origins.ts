@@ -1,9 +1,9 @@
 // Which web pages may talk to this broker. There is no authentication yet, so the browser's word (the Origin header) is
 // what keeps a page that somebody merely visits from reaching the broker on the same machine.
 //
-// A page of the broker's own is told by Origin and Host being the same place. That alone would let a page in whose name was
-// made to point to 127.0.0.1 after it was loaded (DNS rebinding): a broker that listens on loopback answers only to names
-// that cannot be pointed elsewhere.
+// A page of the broker's own is told by Origin and Host being the same place. That alone would let a page in whose name
+// was made to point to 127.0.0.1 after it was loaded (DNS rebinding): a broker that listens on loopback answers only to
+// names that cannot be pointed elsewhere.
 
 const LOOPBACK_NAME = /^(localhost|.*\.localhost|127(\.\d{1,3}){3}|\[::1\])$/;
 const LOOPBACK_HOST = /^(localhost|127(\.\d{1,3}){3}|::1)$/;

@@ -122,7 +122,7 @@ test('JSON lines carry everything, and bytes that are no text as base64', async 
   await run(['pub', 'rich', '--message', '✓', '--key', 'k', '--tag', 't', '--property', 'a=b', '--property', 'c=d']);
   await run(['pub', 'rich', '--key', 'k'], Buffer.from([0xff, 0xfe, 10]));
   const { code, stdout, stderr } = await run(['sub', 'rich', '--from', 'earliest', '--count', '2', '--json']);
-  expect([code, stderr]).toEqual([0, '']);
+  expect([code, stderr]).toEqual([0, expect.stringMatching(/^subscribed to rich/)]);
   const [first, second] = stdout
     .trim()
     .split('\n')

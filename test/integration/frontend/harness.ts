@@ -1,5 +1,5 @@
-// What the front-end tests share: a broker that listens, raw WebSocket clients with hand-made frames, conditions awaited
-// with a deadline. Nothing of src/client is used: what is tested is the wire.
+// What the front-end tests share: a broker that listens, raw WebSocket clients with hand-made frames, conditions
+// awaited with a deadline. Nothing of src/client is used: what is tested is the wire.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { WebSocket } from 'ws';

@@ -315,9 +315,13 @@ describe('pull', () => {
     const reader = await connect();
     const waiting = pull(reader, 'latest', { waitMs: 20_000 });
     const other = pull(reader, { offset: 0 }, { waitMs: 20_000 });
-    await reader.ask({ type: 'ping', time: 0 });
-    await publish(partition, 0, 3);
-    expect((await waiting).nextOffset).toBe(3);
+    let answered = false;
+    waiting.then(() => {
+      answered = true;
+    });
+    // Again and again, because nobody says when the pull has begun to wait.
+    for (let sent = 0; !answered; sent += 3) await publish(partition, sent, sent + 3);
+    expect((await waiting).batches.length).toBeGreaterThan(0);
     expect((await other).batches.length).toBeGreaterThan(0);
     const startedAt = performance.now();
     expect((await pull(reader, 'latest', { waitMs: 200 })).batches.length).toBe(0);

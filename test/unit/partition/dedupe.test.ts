@@ -52,3 +52,11 @@ test('the producer that was quiet longest is forgotten first', () => {
   expect(dedupe.check(3, 9)).toBe(OUT_OF_ORDER);
   expect(dedupe.check(4, 0)).toBe(DUPLICATE);
 });
+
+test('a producer that nobody knows must begin at the beginning where batches may be refused on the way', () => {
+  const dedupe = new Dedupe();
+  expect(dedupe.check(5, 10, true)).toBe(OUT_OF_ORDER);
+  expect(dedupe.check(5, 0, true)).toBe(FRESH);
+  dedupe.accepted(5, 0, 10, 0);
+  expect(dedupe.check(5, 10, true)).toBe(FRESH);
+});

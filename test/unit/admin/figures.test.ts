@@ -1,0 +1,160 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { expect, test } from 'vitest';
+import { loadAssets } from '../../../src/admin/assets.ts';
+import { BrokerFigures } from '../../../src/admin/broker-figures.ts';
+import { HostMeter } from '../../../src/admin/host-figures.ts';
+import { packageRoot, packageVersion } from '../../../src/admin/package-info.ts';
+import { Prometheus } from '../../../src/admin/prometheus.ts';
+import { SystemMetrics } from '../../../src/admin/system-metrics.ts';
+import { COUNTER, Counters } from '../../../src/memory/counters.ts';
+import { activatePartition } from '../../../src/memory/partition-entry.ts';
+import { attachRegions, createRegions } from '../../../src/memory/regions.ts';
+import { beat, claimSeat, releaseSeat, setPartitionsUsed, setRouteVersion } from '../../../src/memory/seats.ts';
+
+const SIZES = {
+  workerCount: 2,
+  frontendCount: 1,
+  partitionMax: 64,
+  laneBytes: 65_536,
+  replyBytes: 4_096,
+  controlLaneBytes: 4_096,
+};
+const FACTS = { name: 'b', version: '1.2.3', startedAt: 1_000, transport: 'ws' };
+
+function rig() {
+  const regions = attachRegions(createRegions('x', SIZES));
+  return { regions, figures: new BrokerFigures(regions) };
+}
+
+function netDev(rx: number, tx: number): string {
+  const names = 'bytes packets errs drop';
+  return `Inter-|   Receive  |  Transmit
+ face |${names} fifo frame compressed multicast|${names} fifo colls carrier compressed
+    lo: 999999 1 0 0 0 0 0 0 999999 1 0 0 0 0 0 0
+  eth0:${rx} 10 0 0 0 0 0 0 ${tx} 10 0 0 0 0 0 0
+  eth1: ${rx} 10 0 0 0 0 0 0 ${tx} 10 0 0 0 0 0 0
+`;
+}
+
+test('the busy part of each core and the bytes a second are differences between two calls', () => {
+  let step = 0;
+  const sources = {
+    cpus: () => [
+      { times: { user: step * 300, nice: 0, sys: step * 100, idle: step * 600, irq: 0 } },
+      { times: { user: 0, nice: 0, sys: 0, idle: step * 1_000, irq: 0 } },
+    ],
+    netDev: () => netDev(1_000 * step, 500 * step),
+  };
+  const meter = new HostMeter(10_000, sources);
+  step = 1;
+  const figures = meter.read(12_000);
+  expect(figures.cpu.cores).toEqual([40, 0]);
+  expect(figures.cpu.busy).toBe(20);
+  expect(figures.network).toEqual({ rxBytesPerS: 1_000, txBytesPerS: 500 });
+  expect(figures.memory.totalBytes).toBeGreaterThan(figures.memory.freeBytes);
+  expect(figures.eventLoop.utilization).toBeLessThanOrEqual(1);
+});
+
+test('where the system says nothing about the network, nothing is said', () => {
+  const meter = new HostMeter(0, { cpus: () => [], netDev: () => undefined });
+  expect(meter.read(1_000).network).toBeUndefined();
+});
+
+test('totals go over all seats, also those that were given back; signs of life are compared with the last look', () => {
+  const { regions, figures } = rig();
+  const seat = claimSeat(regions.control, 2, 2, 'broker', 1);
+  const counters = new Counters(regions.control, seat);
+  counters.add(COUNTER.messagesIn, 7);
+  counters.publish();
+  expect(figures.workers()).toEqual({ alive: 1, expected: 2 });
+  expect(figures.seats()).toEqual([{ seat: 2, role: 'broker', alive: true }]);
+  expect(figures.seats()[0].alive).toBe(false);
+  beat(regions.control, seat);
+  expect(figures.seats()[0].alive).toBe(true);
+  releaseSeat(regions.control, seat);
+  expect(figures.totals().messagesIn).toBe(7);
+  expect(figures.seats()).toEqual([]);
+});
+
+test('topics and partitions are counted anew when routes have changed', () => {
+  const { regions, figures } = rig();
+  expect(figures.partitions()).toEqual({ topics: 0, partitions: 0, ringBytes: 0, ringUsedBytes: 0 });
+  const identity = { number: 0, owner: 2, epoch: 1, permission: 6, overflow: 0, ringBytes: 65_536 };
+  for (let id = 0; id < 3; id++) activatePartition(regions.table, id, { ...identity, topic: id >> 1, number: id });
+  setPartitionsUsed(regions.control, 3);
+  expect(figures.partitions().partitions).toBe(0);
+  setRouteVersion(regions.control, 1);
+  expect(figures.partitions()).toMatchObject({ topics: 2, partitions: 3 });
+});
+
+test('a sample has rates a second and sums', () => {
+  const { regions, figures } = rig();
+  const counters = new Counters(regions.control, 20);
+  const metrics = new SystemMetrics(FACTS, figures, new HostMeter(0, { cpus: () => [], netDev: () => undefined }), 0);
+  counters.add(COUNTER.messagesIn, 500);
+  counters.add(COUNTER.connectionsOpened, 3);
+  counters.add(COUNTER.connectionsClosed, 1);
+  counters.publish();
+  const sample = metrics.sample(2_000);
+  expect(sample.rates.messagesIn).toBe(250);
+  expect(sample.totals.messagesIn).toBe(500);
+  expect(sample.connections).toBe(2);
+  expect(sample.uptimeS).toBe(1);
+  expect(metrics.sample(3_000).rates.messagesIn).toBe(0);
+});
+
+test('the text for Prometheus says the same however often it is asked for, and bounds its labels', async () => {
+  const { regions, figures } = rig();
+  const counters = new Counters(regions.control, 20);
+  counters.add(COUNTER.framesOut, 5);
+  counters.publish();
+  const prometheus = new Prometheus(regions, figures, FACTS);
+  const topics = Array.from({ length: 150 }, (_, i) => {
+    return {
+      topic: `t"\\${i}`,
+      topicId: i,
+      version: 1,
+      overflow: 'block',
+      ringBytes: 0,
+      messageMaxBytes: 0,
+      direct: false,
+      partitions: [],
+    } as const;
+  });
+  await prometheus.render(topics);
+  const text = await prometheus.render(topics);
+  expect(text).toMatch(/^ringmq_frames_out_total\{seat="20",role="none"\} 5$/m);
+  expect(text).toContain('ringmq_info{broker="b",version="1.2.3",transport="ws"');
+  expect(text.match(/^ringmq_topic_messages_total\{/gm)).toHaveLength(100);
+  expect(text).toContain('ringmq_topic_messages_total{topic="t\\"\\\\0"} 0');
+});
+
+test('assets are the files of two folders under known paths, and a plain page where there are none', () => {
+  const root = mkdtempSync(path.join(tmpdir(), 'ringmq-assets-'));
+  try {
+    const plain = loadAssets(root);
+    expect([...plain.keys()]).toEqual(['/', '/dashboard', '/dashboard/']);
+    expect(new TextDecoder().decode(plain.get('/')?.body)).toContain('npm run build');
+    mkdirSync(path.join(root, 'dist', 'dashboard', 'deep'), { recursive: true });
+    mkdirSync(path.join(root, 'dist', 'browser'), { recursive: true });
+    writeFileSync(path.join(root, 'dist', 'dashboard', 'index.html'), '<html>');
+    writeFileSync(path.join(root, 'dist', 'dashboard', 'main.js'), '1');
+    writeFileSync(path.join(root, 'dist', 'dashboard', 'secret.txt'), 'no');
+    writeFileSync(path.join(root, 'dist', 'browser', 'ringmq.js'), '2');
+    const assets = loadAssets(root);
+    expect(assets.get('/')).toBe(assets.get('/index.html'));
+    expect(assets.get('/main.js')?.headers['content-type']).toContain('javascript');
+    expect(assets.get('/browser/ringmq.js')).toBe(assets.get('/ringmq.js'));
+    expect(assets.has('/secret.txt')).toBe(false);
+    expect(assets.get('/main.js')?.etag).not.toBe(assets.get('/ringmq.js')?.etag);
+  } finally {
+    rmSync(root, { recursive: true });
+  }
+});
+
+test('the package knows where it lies and its version', () => {
+  expect(packageVersion()).toMatch(/^\d+\.\d+\.\d+/);
+  expect(path.isAbsolute(packageRoot())).toBe(true);
+});
