@@ -20,7 +20,7 @@ interface RunOptions {
 
 const program = new Command('bench')
   .description(
-    'Measures ringmq beside what programs use today. Every run is checked: nothing lost, doubled, reordered or changed.',
+    'Measures ringmq beside what programs use today. Every run is checked: nothing lost, doubled or changed.',
   )
   .argument('[names...]', 'benches or groups (in-process, ws, latency, micro); default: all but micro')
   .option('--json', 'one JSON object a line on standard output')

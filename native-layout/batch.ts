@@ -39,7 +39,8 @@ export const BATCH_CRC = 60;
 
 /**
  * REQUEST: what the same words mean before the owner has stamped them. The request id is the publisher's own number and
- * comes back in the completion; `ack` is one of the ack levels; the epoch word holds the epoch that the publisher knows.
+ * comes back in the completion; `ack` is one of the ack levels; the epoch word holds the epoch that the publisher
+ * knows.
  */
 export const REQUEST_ID = BATCH_BASE_OFFSET;
 export const REQUEST_ACK = BATCH_BASE_OFFSET + 4;

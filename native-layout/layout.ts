@@ -3,7 +3,10 @@
 /** Generation of everything in this folder. A change of any byte means a new number and an upgrade test. */
 export const LAYOUT_VERSION = 1;
 
-/** Two cache lines: words of different writers stand this far apart, so that adjacent-line prefetch does not join them. */
+/**
+ * Two cache lines: words of different writers stand this far apart, so that adjacent-line prefetch does not join
+ * them.
+ */
 export const LINE_BYTES = 128;
 
 /** Everything that is copied starts and ends on this boundary: shared memory is copied eight bytes at a time. */

@@ -1,4 +1,5 @@
-// What a program does today without a broker: a `ws` server that relays every message to the other side, one frame each.
+// What a program does today without a broker: a `ws` server that relays every message to the other side, one frame
+// each.
 import { type Contestant, check, type Measured, type Scale } from '../support/bench.ts';
 import { BOARD, startThread } from '../support/threads.ts';
 import type { PeerResult } from './peer-thread.ts';

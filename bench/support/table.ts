@@ -20,9 +20,9 @@ export function printTable(results: readonly Result[]): void {
     const notes = Object.entries(result.notes).map(([name, value]) => `${name} ${value}`);
     if (notes.length > 0) process.stdout.write(`${result.bench}: ${notes.join(', ')}\n`);
   }
-  process.stdout.write(
-    `\n${first.bodyBytes}-byte bodies, median of ${first.runs} runs, all checked; ${first.cores} cores, ${first.cpu}, Node ${first.node}, commit ${first.commit}\n`,
-  );
+  const runs = `${first.bodyBytes}-byte bodies, median of ${first.runs} runs, all checked`;
+  const machine = `${first.cores} cores, ${first.cpu}, Node ${first.node}, commit ${first.commit}`;
+  process.stdout.write(`\n${runs}; ${machine}\n`);
 }
 
 function rowsOf(result: Result): string[][] {

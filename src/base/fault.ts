@@ -1,4 +1,5 @@
-// A Fault is our bug or broken bytes: the thread that meets one dies and the supervisor decides. Nobody catches it to go on.
+// A Fault is our bug or broken bytes: the thread that meets one dies and the supervisor decides. Nobody catches it to
+// go on.
 
 /** Thrown when an invariant of the engine does not hold. */
 export class Fault extends Error {

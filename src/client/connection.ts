@@ -51,14 +51,14 @@ export interface SendReceipt {
   readonly topic: string;
   /** Number of the partition in its topic. */
   readonly partition: number;
-  /** Number of the message in its partition; -1 with ack `none`, or for a duplicate that the broker no longer remembers. */
+  /** Number of the message in its partition; -1 with ack `none`, or for a duplicate that the broker has forgotten. */
   readonly offset: number;
 }
 
 export interface ProducerOptions<T = Uint8Array | string> {
   /**
    * What an acknowledgement means: `none` (sent and forgotten) or `accepted` (in the partition's ring: readers see it,
-   * a restarted broker worker finds it again). Default `accepted`. Stronger levels are refused until topics are durable.
+   * a restarted broker worker finds it again). Default `accepted`. Stronger ones are refused until topics are durable.
    */
   readonly ack?: AckLevel;
   /** Turns values into bytes. Default: strings as UTF-8, Uint8Array as they are. */
@@ -70,8 +70,8 @@ export interface ProducerOptions<T = Uint8Array | string> {
   /** Most bytes waiting to be acknowledged; past it send() rejects with `buffer-full`. Default 8 MiB. */
   readonly bufferBytes?: number;
   /**
-   * Attempts for a batch that was refused with advice `retry`, first one included. Default 3; `Infinity` to insist. Being
-   * told to wait (`busy`) or losing the connection does not count: there `timeoutMs` is the limit.
+   * Attempts for a batch that was refused with advice `retry`, first one included. Default 3; `Infinity` to insist.
+   * Being told to wait (`busy`) or losing the connection does not count: there `timeoutMs` is the limit.
    */
   readonly attemptsMax?: number;
   /** Milliseconds for one send, all attempts together. Default 3,000 as in RocketMQ. */
@@ -100,7 +100,7 @@ export interface Producer<T = Uint8Array | string> {
   trySend(body: T, extras?: MessageExtras): boolean;
   /** Sends many, waiting for room where needed; settles when all are acknowledged, with a receipt for each. */
   sendBatch(bodies: Iterable<T>, extras?: MessageExtras): Promise<readonly SendReceipt[]>;
-  /** Puts out what is buffered and resolves when all of it is acknowledged. Rejects with the first failure since the last flush. */
+  /** Sends what is buffered; resolves when all is acknowledged. Rejects with the first failure since the last flush. */
   flush(): Promise<void>;
   /** flush(), then gives everything back. */
   close(): Promise<void>;
@@ -115,8 +115,8 @@ export interface ConsumerOptions<T = Uint8Array> {
   /** Turns bytes into `message.value`. Default: the bytes themselves. */
   readonly codec?: Codec<T>;
   /**
-   * Called for every message in order of its partition, with an owned message that may be kept. If it returns a promise,
-   * the next message waits for it. If it throws or rejects, `onError` hears of it and the consumer goes on.
+   * Called for every message in order of its partition, with an owned message that may be kept. If it returns a
+   * promise, the next message waits for it. If it throws or rejects, `onError` hears of it and the consumer goes on.
    */
   readonly onMessage?: (message: Message<T>) => void | Promise<void>;
   /**

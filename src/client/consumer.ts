@@ -1,4 +1,4 @@
-// The consumer of every transport: hands batches to handlers or an iterator, in order, notices gaps, remembers positions.
+// The consumer of every transport: hands batches to handlers or an iterator in order, notices gaps, keeps positions.
 // What differs between in process and network is where batches come from: see ConsumerSource.
 import { RingmqError } from '../base/codes.ts';
 import { type BatchView, RecordView } from '../record/batch-view.ts';
@@ -167,7 +167,8 @@ export class RingConsumer<T> implements Consumer<T> {
     const gap: Gap = { topic: this.topic, partition, from, to, reason };
     if (this.options.onGap) this.guard(() => this.options.onGap?.(gap));
     else {
-      const text = `${this.topic}/${partition}: offsets ${from} to ${to - 1} are gone (${reason}); set onGap to handle this`;
+      const place = `${this.topic}/${partition}`;
+      const text = `${place}: offsets ${from} to ${to - 1} are gone (${reason}); set onGap to handle this`;
       this.failed(new RingmqError('offset-out-of-range', text));
     }
   }

@@ -1,4 +1,4 @@
-// A producer that owns a partition: it writes the ring itself, with no lane and no broker worker in between. The fastest
+// A producer that owns a partition: it writes the ring itself, without lane and broker worker in between. The fastest
 // way from one thread to others; order holds per thread, because each thread has a partition of its own.
 import { PARTITION_STATES } from '../../native-layout/partition-table.ts';
 import { CODES, codeName, RingmqError } from '../base/codes.ts';

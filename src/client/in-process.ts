@@ -1,5 +1,5 @@
 // The in-process connection: a thread of the embedding program takes a seat and talks to the broker through shared
-// memory. Same interface as over the network, plus what only shared memory can do: blocking loops and direct partitions.
+// memory. Same interface as over the network, and what only shared memory can do: blocking loops, direct partitions.
 import { threadId } from 'node:worker_threads';
 import { RingmqError } from '../base/codes.ts';
 import type { Attachment } from '../memory/regions.ts';
@@ -165,7 +165,7 @@ export class InProcessConnection extends ConnectionEvents implements Connection 
     return did;
   }
 
-  /** Blocks the thread until something comes or room is made, at most `timeoutMs`. Not for threads that serve others. */
+  /** Blocks the thread until something comes or room is made, at most `timeoutMs`. Not where others are served. */
   wait(timeoutMs: number): void {
     this.assertLives();
     this.flushOpen();

@@ -6,7 +6,7 @@ import type { Message } from './message.ts';
 const MAX = 32;
 const WAIT_MS = 15_000;
 
-/** Opens a consumer, takes what comes first, closes it. `takeNow` hands on what is there already, if that can be done. */
+/** Opens a consumer, takes what comes first, closes it. `takeNow` hands on what is there already, where it can. */
 export async function pullOnce(
   open: (topic: string, options: ConsumerOptions<Uint8Array>) => Consumer<Uint8Array>,
   request: PullRequest,

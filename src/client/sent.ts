@@ -88,7 +88,7 @@ export class Sent implements PromiseLike<SendReceipt> {
   }
 }
 
-/** Failures that perhaps nobody waits for. Who waits does so within a turn; then the others are told, each text once. */
+/** Failures that perhaps nobody waits for. Who waits does so within a turn; then the rest is told, each text once. */
 export class Unheard {
   private readonly turns: { soon(task: () => void): void };
   private readonly host: { failed(error: Error): void };

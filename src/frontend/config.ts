@@ -50,11 +50,11 @@ export const DELIVERY_MAX_BYTES = 256 * KIB;
 /** With very many subscribers frames get smaller, so that one of them does not take the thread for long. */
 export const DELIVERY_MIN_BYTES = 16 * KIB;
 /** Bytes sent for one feed before the next one has its turn (all its subscribers together). */
-export const FEED_TURN_BYTES = 8 * MIB;
+export const FEED_TURN_BYTES = 4 * MIB;
 /** Bytes sent to one lagging subscriber before the next one has its turn. */
 export const CATCH_UP_TURN_BYTES = 256 * KIB;
 /** Bytes sent in one turn of the loop before sockets are looked at again. */
-export const TURN_BYTES = 16 * MIB;
+export const TURN_BYTES = 8 * MIB;
 
 export const SUBSCRIPTIONS_MAX = 1_000;
 /** Topics of one session whose changes of route are passed on. */

@@ -47,11 +47,6 @@ export class Feeds {
     this.counters = participant.counters;
   }
 
-  /** Number of partitions read. */
-  get count(): number {
-    return this.feeds.size;
-  }
-
   /** A worker's notice: the partition has news. HOT */
   noticed(partition: number): void {
     const feed = this.feeds.get(partition);

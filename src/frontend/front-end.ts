@@ -117,7 +117,6 @@ export class FrontEnd implements SessionHost {
     const id = `${this.participant.seat}-${++this.sessionNumber}`;
     const session = this.makeSession(socket, id);
     socket.session = session;
-    this.sessions.add(session);
     this.counters.add(COUNTER.connectionsOpened, 1);
   }
 

@@ -92,6 +92,11 @@ export class JsonCommands {
     return this.context.batches.build(route, messages, { ack, request });
   }
 
+  /** A batch was refused: perhaps because the route at hand is old. */
+  failed(topic: string, status: number): void {
+    this.context.routes.failed(topic, status);
+  }
+
   submit(publisher: Publisher, batches: readonly BuiltBatch[]): void {
     submitAll(this.context.desk, publisher, batches);
   }

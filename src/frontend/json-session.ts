@@ -18,6 +18,14 @@ import { DROPPED, SENT, type SendOutcome, type Socket } from './transport/transp
 
 type Publish = Extract<JsonCommand, { op: 'publish' }>;
 
+/** What a batch without an answer belongs to. */
+interface Published {
+  readonly id: number;
+  readonly topic: string;
+  /** Number of the partition in its topic. */
+  readonly number: number;
+}
+
 /** Publishes that wait for the route of their topic. */
 const BACKLOG_MAX = 1_024;
 const OK = CODES.ok.number;
@@ -28,7 +36,7 @@ export class JsonSession extends Session {
   private malformed = 0;
   private request = 0;
   /** Batches without an answer, by request number. */
-  private readonly published = new Map<number, { readonly id: number; readonly number: number }>();
+  private readonly published = new Map<number, Published>();
   /** Publishes in order, while a route is asked for. */
   private backlog: Publish[] = [];
   private backlogBytes = 0;
@@ -61,8 +69,10 @@ export class JsonSession extends Session {
     const one = this.published.get(request);
     if (!one) return;
     this.published.delete(request);
-    if (status !== OK) this.sayLater(jsonError(one.id, codeName(status)));
-    else if (one.id !== 0) this.sayLater(jsonAck(one.id, one.number, baseOffset, count));
+    if (status !== OK) {
+      this.commands.failed(one.topic, status);
+      this.sayLater(jsonError(one.id, codeName(status)));
+    } else if (one.id !== 0) this.sayLater(jsonAck(one.id, one.number, baseOffset, count));
   }
 
   sendAcks(): void {
@@ -122,10 +132,11 @@ export class JsonSession extends Session {
   }
 
   private publishTo(route: TopicRoute, command: Publish): void {
-    const { id, messages, ack = 'accepted' } = command;
+    const { id, topic, messages, ack = 'accepted' } = command;
     const batches = this.commands.buildBatches(route, messages, ack, this.nextRequest);
     if (ack !== 'none') {
-      for (const { request, partition } of batches) this.published.set(request, { id, number: partition.number });
+      for (const { request, partition } of batches)
+        this.published.set(request, { id, topic, number: partition.number });
     }
     this.commands.submit(this, batches);
   }

@@ -1,5 +1,5 @@
 // Routes of topics as this front end knows them, and who wants to hear when they change.
-import { RingmqError } from '../base/codes.ts';
+import { CODES, codeName, RingmqError } from '../base/codes.ts';
 import type { Command, CommandOf, TopicRoute } from '../wire/commands.ts';
 import { WATCHED_TOPICS_MAX } from './config.ts';
 import type { Session } from './session.ts';
@@ -49,6 +49,11 @@ export class RouteBook {
       const under = this.fetching.get(`${sign}${topic}`);
       if (under) under.stale = true;
     }
+  }
+
+  /** A batch was refused with this status: an old route is asked for anew, news of a change or not. */
+  failed(topic: string, status: number): void {
+    if (CODES[codeName(status)].advice === 'refresh-route') this.forget(topic);
   }
 
   /** The session wants to hear of changes. Past a limit it does not: it finds out when a batch is refused. */

@@ -1,28 +1,17 @@
-// All open sessions of a front end: how they begin and end, and what has to be looked at for each of them in time.
-import type { Cursor } from './cursor.ts';
+// What has to be looked at in time for sessions of a front end: hello, acknowledgements, sockets that are congested.
 import type { Session } from './session.ts';
 
 /** Sends of a socket that did not drain are looked at again this often. */
 const DRAIN_LOOK_MS = 100;
 
 export class Sessions {
-  private readonly all = new Set<Session>();
   /** Binary sessions that have not said hello, in the order in which they came, and until when. */
   private readonly strangers = new Map<Session, number>();
   private readonly stuck = new Set<Session>();
   private acking: Session[] = [];
   private lookedAt = 0;
 
-  get count(): number {
-    return this.all.size;
-  }
-
-  add(session: Session): void {
-    this.all.add(session);
-  }
-
   remove(session: Session): void {
-    this.all.delete(session);
     this.strangers.delete(session);
     this.stuck.delete(session);
   }
@@ -69,15 +58,5 @@ export class Sessions {
       session.lookForDrain();
       if (!session.congested) this.stuck.delete(session);
     }
-  }
-
-  /** Cursors that are behind, of every session: for figures. */
-  *[Symbol.iterator](): IterableIterator<Session> {
-    yield* this.all;
-  }
-
-  /** The cursors of one session. */
-  static *cursorsOf(session: Session): IterableIterator<Cursor> {
-    for (const subscription of session.subscriptions.values()) yield* subscription.cursors.values();
   }
 }

@@ -32,8 +32,8 @@ function positionOf(positions: readonly PartitionPosition[], number: number): Pa
 }
 
 /**
- * Offset of the oldest message that the ring still has. The newest batch never leaves a ring, so that an empty one never
- * had any: its first message will be 0 (NEXT_OFFSET may count one already that is about to be shown).
+ * Offset of the oldest message that the ring still has. The newest batch never leaves a ring, so an empty one never had
+ * any: its first message will be 0 (NEXT_OFFSET may count one already that is about to be shown).
  */
 function oldestOffset(table: Int32Array, reader: RingReader): number {
   for (;;) {

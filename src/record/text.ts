@@ -1,4 +1,4 @@
-// UTF-8 in and out of buffers that may be shared: browsers refuse to decode views of shared memory, so those are copied.
+// UTF-8 in and out of buffers that may be shared: browsers refuse to decode views of shared memory; they are copied.
 
 const encoder = new TextEncoder();
 // A byte order mark in front is part of the text.

@@ -33,7 +33,7 @@ export interface Broker {
 /**
  * Starts a broker in this process: NameServer thread, broker workers and, with `listen`, front ends.
  *
- * @throws RingmqError `illegal-argument` naming the option; TransportError (EADDRINUSE and the like) when it cannot listen.
+ * @throws RingmqError `illegal-argument` naming the option; TransportError (EADDRINUSE, say) when it cannot listen.
  */
 export async function startBroker(options: BrokerOptions = {}): Promise<Broker> {
   const settled = settleOptions(options);

@@ -54,7 +54,7 @@ export interface BrokerOptions {
   readonly laneBytes?: number;
   /** What topics made on first use do when full. Default `block`. */
   readonly overflow?: OverflowPolicy;
-  /** Milliseconds without a sign of life after which a broker worker's partitions count as unavailable. Default 120,000. */
+  /** Milliseconds without a sign of life until a broker worker's partitions count as unavailable. Default 120,000. */
   readonly brokerExpireMs?: number;
   /** Milliseconds between two looks for such workers. Default 5,000. */
   readonly brokerScanMs?: number;
@@ -139,7 +139,8 @@ function check(o: SettledOptions): void {
   oneOf('overflow', o.overflow, ['block', 'drop-oldest', 'reject']);
   oneOf('logLevel', o.logLevel, ['silent', 'error', 'warn', 'info', 'debug']);
   if (!lanesFit(o)) {
-    const text = `laneBytes ${o.laneBytes} with ${o.workers} workers and ${o.partitionMax} partitions: more than 2 GiB of lanes`;
+    const which = `laneBytes ${o.laneBytes} with ${o.workers} workers and ${o.partitionMax} partitions`;
+    const text = `${which}: more than 2 GiB of lanes`;
     throw new RingmqError('illegal-argument', text);
   }
   if (o.listen) checkListen(o.listen);
@@ -151,10 +152,8 @@ function checkListen(listen: SettledListen): void {
   whole('listen.connectionsMax', listen.connectionsMax, 1, 1_000_000);
   oneOf('listen.transport', listen.transport, ['auto', 'uws', 'ws']);
   if (!listen.insecure && !LOOPBACK.test(listen.host)) {
-    throw new RingmqError(
-      'illegal-argument',
-      `host ${listen.host} can be reached by other machines and there is no authentication: use 127.0.0.1, or say insecure: true (--insecure)`,
-    );
+    const risk = `host ${listen.host} can be reached by other machines and there is no authentication`;
+    throw new RingmqError('illegal-argument', `${risk}: use 127.0.0.1, or say insecure: true (--insecure)`);
   }
 }
 

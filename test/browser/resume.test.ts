@@ -201,7 +201,7 @@ test('the cord mends itself, also when the connection is really lost meanwhile',
   const sent = await counting.stop();
   await expect
     .poll(() => page.locator('#resume-result').textContent(), { timeout: 20_000 })
-    .toMatch(/^resumed after .*: [\d,]+ messages caught up, 0 lost$/);
+    .toMatch(/^resumed after .*: [\d,]+ messages? caught up, 0 lost$/);
   await expect
     .poll(() => page.locator('#feed-status').textContent(), { timeout: 15_000 })
     .toContain(`${sent.toLocaleString('en')} messages`);

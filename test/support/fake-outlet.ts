@@ -56,7 +56,7 @@ export class FakeOutlet implements Outlet {
   clock = 1_000_000;
   routesAsked = 0;
   private request = 0;
-  private tasks: (() => void)[] = [];
+  private readonly tasks: (() => void)[] = [];
 
   /** `network`: batches leave memory and may be sent again; else as in process. */
   constructor(network: boolean) {

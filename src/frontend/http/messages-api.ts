@@ -46,7 +46,9 @@ export class MessagesApi {
     const publication = new Publication(built, messages.length);
     submitAll(desk, publication, built);
     kick();
-    return publication.answer();
+    const response = await publication.answer();
+    routes.failed(topic, publication.failed);
+    return response;
   }
 
   /** GET /api/topics/NAME/messages */
@@ -94,7 +96,8 @@ class Publication implements Publisher {
   private readonly batches: readonly BuiltBatch[];
   private readonly acks: { partition: number; offset: number }[];
   private waiting: number;
-  private failed = OK as number;
+  /** The first status that was none of success. */
+  failed: number = OK;
   private settled: (response: HttpResponse) => void = () => {};
   private readonly done: Promise<HttpResponse>;
 

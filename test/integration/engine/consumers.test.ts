@@ -234,3 +234,18 @@ test('a consumer that starts at the beginning while messages are sent misses non
     await consumer.close();
   }
 });
+
+test('a partition is read by 32 threads at most; one more is refused and disturbs nobody', async () => {
+  const { broker, connection } = await withTen();
+  const consumers = Array.from({ length: 33 }, () => broker.connect().consumer('ten', { from: 'earliest' }));
+  const outcomes = await Promise.allSettled(consumers.map((one) => one.ready()));
+  const refused = outcomes.filter((one) => one.status === 'rejected');
+  expect(refused.map((one) => one.reason.code)).toEqual(['reader-quota']);
+  const at = outcomes.findIndex((one) => one.status === 'fulfilled');
+  await consumers[at].close();
+  const next = connection.consumer('ten', { from: { last: 1 } });
+  for await (const message of next) {
+    expect(message.text()).toBe('9');
+    break;
+  }
+});

@@ -31,7 +31,7 @@ test('several threads write directly, and a consumer that was there first gets e
   expect(new Set(numbers).size).toBe(3);
 });
 
-test('what a direct producer wrote before it closed is read to the end, and the partition leaves the topic', async () => {
+test('what a direct producer wrote before it closed is read to the end, and its partition goes', async () => {
   const { broker, connection } = await startConnected();
   const reader = broker.connect();
   await connection.createTopic('short', { direct: true });

@@ -1,5 +1,5 @@
-// Threads that die: the front end's partners, and the front end itself (on the ws transport: ending a thread with native
-// sockets from outside would end the process).
+// Threads that die: the front end's partners, and the front end itself (on the ws transport: ending a thread with
+// native sockets from outside would end the process).
 import { afterEach, expect, test } from 'vitest';
 import type { Broker } from '../../../src/server/broker.ts';
 import type { Supervisor } from '../../../src/thread/supervisor.ts';

@@ -93,7 +93,7 @@ describe('over a network', () => {
     expect((await second).offset).toBe(0);
   });
 
-  test('after a failure for good the rest is delivered once, in order, under an identity the broker accepts', async () => {
+  test('after a failure for good the rest is delivered once and in order, under another identity', async () => {
     const { outlet, batch, resend } = await network();
     const sent = ['bad', 'b', 'c', 'd'].map((text) => codeOf(batch(text)));
     outlet.answer('message-too-large');
@@ -168,7 +168,7 @@ describe('in process', () => {
     expect([outlet.put[0].producerId, outlet.put[0].sequence]).toEqual([before.producerId, 1]);
   });
 
-  test('a deleted topic fails everything and sends nothing of it any more; the next send asks for a new one', async () => {
+  test('a deleted topic fails everything and sends nothing of it; the next send asks for a new one', async () => {
     const { outlet, producer } = fakeProducer(false);
     await producer.ready();
     const out = codeOf(producer.send('out'));
