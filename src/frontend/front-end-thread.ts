@@ -94,14 +94,15 @@ class FrontEndThread {
     const figures = new BrokerFigures(frontEnd.participant.regions);
     const facts = this.facts(transport);
     this.http = new HttpService(frontEnd, this.origins, figures, facts);
-    const port = await transport.listen({ host: config.host, port: config.port, shared: config.shared });
-    log.info({ port }, reason);
-    this.port.postMessage({ type: 'listening', port });
     if (config.systemMetrics) {
       const now = Date.now();
       const metrics = new SystemMetrics(facts, figures, new HostMeter(now), now);
       this.system = new SystemPublisher(frontEnd, metrics, log);
+      await this.system.prepare();
     }
+    const port = await transport.listen({ host: config.host, port: config.port, shared: config.shared });
+    log.info({ port }, reason);
+    this.port.postMessage({ type: 'listening', port });
     await this.stopAsked;
     this.system?.close();
     transport.stopListening();

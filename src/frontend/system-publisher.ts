@@ -35,6 +35,16 @@ export class SystemPublisher implements Publisher {
   /** Nobody waits for an acknowledgement. */
   answered(): void {}
 
+  /** Makes the topic, before the first client could make one of that name with other settings. */
+  async prepare(): Promise<void> {
+    try {
+      await this.createTopic();
+    } catch (error) {
+      if (!(error instanceof RingmqError)) throw error;
+      // publish() tries again every second, and complains.
+    }
+  }
+
   close(): void {
     clearInterval(this.timer);
   }
