@@ -40,14 +40,16 @@ const BAD_REQUEST = 400;
 /** Runs a front end. Its first message is `listening` with the port, or `failed` with a code and a text. */
 export async function runFrontEnd(data: FrontEndWorkerData, port: MessagePort, version: string): Promise<void> {
   const log = makeLog(data.config.logLevel);
-  const thread = new FrontEndThread(data, port, version, log);
+  let thread: FrontEndThread | undefined;
   try {
+    thread = new FrontEndThread(data, port, version, log);
     await thread.serve();
   } catch (error) {
     const { code = 'internal', message } = error as { code?: string; message: string };
     port.postMessage({ type: 'failed', code, text: message });
   }
-  await thread.end();
+  await thread?.end();
+  port.close();
 }
 
 class FrontEndThread {
@@ -115,7 +117,6 @@ class FrontEndThread {
     this.system?.close();
     await this.transport?.close(number, text);
     this.frontEnd.close();
-    this.port.close();
   }
 
   private facts(transport: ServerTransport): BrokerFacts {

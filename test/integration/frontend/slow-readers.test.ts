@@ -135,6 +135,21 @@ describe.each(KINDS)('slow readers over %s', (transport) => {
     expect(isRun(offsetsOf(stuck))).toBe(true);
   });
 
+  test('a front end that is told to stop in the middle of all this ends by itself', async () => {
+    const { thread, hose, partition } = await begin(transport, 'drop-oldest');
+    const [stuck, good, writer] = await Promise.all([1, 2, 3].map(() => BinaryClient.connect(thread.url)));
+    await stuck.subscribe('t');
+    await good.subscribe('t');
+    stuck.raw.pause();
+    hose.start();
+    const local = new Firehose(writer, partition).start();
+    await until(() => hose.accepted > 3_000 && local.accepted > 300, 'some are published', 60_000);
+    expect(await thread.stop()).toBe(0);
+    expect(await good.ended()).toMatchObject({ code: 4000 });
+    await local.stop().catch(() => {});
+    await hose.stop();
+  });
+
   test('a reader that keeps its credit back counts as slow, and loses nothing', async () => {
     const { thread, hose } = await begin(transport, 'block');
     const reader = await BinaryClient.connect(thread.url);
