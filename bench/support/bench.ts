@@ -9,7 +9,7 @@ export interface Scale {
   readonly bodyBytes: number;
 }
 
-export const FULL: Scale = { durationMs: 2_000, runs: 5, bodyBytes: 64 };
+export const FULL: Scale = { durationMs: 3_000, runs: 5, bodyBytes: 64 };
 /** For the test suite: keeps benches from rotting, measures nothing. */
 export const TINY: Scale = { durationMs: 60, runs: 1, bodyBytes: 64 };
 

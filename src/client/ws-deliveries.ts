@@ -104,8 +104,8 @@ export class Deliveries implements CreditOwner {
     this.heldBytes = 0;
   }
 
-  /** One frame of batches. HOT */
-  take(bytes: Uint8Array): void {
+  /** One frame of batches. True if some of them are held: the memory is kept. HOT */
+  take(bytes: Uint8Array): boolean {
     const { view } = this;
     const frame = this.frame.take(bytes);
     frame.check(this.options.verifyChecksums);
@@ -118,6 +118,7 @@ export class Deliveries implements CreditOwner {
     }
     if (held > 0) this.hold(held);
     this.credit(frame.length - held);
+    return held > 0;
   }
 
   /** Held bytes were handed on. */

@@ -30,7 +30,7 @@ export interface LinkHost {
   /** A command that answers no request. */
   command(command: Command): void;
   /** A frame of batches, not checked yet. Throws RingmqError if it makes no sense. HOT */
-  batches(bytes: Uint8Array): void;
+  batches(bytes: Uint8Array): boolean;
   /** The socket has taken bytes. */
   drained(): void;
   changed(to: ConnectionState, code: CodeName, reason: string, retryInMs?: number): void;
@@ -145,9 +145,7 @@ export class Link {
       opened: () => {
         if (mine()) this.hello();
       },
-      frame: (bytes) => {
-        if (mine()) this.take(bytes);
-      },
+      frame: (bytes) => mine() && this.take(bytes),
       drained: () => {
         if (mine()) this.host.drained();
       },
@@ -171,19 +169,21 @@ export class Link {
     );
   }
 
-  /** HOT */
-  private take(bytes: Uint8Array): void {
+  /** True if the bytes are kept. HOT */
+  private take(bytes: Uint8Array): boolean {
     this.heard++;
     try {
       if (!isCommand(bytes)) {
         if (!this.up) throw new RingmqError('protocol-error', 'the broker sent messages before its welcome');
-        this.host.batches(bytes);
-        return;
+        return this.host.batches(bytes);
       }
       const { correlation, command } = decodeFrame(bytes);
       this.takeCommand(correlation, command);
+      return false;
     } catch (error) {
       this.breakOff(error);
+      // Some of it may have been kept before the rest turned out to be wrong.
+      return true;
     }
   }
 

@@ -4,10 +4,13 @@ import net, { type NetConnectOpts, type Socket } from 'node:net';
 import tls, { type ConnectionOptions } from 'node:tls';
 import { WebSocket } from 'ws';
 import { MaskedFrames } from './ws-masked-frames.ts';
+import { PlainFrames } from './ws-plain-frames.ts';
 import { SUBPROTOCOL, type Wire, type WireEvents } from './ws-platform.ts';
 
 /** Largest frame that is taken from a broker. */
 const FRAME_MAX_BYTES = 64 * 1024 * 1024;
+/** Read from the socket at a time. */
+const READ_BYTES = 256 * 1024;
 /** A close frame has room for 123 bytes of reason. */
 const REASON_MAX_LENGTH = 120;
 
@@ -19,6 +22,9 @@ export class NodeWire implements Wire {
   private status = 0;
   private statusText = '';
   private isOver = false;
+  private raw: Socket | undefined;
+  /** Frames are taken here, not by ws. */
+  private reading = false;
 
   constructor(url: string, events: WireEvents) {
     this.events = events;
@@ -29,13 +35,17 @@ export class NodeWire implements Wire {
       skipUTF8Validation: true,
       followRedirects: false,
       createConnection: ((options: NetConnectOpts & ConnectionOptions) => {
-        const raw = isSecure ? openTls(options) : net.connect({ ...options, path: undefined } as NetConnectOpts);
+        const raw = isSecure ? openTls(options) : this.openPlain(options);
         this.frames = new MaskedFrames(raw, () => events.drained());
         return raw;
       }) as typeof net.createConnection,
     });
     this.socket = socket;
-    socket.on('open', () => events.opened());
+    socket.on('open', () => {
+      // Bytes that came with the handshake are with ws already: then it keeps on reading.
+      this.reading = this.raw?.readableLength === 0;
+      events.opened();
+    });
     socket.on('message', (data, isBinary) => {
       if (isBinary) events.frame(data as Buffer);
     });
@@ -75,6 +85,22 @@ export class NodeWire implements Wire {
 
   terminate(): void {
     this.socket.terminate();
+  }
+
+  /** A socket that reads into one buffer for ever; what is not ours goes on as if the socket had read it itself. */
+  private openPlain(options: NetConnectOpts): Socket {
+    const pass = (bytes: Buffer): void => void raw.emit('data', bytes);
+    const frames = new PlainFrames(FRAME_MAX_BYTES, (bytes) => this.events.frame(bytes), pass);
+    const callback = (length: number, buffer: Uint8Array): boolean => {
+      const read = buffer.subarray(0, length);
+      if (this.reading) frames.take(read);
+      else pass(Buffer.from(read));
+      return true;
+    };
+    const onread = { buffer: Buffer.allocUnsafeSlow(READ_BYTES), callback };
+    const raw: Socket = net.connect({ ...options, path: undefined, onread } as NetConnectOpts);
+    this.raw = raw;
+    return raw;
   }
 
   private ended(code: number, reason: string): void {

@@ -30,8 +30,11 @@ export interface WireEnd {
 /** Hears what happens to a WebSocket. */
 export interface WireEvents {
   opened(): void;
-  /** One binary frame. The bytes are not touched by anybody else any more. HOT */
-  frame(bytes: Uint8Array): void;
+  /**
+   * One binary frame. Answers true if the bytes are kept: then nobody else may touch them any more. Otherwise the
+   * memory may be used again. HOT
+   */
+  frame(bytes: Uint8Array): boolean;
   /** Less is buffered than before. */
   drained(): void;
   /** Exactly once, last. */

@@ -36,6 +36,9 @@ export type IdleName = keyof typeof IDLE_STRATEGIES;
  */
 export const HEAVY_WORK = 32 * 1024;
 
+/** Naps in a row without work before it parks after all: the next stage's batch may be a little late. */
+export const NAPS_MAX = 4;
+
 /** Milliseconds between two calls of housekeep(). */
 export const HOUSEKEEP_MS = 50;
 const CLOCK_TURNS = 64;
@@ -47,6 +50,7 @@ export function runBlocking(agent: Agent, doorbell: Doorbell, idle: IdleStrategy
   let idleTurns = 0;
   let turns = 0;
   let since = 0;
+  let naps = 0;
   while (!agent.finished) {
     if ((++turns & (CLOCK_TURNS - 1)) === 0 || idleTurns > 0) now = clock();
     const did = agent.work(now);
@@ -61,9 +65,12 @@ export function runBlocking(agent: Agent, doorbell: Doorbell, idle: IdleStrategy
     }
     if (++idleTurns <= idle.spinTurns) continue;
     idleTurns = 0;
-    if (since >= HEAVY_WORK) doorbell.nap();
-    else sleep(agent, doorbell, idle.parkMs, clock);
+    if (since >= HEAVY_WORK) naps = NAPS_MAX;
     since = 0;
+    if (naps > 0) {
+      naps--;
+      doorbell.nap();
+    } else sleep(agent, doorbell, idle.parkMs, clock);
     now = clock();
   }
 }
