@@ -8,6 +8,9 @@ import { loadUwsBinding } from '../frontend/transport/uws-binding.ts';
 import type { Supervisor } from '../thread/supervisor.ts';
 import type { SettledListen, SettledOptions } from './options.ts';
 
+/** Longest orderly stop of a front end: draining acknowledgements, then closing sockets, then terminating the rest. */
+const FRONT_END_STOP_MS = 4_000;
+
 export class FrontEnds {
   private readonly options: SettledOptions;
   private readonly listen: SettledListen;
@@ -41,7 +44,10 @@ export class FrontEnds {
 
   /** Front ends close their sockets with `shutting-down` and end. */
   async stop(withinMs: number): Promise<void> {
-    await this.supervisor.end('frontend', () => this.supervisor.tell('frontend', { type: 'stop' }), withinMs);
+    // A front end that is terminated with open sockets takes the process along (uWebSockets.js): it gets the time that
+    // its own steps may take, whatever the caller wishes.
+    const patienceMs = Math.max(withinMs, FRONT_END_STOP_MS);
+    await this.supervisor.end('frontend', () => this.supervisor.tell('frontend', { type: 'stop' }), patienceMs);
   }
 
   private threadCount(): number {
