@@ -8,29 +8,20 @@ import type { Announcement } from '../thread/announcements.ts';
 import { EventLoopDriver } from '../thread/loop.ts';
 import { Participant } from '../thread/participant.ts';
 import type { Command, TopicRoute } from '../wire/commands.ts';
-import type {
-  Connection,
-  ConsumerOptions,
-  ProducerOptions,
-  PullRequest,
-  PullResult,
-  TopicOptions,
-} from './connection.ts';
-import { ConnectionEvents } from './connection-events.ts';
+import type { Connection, ConsumerOptions, ProducerOptions, PullRequest, PullResult } from './connection.ts';
 import { RingConsumer } from './consumer.ts';
 import { DirectProducer } from './direct-producer.ts';
 import type { Expecting, Outlet } from './outlet.ts';
 import { type HostedProducer, RingProducer } from './producer.ts';
 import { pullOnce } from './pull.ts';
 import { RingReaders } from './ring-readers.ts';
+import { TopicAdmin } from './topic-admin.ts';
 
-const PERMISSIONS = { rw: 6, r: 4, w: 2, '': 0 } as const;
-const TOPICS_PAGE = 200;
 const CLOSE_WAIT_MS = 5_000;
 const SEAT_WAIT_MS = 1_000;
 const SEAT_POLL_MS = 2;
 
-export class InProcessConnection extends ConnectionEvents implements Connection {
+export class InProcessConnection extends TopicAdmin implements Connection {
   private readonly participant: Participant;
   private readonly driver: EventLoopDriver;
   private readonly readers: RingReaders;
@@ -117,43 +108,6 @@ export class InProcessConnection extends ConnectionEvents implements Connection 
       request,
       () => this.readers.work(),
     );
-  }
-
-  async createTopic(topic: string, options: TopicOptions = {}): Promise<TopicRoute> {
-    const reply = await this.ask({
-      type: 'create-topic',
-      topic,
-      partitions: options.partitions ?? 0,
-      overflow: options.overflow ?? 'block',
-      ringBytes: options.ringBytes ?? 0,
-      direct: options.direct ?? false,
-      ifNotExists: options.ifNotExists ?? false,
-    });
-    return this.learn(reply);
-  }
-
-  async deleteTopic(topic: string): Promise<void> {
-    await this.ask({ type: 'delete-topic', topic });
-  }
-
-  async setPermission(topic: string, permission: 'rw' | 'r' | 'w' | ''): Promise<void> {
-    if (!(permission in PERMISSIONS))
-      throw new RingmqError('illegal-argument', `permission '${permission}': rw, r, w or nothing`);
-    await this.ask({ type: 'set-permission', topic, owner: -1, permission: PERMISSIONS[permission] });
-  }
-
-  async topics(): Promise<readonly TopicRoute[]> {
-    const all: TopicRoute[] = [];
-    for (;;) {
-      const reply = await this.ask({ type: 'topics-request', after: all.at(-1)?.topic ?? '', limit: TOPICS_PAGE });
-      if (reply.type !== 'topics-reply') throw new RingmqError('internal', `unexpected ${reply.type}`);
-      all.push(...reply.topics);
-      if (!reply.more) return all;
-    }
-  }
-
-  async route(topic: string): Promise<TopicRoute> {
-    return this.learn(await this.ask({ type: 'route-request', topic, create: false }));
   }
 
   /** Takes what has come and sends what is open, without waiting: for loops that own their thread. Returns how much. */
@@ -259,7 +213,7 @@ export class InProcessConnection extends ConnectionEvents implements Connection 
     return true;
   }
 
-  private ask(command: Command): Promise<Command> {
+  protected override ask(command: Command): Promise<Command> {
     this.assertOpen();
     this.driver.hold(true);
     return this.participant.control.request(command, Date.now());
@@ -270,7 +224,7 @@ export class InProcessConnection extends ConnectionEvents implements Connection 
     return known ?? this.learn(await this.ask({ type: 'route-request', topic, create }));
   }
 
-  private learn(reply: Command): TopicRoute {
+  protected override learn(reply: Command): TopicRoute {
     if (reply.type !== 'route-reply') throw new RingmqError('internal', `unexpected ${reply.type}`);
     this.routes.set(reply.route.topic, reply.route);
     return reply.route;

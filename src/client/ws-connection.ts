@@ -2,17 +2,10 @@
 // differs between them comes in as a Platform.
 import { type CodeName, RingmqError } from '../base/codes.ts';
 import type { AckEntry, Command, TopicRoute } from '../wire/commands.ts';
-import type {
-  Connection,
-  ConsumerOptions,
-  ProducerOptions,
-  PullRequest,
-  PullResult,
-  TopicOptions,
-} from './connection.ts';
-import { ConnectionEvents } from './connection-events.ts';
+import type { Connection, ConsumerOptions, ProducerOptions, PullRequest, PullResult } from './connection.ts';
 import { RingConsumer } from './consumer.ts';
 import { type HostedProducer, RingProducer } from './producer.ts';
+import { TopicAdmin } from './topic-admin.ts';
 import type { ReconnectOptions } from './ws-backoff.ts';
 import { LinkPool } from './ws-links.ts';
 import { WsOutlet } from './ws-outlet.ts';
@@ -39,8 +32,6 @@ export interface ConnectOptions {
   readonly signal?: AbortSignal;
 }
 
-const PERMISSIONS = { rw: 6, r: 4, w: 2, '': 0 } as const;
-const TOPICS_PAGE = 200;
 const CONNECT_TIMEOUT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 5_000;
 const WINDOW_BYTES = 4 * 1024 * 1024;
@@ -53,7 +44,7 @@ const REFUSED_FROM = 100;
 const CLOSE_WAIT_MS = 5_000;
 const REFETCH_MS = 100;
 
-export class WsConnection extends ConnectionEvents implements Connection {
+export class WsConnection extends TopicAdmin implements Connection {
   private readonly links: LinkPool;
   private readonly outlet: WsOutlet;
   private readonly producers = new Set<HostedProducer>();
@@ -133,44 +124,6 @@ export class WsConnection extends ConnectionEvents implements Connection {
     return pullOverWire((command, options) => this.ask(command, options.timeoutMs), request);
   }
 
-  async createTopic(topic: string, options: TopicOptions = {}): Promise<TopicRoute> {
-    const reply = await this.ask({
-      type: 'create-topic',
-      topic,
-      partitions: options.partitions ?? 0,
-      overflow: options.overflow ?? 'block',
-      ringBytes: options.ringBytes ?? 0,
-      direct: options.direct ?? false,
-      ifNotExists: options.ifNotExists ?? false,
-    });
-    return this.learn(reply);
-  }
-
-  async deleteTopic(topic: string): Promise<void> {
-    await this.ask({ type: 'delete-topic', topic });
-  }
-
-  async setPermission(topic: string, permission: 'rw' | 'r' | 'w' | ''): Promise<void> {
-    if (!(permission in PERMISSIONS)) {
-      throw new RingmqError('illegal-argument', `permission '${permission}': rw, r, w or nothing`);
-    }
-    await this.ask({ type: 'set-permission', topic, owner: -1, permission: PERMISSIONS[permission] });
-  }
-
-  async topics(): Promise<readonly TopicRoute[]> {
-    const all: TopicRoute[] = [];
-    for (;;) {
-      const reply = await this.ask({ type: 'topics-request', after: all.at(-1)?.topic ?? '', limit: TOPICS_PAGE });
-      if (reply.type !== 'topics-reply') throw new RingmqError('internal', `unexpected ${reply.type}`);
-      all.push(...reply.topics);
-      if (!reply.more || reply.topics.length === 0) return all;
-    }
-  }
-
-  async route(topic: string): Promise<TopicRoute> {
-    return this.learn(await this.ask({ type: 'route-request', topic, create: false }));
-  }
-
   close(): Promise<void> {
     this.closing ??= this.shutDown();
     return this.closing;
@@ -202,7 +155,7 @@ export class WsConnection extends ConnectionEvents implements Connection {
     this.links.close(code, reason);
   }
 
-  private ask(command: Command, timeoutMs?: number): Promise<Command> {
+  protected override ask(command: Command, timeoutMs?: number): Promise<Command> {
     if (this.state === 'closed') return Promise.reject(new RingmqError('closed', 'the connection is closed'));
     return this.links.link.requests.ask(command, timeoutMs === undefined ? {} : { timeoutMs });
   }
@@ -221,7 +174,7 @@ export class WsConnection extends ConnectionEvents implements Connection {
     return fetching;
   }
 
-  private learn(reply: Command): TopicRoute {
+  protected override learn(reply: Command): TopicRoute {
     if (reply.type !== 'route-reply') throw new RingmqError('internal', `unexpected ${reply.type}`);
     this.routes.set(reply.route.topic, reply.route);
     return reply.route;
