@@ -58,6 +58,9 @@ export const FLAG_CRC = 1;
 /** Flag: this is no batch but the filler before a ring's wrap; only size and magic are meaningful. */
 export const FLAG_PADDING = 2;
 
+/** Flag: a record of the batch has a key (the key index looks at such batches only). */
+export const FLAG_KEYS = 4;
+
 /** The int32 at byte 4 of a batch without and with CRC, and of padding. */
 export const MAGIC_WORD = BATCH_MAGIC_VALUE | (BATCH_VERSION_VALUE << 16);
 export const MAGIC_WORD_CRC = MAGIC_WORD | (FLAG_CRC << 24);

@@ -31,6 +31,11 @@ export const SEAT_SUPERVISOR = 0;
 export const SEAT_NAMESERVER = 1;
 export const SEAT_FIRST_WORKER = 2;
 export const WORKERS_MAX = 16;
+/** The store thread, which writes the log, and the log reader thread, which reads it: seats of their own. */
+export const SEAT_STORE = SEAT_FIRST_WORKER + WORKERS_MAX;
+export const SEAT_LOG_READER = SEAT_STORE + 1;
+/** From here on front ends and embedding threads sit where there is room. */
+export const SEAT_FIRST_FREE = SEAT_LOG_READER + 1;
 export const SEATS_MAX = 64;
 
 // Words of a seat, grouped by writer in lines of their own.
@@ -54,7 +59,16 @@ export const SEAT_BYTES = LINE_BYTES * 6;
 export const SEAT_WORDS = SEAT_BYTES / 4;
 
 export const SEAT_STATES = { free: 0, taken: 1, dead: 2 } as const;
-export const SEAT_ROLES = { none: 0, supervisor: 1, nameserver: 2, broker: 3, frontend: 4, embedded: 5 } as const;
+export const SEAT_ROLES = {
+  none: 0,
+  supervisor: 1,
+  nameserver: 2,
+  broker: 3,
+  frontend: 4,
+  embedded: 5,
+  store: 6,
+  reader: 7,
+} as const;
 
 layoutAssert(SEAT_COUNTERS * 4 + SEAT_COUNTER_COUNT * 8 <= SEAT_LANES_OPEN * 4, 'counters overflow their lines');
 layoutAssert(SEATS_MAX <= 64, 'lane bits must fit two words');

@@ -6,7 +6,8 @@
 //     128   place of the ring                   owner                   all
 //     256   cursors                             owner                   all readers
 //     384   which slots are taken (bits)        readers (or / and)      owner
-//     512   slot 0 .. slot 31, 128 bytes each   the slot's reader       owner
+//     512   what the log has of it              store, log reader       all
+//     640   slot 0 .. slot 31, 128 bytes each   the slot's reader       owner
 //
 // All words are Int32 and every access to them is atomic. The owner is the one thread that writes the ring: a broker
 // worker, or an embedding thread for a direct partition.
@@ -24,6 +25,15 @@ export const PARTITION_PERMISSION = 5;
 export const PARTITION_OVERFLOW = 6;
 /** Bytes of ring that the topic asks for: a power of two. */
 export const PARTITION_RING_BYTES = 7;
+/** 1 if the partition is durable: the store reads its ring through slot 0, and readers that are too slow are evicted. */
+export const PARTITION_DURABLE = 8;
+/** Offset of the first record of this life of the entry (two words): what the log had when the broker started. */
+export const START_OFFSET_LOW = 9;
+export const START_OFFSET_HIGH = 10;
+/** How long the log keeps it, in minutes; 0: as the broker does. */
+export const RETENTION_MINUTES = 11;
+/** How much the log keeps of it, in MiB; 0: as the broker does. */
+export const RETENTION_MIB = 12;
 
 // Place (owner). PLACE_READY publishes the other two.
 const PLACE_LINE = LINE_BYTES / 4;
@@ -47,8 +57,17 @@ export const WRITER_BLOCKED = CURSOR_LINE + 4;
 /** Bit i is set while slot i is taken. */
 export const SLOT_MASK = (LINE_BYTES * 3) / 4;
 
+/** Ring positions up to which the log has the batches: given to the file system; on the disk (writer: the store). */
+export const STORED_WRITTEN = (LINE_BYTES * 4) / 4;
+export const STORED_DURABLE = STORED_WRITTEN + 1;
+/** Oldest offset that the log has, two words (writer: the NameServer before the entry is active, then the log reader). */
+export const OLDEST_OFFSET_LOW = STORED_WRITTEN + 2;
+export const OLDEST_OFFSET_HIGH = STORED_WRITTEN + 3;
+
 export const SLOT_COUNT = 32;
-export const SLOT_BASE = (LINE_BYTES * 4) / 4;
+/** In durable partitions this slot is the store's: the owner takes it for the store's seat before the first batch. */
+export const JOURNAL_SLOT = 0;
+export const SLOT_BASE = (LINE_BYTES * 5) / 4;
 export const SLOT_STRIDE = LINE_BYTES / 4;
 /** Words of a slot. Cursor: position | state (positions are multiples of 8, which leaves three bits). */
 export const SLOT_CURSOR = 0;
@@ -69,7 +88,7 @@ export const CURSOR_EVICTED = 3;
 /** Waiting at the position and never evicted, whatever the policy says (the journal; lossless readers). */
 export const CURSOR_HOLDING = 4;
 
-export const PARTITION_ENTRY_BYTES = LINE_BYTES * (4 + SLOT_COUNT);
+export const PARTITION_ENTRY_BYTES = LINE_BYTES * (5 + SLOT_COUNT);
 export const PARTITION_ENTRY_WORDS = PARTITION_ENTRY_BYTES / 4;
 
 export const PARTITION_STATES = { free: 0, active: 1, deleted: 2 } as const;
@@ -87,4 +106,5 @@ export const RING_BYTES_MAX = 256 * 1024 * 1024;
 export const RING_BATCH_DIVISOR = 4;
 
 layoutAssert(SLOT_COUNT <= 32, 'slots must fit one mask word');
+layoutAssert(RETENTION_MIB < PLACE_LINE, 'identity line overflows');
 layoutAssert(NEXT_OFFSET_HIGH < SLOT_MASK && WRITER_BLOCKED < SLOT_MASK, 'cursor line overflows');

@@ -38,6 +38,12 @@ export const CODES = {
   ),
   'route-stale': row(107, 'refresh-route', 'the route has changed: ask for it again'),
   'buffer-full': row(108, 'retry', 'the producer buffers as much as it may: await ready() before sending more'),
+  'disk-full': row(
+    109,
+    'retry',
+    'the disk is full: what is stored can be read, new messages are refused until there is room',
+  ),
+  'log-busy': row(110, 'retry', 'the log reader has as much to do as it may: ask again'),
 
   'unknown-topic': row(200, 'fix', 'no such topic'),
   'unknown-partition': row(201, 'refresh-route', 'no such partition'),
@@ -56,6 +62,8 @@ export const CODES = {
   'ring-full': row(210, 'fix', 'the topic rejects messages while its ring is full (overflow policy reject)'),
   'not-direct': row(211, 'fix', 'only a topic created with direct: true has partitions for embedding threads'),
   'direct-only': row(212, 'fix', 'the partition is written by a thread of the embedding program alone'),
+  'not-durable': row(213, 'fix', 'the broker keeps no data: start it with a data folder'),
+  'topic-volatile': row(214, 'fix', 'the topic is volatile: there is nothing in the log'),
 
   'message-too-large': row(300, 'fix', 'the message is larger than the topic takes'),
   'malformed-batch': row(301, 'fix', 'the batch contradicts itself: sizes, counts or magic are wrong'),
@@ -63,7 +71,11 @@ export const CODES = {
   'key-too-long': row(303, 'fix', 'keys have at most 1,024 bytes'),
   'illegal-tag': row(304, 'fix', 'tags have 1 to 255 bytes and contain no |'),
   'properties-too-large': row(305, 'fix', 'all properties of a message together have at most 32,767 bytes'),
-  'ack-unsupported': row(306, 'fix', 'volatile topics acknowledge none or accepted'),
+  'ack-unsupported': row(
+    306,
+    'fix',
+    'volatile topics acknowledge none or accepted, durable ones written and durable too',
+  ),
   'frame-too-large': row(307, 'fix', 'the frame is larger than the server takes'),
 
   'malformed-command': row(400, 'fix', 'the command cannot be read'),
@@ -78,9 +90,19 @@ export const CODES = {
   'seat-quota': row(409, 'fix', 'as many threads take part as may (64 seats)'),
   'hello-expected': row(410, 'fix', 'the first command of a session must be hello'),
   'origin-refused': row(411, 'fix', 'this Origin is not on the allow-list'),
+  'illegal-group': row(412, 'fix', 'group names have 1 to 255 characters of A-Z a-z 0-9 % | . _ -'),
+  'data-in-use': row(413, 'fix', 'another broker uses this data folder: stop it, or name another folder'),
+  'data-unknown': row(414, 'fix', 'the data folder was written by another version of ringmq'),
+  'log-corrupt': row(415, 'fix', 'the log is damaged before its end: nothing was changed; see `ringmq log verify`'),
 
   internal: row(500, 'report', 'an error inside ringmq: please report it with the log'),
   closed: row(501, 'fix', 'it was closed'),
+  'store-failed': row(
+    502,
+    'report',
+    'the disk failed: nothing more is stored until the broker is started again; what is stored can be read',
+  ),
+  'log-damaged': row(503, 'report', 'the bytes on the disk are not what was written: they are not delivered'),
 
   'shutting-down': row(4000, 'reconnect', 'the broker is shutting down'),
   'too-slow': row(4001, 'reconnect', 'the client read nothing for too long'),

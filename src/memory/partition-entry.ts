@@ -5,6 +5,8 @@
 import {
   NEXT_OFFSET_HIGH,
   NEXT_OFFSET_LOW,
+  OLDEST_OFFSET_LOW,
+  PARTITION_DURABLE,
   PARTITION_ENTRY_WORDS,
   PARTITION_EPOCH,
   PARTITION_NUMBER,
@@ -19,17 +21,33 @@ import {
   PLACE_BYTE,
   PLACE_CAPACITY,
   PLACE_READY,
+  RETENTION_MIB,
+  RETENTION_MINUTES,
   RING_HEAD,
   RING_TAIL,
   SLOT_BASE,
   SLOT_COUNT,
   SLOT_OWNER,
   SLOT_STRIDE,
+  START_OFFSET_LOW,
+  STORED_DURABLE,
+  STORED_WRITTEN,
   WRITER_BLOCKED,
 } from '../../native-layout/partition-table.ts';
 import type { ArenaSet } from './arena.ts';
 import type { RingPlace } from './ring-writer.ts';
-import { readWide } from './wide.ts';
+import { readWide, storeWide } from './wide.ts';
+
+/** Words that the next life of an entry must find at 0. */
+const RETIRED_WORDS = [
+  RING_TAIL,
+  RING_HEAD,
+  NEXT_OFFSET_LOW,
+  NEXT_OFFSET_HIGH,
+  WRITER_BLOCKED,
+  STORED_WRITTEN,
+  STORED_DURABLE,
+];
 
 /** Identity of a partition. */
 export interface PartitionIdentity {
@@ -41,10 +59,26 @@ export interface PartitionIdentity {
   readonly permission: number;
   readonly overflow: number;
   readonly ringBytes: number;
+  /** The log keeps it. */
+  readonly durable: boolean;
 }
 
+/** What the log has of a partition when its entry comes to life. All 0 for a new or a volatile one. */
+export interface PartitionHistory {
+  /** Offset that the first new record gets. */
+  readonly nextOffset: number;
+  readonly oldestOffset: number;
+}
+
+const NO_HISTORY: PartitionHistory = { nextOffset: 0, oldestOffset: 0 };
+
 /** NameServer: brings a partition to life. Its cursors must be at rest (fresh entry, or retired by its owner). */
-export function activatePartition(table: Int32Array, partition: number, identity: PartitionIdentity): void {
+export function activatePartition(
+  table: Int32Array,
+  partition: number,
+  identity: PartitionIdentity,
+  history = NO_HISTORY,
+): void {
   const entry = partition * PARTITION_ENTRY_WORDS;
   Atomics.store(table, entry + PARTITION_TOPIC, identity.topic);
   Atomics.store(table, entry + PARTITION_NUMBER, identity.number);
@@ -53,6 +87,10 @@ export function activatePartition(table: Int32Array, partition: number, identity
   Atomics.store(table, entry + PARTITION_PERMISSION, identity.permission);
   Atomics.store(table, entry + PARTITION_OVERFLOW, identity.overflow);
   Atomics.store(table, entry + PARTITION_RING_BYTES, identity.ringBytes);
+  Atomics.store(table, entry + PARTITION_DURABLE, identity.durable ? 1 : 0);
+  storeWide(table, entry + START_OFFSET_LOW, history.nextOffset);
+  storeWide(table, entry + NEXT_OFFSET_LOW, history.nextOffset);
+  storeWide(table, entry + OLDEST_OFFSET_LOW, history.oldestOffset);
   Atomics.store(table, entry + PARTITION_STATE, PARTITION_STATES.active); // PUBLISH: identity -> readIdentity()
 }
 
@@ -73,6 +111,7 @@ export function readIdentity(table: Int32Array, partition: number): PartitionIde
     permission: Atomics.load(table, entry + PARTITION_PERMISSION),
     overflow: Atomics.load(table, entry + PARTITION_OVERFLOW),
     ringBytes: Atomics.load(table, entry + PARTITION_RING_BYTES),
+    durable: Atomics.load(table, entry + PARTITION_DURABLE) !== 0,
   };
   // Deleted meanwhile, perhaps alive again as another one: what was read may be of both.
   if (Atomics.load(table, entry + PARTITION_STATE) !== PARTITION_STATES.active) return undefined;
@@ -156,7 +195,7 @@ export function tryRetire(table: Int32Array, partition: number): boolean {
     if (Atomics.load(table, entry + SLOT_BASE + slot * SLOT_STRIDE + SLOT_OWNER) !== 0) return false;
   }
   Atomics.store(table, entry + PLACE_READY, 0);
-  for (const word of [RING_TAIL, RING_HEAD, NEXT_OFFSET_LOW, NEXT_OFFSET_HIGH, WRITER_BLOCKED]) {
+  for (const word of RETIRED_WORDS) {
     Atomics.store(table, entry + word, 0);
   }
   Atomics.store(table, entry + PARTITION_STATE, PARTITION_STATES.free); // PUBLISH: entry at rest -> activatePartition()
@@ -173,4 +212,57 @@ export function ringUsedBytes(table: Int32Array, partition: number): number {
   const entry = partition * PARTITION_ENTRY_WORDS;
   const head = Atomics.load(table, entry + RING_HEAD); // First: HEAD never passes a TAIL that is read later.
   return (Atomics.load(table, entry + RING_TAIL) - head) | 0;
+}
+
+/** Offset of the first record of this life of the entry. */
+export function startOffset(table: Int32Array, partition: number): number {
+  return readWide(table, partition * PARTITION_ENTRY_WORDS + START_OFFSET_LOW);
+}
+
+/** Oldest offset that the log has of a durable partition. */
+export function oldestOffset(table: Int32Array, partition: number): number {
+  return readWide(table, partition * PARTITION_ENTRY_WORDS + OLDEST_OFFSET_LOW);
+}
+
+/** Log reader: what is older was removed from the log. */
+export function setOldestOffset(table: Int32Array, partition: number, offset: number): void {
+  storeWide(table, partition * PARTITION_ENTRY_WORDS + OLDEST_OFFSET_LOW, offset);
+}
+
+/** True if the log keeps the partition. HOT */
+export function isDurable(table: Int32Array, partition: number): boolean {
+  return Atomics.load(table, partition * PARTITION_ENTRY_WORDS + PARTITION_DURABLE) !== 0;
+}
+
+/** NameServer: how much of a durable partition is kept; 0: as the broker does. */
+export function setRetention(table: Int32Array, partition: number, minutes: number, mebibytes: number): void {
+  const entry = partition * PARTITION_ENTRY_WORDS;
+  Atomics.store(table, entry + RETENTION_MINUTES, minutes);
+  Atomics.store(table, entry + RETENTION_MIB, mebibytes);
+}
+
+/** See setRetention(). */
+export function retentionOf(table: Int32Array, partition: number): { minutes: number; mebibytes: number } {
+  const entry = partition * PARTITION_ENTRY_WORDS;
+  return {
+    minutes: Atomics.load(table, entry + RETENTION_MINUTES),
+    mebibytes: Atomics.load(table, entry + RETENTION_MIB),
+  };
+}
+
+/** Ring position up to which the log has a partition: in the page cache, or on the disk. HOT */
+export function storedPosition(table: Int32Array, partition: number, level: 'written' | 'durable'): number {
+  const word = level === 'written' ? STORED_WRITTEN : STORED_DURABLE;
+  return Atomics.load(table, partition * PARTITION_ENTRY_WORDS + word); // OBSERVE: setStoredPosition()
+}
+
+/** Store thread: after the write, or after the sync. The owner's bell follows. HOT */
+export function setStoredPosition(
+  table: Int32Array,
+  partition: number,
+  level: 'written' | 'durable',
+  position: number,
+): void {
+  const word = level === 'written' ? STORED_WRITTEN : STORED_DURABLE;
+  Atomics.store(table, partition * PARTITION_ENTRY_WORDS + word, position); // PUBLISH -> storedPosition()
 }

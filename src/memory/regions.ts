@@ -3,6 +3,7 @@
 //   control    who takes part, who sleeps (native-layout/control.ts)
 //   table      one entry per partition (native-layout/partition-table.ts)
 //   lanes      for every (seat, server thread): lane there, lane back, notice ring (native-layout/lane.ts)
+//   store      acks that wait for the disk, lanes to the log reader (native-layout/store.ts); only if data is kept
 //   arenas     rings; more are added while the broker runs (arena.ts)
 //
 // All are reserved at full size and committed by the operating system page by page when touched: an unused lane, entry
@@ -25,6 +26,13 @@ import {
 import { LANE_CONTROL_BYTES, NOTICE_CONTROL_BYTES } from '../../native-layout/lane.ts';
 import { LAYOUT_VERSION } from '../../native-layout/layout.ts';
 import { PARTITION_ENTRY_BYTES } from '../../native-layout/partition-table.ts';
+import {
+  LEDGER_BYTES,
+  READ_CHUNK_BYTES,
+  READ_REQUEST_LANE_BYTES,
+  RUN_LANE_BYTES,
+  STORE_HEADER_BYTES,
+} from '../../native-layout/store.ts';
 import { assert } from '../base/fault.ts';
 import type { LanePlace } from './lane.ts';
 
@@ -41,6 +49,8 @@ export interface RegionSizes {
   readonly replyBytes: number;
   /** Bytes of the lanes to and from the NameServer; a power of two. */
   readonly controlLaneBytes: number;
+  /** The broker keeps its data: there is a store region. Default false. */
+  readonly durable?: boolean;
 }
 
 /** One arena: its id, the seat that carves rings out of it, its memory. */
@@ -59,6 +69,10 @@ export interface Attachment {
   readonly control: SharedArrayBuffer;
   readonly table: SharedArrayBuffer;
   readonly lanes: SharedArrayBuffer;
+  /** Only if the broker keeps its data. */
+  readonly store?: SharedArrayBuffer;
+  /** Folder of the key index, for queries. Only if the broker keeps its data. */
+  readonly keysFolder?: string;
   readonly arenas: readonly ArenaEntry[];
 }
 
@@ -70,6 +84,14 @@ export interface Regions {
   readonly table: Int32Array;
   readonly laneWords: Int32Array;
   readonly laneBytes: Uint8Array;
+  /** Only if the broker keeps its data. */
+  readonly store?: StoreRegion;
+}
+
+/** Views of the store region. */
+export interface StoreRegion {
+  readonly words: Int32Array;
+  readonly bytes: Uint8Array;
 }
 
 /** Byte places of lanes are int32. */
@@ -85,6 +107,7 @@ export function createRegions(id: string, sizes: RegionSizes): Attachment {
     control: new SharedArrayBuffer(CONTROL_HEADER_BYTES + SEATS_MAX * SEAT_BYTES),
     table: new SharedArrayBuffer(sizes.partitionMax * PARTITION_ENTRY_BYTES),
     lanes: new SharedArrayBuffer(lanesBytes(sizes)),
+    ...(sizes.durable ? { store: new SharedArrayBuffer(storeBytes(sizes)) } : {}),
     arenas: [],
   };
   const header = new Int32Array(attachment.control);
@@ -123,6 +146,9 @@ export function attachRegions(attachment: Attachment): Regions {
     table: new Int32Array(attachment.table),
     laneWords: new Int32Array(attachment.lanes),
     laneBytes: new Uint8Array(attachment.lanes),
+    ...(attachment.store
+      ? { store: { words: new Int32Array(attachment.store), bytes: new Uint8Array(attachment.store) } }
+      : {}),
   };
 }
 
@@ -180,4 +206,45 @@ export function laneBack(sizes: RegionSizes, seat: number, serverSeat: number): 
 export function noticesFrom(sizes: RegionSizes, seat: number, serverSeat: number): LanePlace {
   const back = laneBack(sizes, seat, serverSeat);
   return { byte: back.byte + LANE_CONTROL_BYTES + back.capacity, capacity: noticeBytes(sizes) };
+}
+
+// The store region: [header], for each worker [written ledger][durable ledger], [run lane], for each seat [requests]
+// [answers].
+
+/** Byte place of a worker's ledger of acks that wait for `written` (0) or `durable` (1). */
+export function ledgerPlace(sizes: RegionSizes, workerSeat: number, level: 0 | 1): number {
+  assert(workerSeat - SEAT_FIRST_WORKER < sizes.workerCount, `seat ${workerSeat} is no broker worker`);
+  return STORE_HEADER_BYTES + ((workerSeat - SEAT_FIRST_WORKER) * 2 + level) * LEDGER_BYTES;
+}
+
+/** Lane on which the store tells the log reader what it has written. */
+export function runLane(sizes: RegionSizes): LanePlace {
+  return { byte: STORE_HEADER_BYTES + sizes.workerCount * 2 * LEDGER_BYTES, capacity: RUN_LANE_BYTES };
+}
+
+/** Bytes of a lane of answers: at least two of the largest batch that a lane takes. */
+function answerLaneBytes(sizes: RegionSizes): number {
+  return Math.max(4 * READ_CHUNK_BYTES, sizes.laneBytes * 2);
+}
+
+function readLanesBytes(sizes: RegionSizes): number {
+  return LANE_CONTROL_BYTES + READ_REQUEST_LANE_BYTES + LANE_CONTROL_BYTES + answerLaneBytes(sizes);
+}
+
+/** Lane on which a seat asks the log reader. */
+export function readLane(sizes: RegionSizes, seat: number): LanePlace {
+  const runs = runLane(sizes);
+  const base = runs.byte + LANE_CONTROL_BYTES + runs.capacity;
+  return { byte: base + seat * readLanesBytes(sizes), capacity: READ_REQUEST_LANE_BYTES };
+}
+
+/** Lane on which the log reader answers a seat. */
+export function answerLane(sizes: RegionSizes, seat: number): LanePlace {
+  const there = readLane(sizes, seat);
+  return { byte: there.byte + LANE_CONTROL_BYTES + there.capacity, capacity: answerLaneBytes(sizes) };
+}
+
+/** Bytes of the store region. */
+export function storeBytes(sizes: RegionSizes): number {
+  return readLane(sizes, SEATS_MAX).byte;
 }

@@ -4,11 +4,11 @@
 import { BATCH_HEADER_BYTES } from '../../native-layout/batch.ts';
 import {
   CONTROL_STATES,
+  SEAT_FIRST_FREE,
   SEAT_FIRST_WORKER,
   SEAT_NAMESERVER,
   SEAT_STATES,
   SEATS_MAX,
-  WORKERS_MAX,
 } from '../../native-layout/control.ts';
 import {
   COMPLETION_BASE_OFFSET,
@@ -54,8 +54,6 @@ interface WorkerLink {
   readonly notices: NoticeReader;
 }
 
-const FIRST_FREE_SEAT = SEAT_FIRST_WORKER + WORKERS_MAX;
-
 export class Participant {
   readonly regions: Regions;
   readonly seat: number;
@@ -77,7 +75,7 @@ export class Participant {
     }
     this.handlers = handlers;
     const { control, sizes } = this.regions;
-    this.seat = claimSeat(control, FIRST_FREE_SEAT, SEATS_MAX - 1, role, threadId);
+    this.seat = claimSeat(control, SEAT_FIRST_FREE, SEATS_MAX - 1, role, threadId);
     if (this.seat === NONE) throw new RingmqError('seat-quota');
     this.bells = new Bells(control);
     this.doorbell = new Doorbell(control, this.seat);

@@ -3,11 +3,11 @@
 import type { Worker } from 'node:worker_threads';
 import {
   CONTROL_STATES,
+  SEAT_FIRST_FREE,
   SEAT_FIRST_WORKER,
   SEAT_NAMESERVER,
   SEAT_STATES,
   SEATS_MAX,
-  WORKERS_MAX,
 } from '../../native-layout/control.ts';
 import { PARTITION_STATES } from '../../native-layout/partition-table.ts';
 import { RingmqError } from '../base/codes.ts';
@@ -203,7 +203,7 @@ export class Supervisor {
   private threadEnded(threadId: number): void {
     if (threadId <= 0) return;
     for (const seat of seatsOfThread(this.control, threadId)) {
-      if (seat < SEAT_FIRST_WORKER + WORKERS_MAX) continue;
+      if (seat < SEAT_FIRST_FREE) continue;
       let slots = 0;
       for (let partition = 0; partition < partitionsUsed(this.control); partition++) {
         if (partitionState(this.table, partition) === PARTITION_STATES.free) continue;
@@ -231,7 +231,7 @@ export class Supervisor {
 
   /** Seats of threads that have ended or left, whose lanes every server thread has closed, can be taken again. */
   private sweep(): void {
-    for (let seat = SEAT_FIRST_WORKER + WORKERS_MAX; seat < SEATS_MAX; seat++) {
+    for (let seat = SEAT_FIRST_FREE; seat < SEATS_MAX; seat++) {
       if (seatState(this.control, seat) === SEAT_STATES.dead && !this.laneOpen(seat)) releaseSeat(this.control, seat);
     }
   }

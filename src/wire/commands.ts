@@ -9,12 +9,20 @@ export type StartFrom =
   | 'earliest'
   | { readonly offset: number }
   | { readonly last: number }
+  /** The first message that was stored at this time (milliseconds since 1970) or later. */
+  | { readonly time: number }
   | { readonly positions: readonly PartitionPosition[] };
 
 /** A place to resume at: the next offset wanted, in the generation of the partition that the epoch names. */
 export interface PartitionPosition {
   /** Number of the partition in its topic, from 0. */
   readonly partition: number;
+  readonly epoch: number;
+  readonly offset: number;
+}
+
+/** From this offset on, the partition's records carry this epoch (or a later one, see the next entry). */
+export interface EpochStart {
   readonly epoch: number;
   readonly offset: number;
 }
@@ -32,6 +40,13 @@ export interface PartitionRoute {
   /** False while the owner does not answer. */
   readonly available: boolean;
   readonly nextOffset: number;
+  /** Oldest offset that the log has; 0 for a volatile partition. */
+  readonly oldestOffset: number;
+  /**
+   * Durable partitions: the last few epochs, oldest first, the present one last. A position of an older epoch is good
+   * up to where the next one starts; beyond it stood what a crash took away before it was acknowledged as written.
+   */
+  readonly epochs: readonly EpochStart[];
 }
 
 /** Everything about one topic: a snapshot, newer when its version is higher. */
@@ -45,10 +60,25 @@ export interface TopicRoute {
   readonly messageMaxBytes: number;
   /** Partitions are written by threads of the embedding program. */
   readonly direct: boolean;
+  /** Messages are kept in the log. */
+  readonly durable: boolean;
+  /** How long and how much of it is kept; 0: as the broker does. */
+  readonly retentionMs: number;
+  readonly retentionBytes: number;
   readonly partitions: readonly PartitionRoute[];
 }
 
-export type GapReason = 'evicted' | 'expired' | 'epoch-changed' | 'ahead';
+/** One message that a query found: pull() has the rest. */
+export interface QueryMatch {
+  readonly partition: number;
+  readonly epoch: number;
+  readonly offset: number;
+  /** Milliseconds since 1970. */
+  readonly storedAt: number;
+}
+
+/** `damaged`: the log had them, and the bytes on the disk are not what was written. */
+export type GapReason = 'evicted' | 'expired' | 'epoch-changed' | 'ahead' | 'damaged';
 
 export interface PartitionStart {
   readonly id: number;
@@ -92,8 +122,42 @@ export type Command =
       /** 0: the broker's default. */
       readonly ringBytes: number;
       readonly direct: boolean;
+      /** undefined: as the broker does. */
+      readonly durable: boolean | undefined;
+      /** 0: as the broker does. */
+      readonly retentionMs: number;
+      readonly retentionBytes: number;
       readonly ifNotExists: boolean;
     }
+  | {
+      readonly type: 'set-retention';
+      readonly topic: string;
+      /** 0: as the broker does. */
+      readonly retentionMs: number;
+      readonly retentionBytes: number;
+    }
+  /** Keeps where the group goes on. Positions of partitions that are not named stay as they are. */
+  | {
+      readonly type: 'commit-offsets';
+      readonly group: string;
+      readonly topic: string;
+      readonly positions: readonly PartitionPosition[];
+    }
+  | { readonly type: 'offsets-request'; readonly group: string; readonly topic: string }
+  | { readonly type: 'offsets-reply'; readonly positions: readonly PartitionPosition[] }
+  /** Messages of a topic by key, or by the time they were stored, or both; oldest first. */
+  | {
+      readonly type: 'query';
+      readonly topic: string;
+      /** '': any. */
+      readonly key: string;
+      /** Milliseconds since 1970, first included, last not; 0: no limit. */
+      readonly fromTime: number;
+      readonly toTime: number;
+      /** Most matches, 1 to 1,000; 0: 64 as in RocketMQ. */
+      readonly limit: number;
+    }
+  | { readonly type: 'query-reply'; readonly matches: readonly QueryMatch[]; readonly more: boolean }
   | { readonly type: 'open-direct'; readonly topic: string }
   | { readonly type: 'delete-topic'; readonly topic: string }
   /** Either one topic, or ('' and) every partition that the seat `owner` writes. */

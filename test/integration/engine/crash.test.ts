@@ -1,11 +1,11 @@
 // Threads that die: what was acknowledged is delivered once and in order, others go on, seats come back.
 import { expect, test } from 'vitest';
-import { SEAT_FIRST_WORKER, SEAT_STATES, WORKERS_MAX } from '../../../native-layout/control.ts';
+import { SEAT_FIRST_FREE, SEAT_STATES } from '../../../native-layout/control.ts';
 import { seatState } from '../../../src/memory/seats.ts';
 import { controlOf, kill, RoleThread, startConnected, supervisorOf } from '../../support/engine.ts';
 import { until } from '../../support/until.ts';
 
-const FIRST_SEAT = SEAT_FIRST_WORKER + WORKERS_MAX;
+const FIRST_SEAT = SEAT_FIRST_FREE;
 
 /** Takes every message once and in order of its partition; what is wrong is in `faults`. */
 function orderCheck() {

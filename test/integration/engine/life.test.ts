@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
-import { SEAT_FIRST_WORKER, SEAT_STATES, SEATS_MAX, WORKERS_MAX } from '../../../native-layout/control.ts';
+import { SEAT_FIRST_FREE, SEAT_STATES, SEATS_MAX } from '../../../native-layout/control.ts';
 import { attach } from '../../../src/client/in-process.ts';
 import { seatState } from '../../../src/memory/seats.ts';
 import { startBroker } from '../../../src/server/broker.ts';
@@ -18,7 +18,7 @@ import {
 } from '../../support/engine.ts';
 import { until } from '../../support/until.ts';
 
-const FIRST_SEAT = SEAT_FIRST_WORKER + WORKERS_MAX;
+const FIRST_SEAT = SEAT_FIRST_FREE;
 const PROCESS = fileURLToPath(new URL('../../support/engine-process.mjs', import.meta.url));
 
 function seatsInUse(control: Int32Array): number {
