@@ -57,7 +57,6 @@ export const BATCH_VERSION_VALUE = 1;
 export const FLAG_CRC = 1;
 /** Flag: this is no batch but the filler before a ring's wrap; only size and magic are meaningful. */
 export const FLAG_PADDING = 2;
-
 /** Flag: a record of the batch has a key (the key index looks at such batches only). */
 export const FLAG_KEYS = 4;
 
@@ -66,9 +65,28 @@ export const MAGIC_WORD = BATCH_MAGIC_VALUE | (BATCH_VERSION_VALUE << 16);
 export const MAGIC_WORD_CRC = MAGIC_WORD | (FLAG_CRC << 24);
 export const MAGIC_WORD_PADDING = MAGIC_WORD | (FLAG_PADDING << 24);
 
+/** The flag of keys in the int32 at byte 4. */
+export const MAGIC_KEYS = FLAG_KEYS << 24;
+
+/** True if the int32 at byte 4 says that this is a batch, with or without CRC and keys, and no padding. HOT */
+export function isBatchMagic(magicWord: number): boolean {
+  return (magicWord & ~((FLAG_CRC | FLAG_KEYS) << 24)) === MAGIC_WORD;
+}
+
+/** True if the int32 at byte 4 of a batch says that its CRC word is filled. HOT */
+export function hasCrc(magicWord: number): boolean {
+  return (magicWord & (FLAG_CRC << 24)) !== 0;
+}
+
+/** True if the int32 at byte 4 of a batch says that a record of it has a key. HOT */
+export function hasKeys(magicWord: number): boolean {
+  return (magicWord & MAGIC_KEYS) !== 0;
+}
+
 /** Smallest padding: size and magic. */
 export const PADDING_MIN_BYTES = 8;
 
 layoutAssert(BATCH_CRC + 4 === BATCH_HEADER_BYTES, 'batch header must be 64 bytes');
+layoutAssert((FLAG_CRC | FLAG_PADDING | FLAG_KEYS) < 128, 'the magic word must stay positive');
 layoutAssert(BATCH_BASE_OFFSET % 8 === 0 && BATCH_STORED_AT % 8 === 0, 'int64 fields must be aligned');
 layoutAssert(BATCH_PRODUCER_ID % 8 === 0 && BATCH_BORN_FIRST % 8 === 0, 'int64 fields must be aligned');

@@ -18,7 +18,7 @@ const LOCK = path.join(ROOT, 'node_modules', '.ringmq-build.lock');
 const LOCK_WAIT_MAX_MS = 120_000;
 
 /** Folders that the compiler reads, and single files that change its result. */
-const SOURCE_FOLDERS = ['native-layout', 'workers', 'src', 'bench'];
+const SOURCE_FOLDERS = ['native-layout', 'workers', 'src', 'bench', 'torture'];
 const SOURCE_FILES = ['package.json', 'package-lock.json', 'tsconfig.json', 'scripts/build.mjs'];
 
 const BROWSER_ENTRY = 'src/client/browser.ts';

@@ -5,6 +5,7 @@
 //   node scripts/run.mjs serve [options]        the broker, or any other command of bin/ringmq.mjs
 //   node scripts/run.mjs --test [vitest args]   the test suite
 //   node scripts/run.mjs --bench NAME [options] a benchmark
+//   node scripts/run.mjs --torture [options]    kills a broker again and again, and checks what it kept
 //   node scripts/run.mjs --build                nothing more than that
 //
 // Until the dependencies are there only Node's own modules may be imported, and only syntax that old versions of Node
@@ -25,7 +26,10 @@ export async function prepare() {
 }
 
 const CLI_ENTRY = path.join(ROOT, 'dist', 'src', 'cli', 'main.js');
-const BENCH_ENTRY = path.join(ROOT, 'dist', 'bench', 'run.js');
+const ENTRIES = {
+  '--bench': path.join(ROOT, 'dist', 'bench', 'run.js'),
+  '--torture': path.join(ROOT, 'dist', 'torture', 'main.js'),
+};
 const VITEST_ENTRY = path.join(ROOT, 'node_modules', 'vitest', 'vitest.mjs');
 
 function say(line) {
@@ -97,7 +101,7 @@ async function main(args) {
   }
   await prepare();
   if (mode === '--build') return;
-  return mode === '--bench' ? become(BENCH_ENTRY, rest) : become(CLI_ENTRY, args);
+  return mode in ENTRIES ? become(ENTRIES[mode], rest) : become(CLI_ENTRY, args);
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {

@@ -60,7 +60,7 @@ const MAY_USE_FILES = /^src\/(log\/disk[^/]*|cli\/.*|admin\/.*)$/;
 const FOLDERS_OF_KINDS = /(^|\/)(utils?|helpers?|types|interfaces|common|misc|lib)\//;
 
 const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
-const CODE_FOLDERS = ['src', 'workers', 'native-layout', 'test', 'bench', 'scripts', 'bin'];
+const CODE_FOLDERS = ['src', 'workers', 'native-layout', 'test', 'bench', 'torture', 'scripts', 'bin'];
 const CODE = CODE_FOLDERS.flatMap(filesUnder).filter((file) => /\.(ts|mjs)$/.test(file) && !isGenerated(file));
 const PRODUCT = CODE.filter((file) => /^(src|workers|native-layout)\//.test(file));
 const TEXTS = [...CODE, ...fs.readdirSync(ROOT), ...filesUnder('docs'), ...filesUnder('native-layout')].filter(

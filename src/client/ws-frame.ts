@@ -4,9 +4,8 @@ import {
   BATCH_CRC,
   BATCH_HEADER_BYTES,
   BATCH_MAGIC,
-  FLAG_CRC,
-  MAGIC_WORD,
-  MAGIC_WORD_CRC,
+  hasCrc,
+  isBatchMagic,
   MAGIC_WORD_PADDING,
   PADDING_MIN_BYTES,
 } from '../../native-layout/batch.ts';
@@ -49,7 +48,7 @@ export class DeliveredFrame {
         if (size < PADDING_MIN_BYTES || (size & 7) !== 0 || size > length - at) malformed(at, size);
       } else {
         checkHeader(words, at, length - at, size, magic);
-        if (!verifyChecksums || magic !== MAGIC_WORD_CRC) checkRecords(words, at, size);
+        if (!verifyChecksums || !hasCrc(magic)) checkRecords(words, at, size);
         else if (crc32(bytes.subarray(at + BATCH_HEADER_BYTES, at + size)) !== words[(at + BATCH_CRC) >> 2]) {
           throw new RingmqError('bad-checksum', 'a delivered batch does not match its CRC: it is asked for again');
         }
@@ -61,8 +60,8 @@ export class DeliveredFrame {
 
 function checkHeader(words: Int32Array, at: number, left: number, size: number, magic: number): void {
   if (size < BATCH_HEADER_BYTES + RECORD_HEADER_BYTES || (size & 7) !== 0 || size > left) malformed(at, size);
-  if (magic !== MAGIC_WORD && magic !== MAGIC_WORD_CRC) {
-    throw new RingmqError('malformed-batch', `no batch starts with 0x${(magic >>> 0).toString(16)} (flag ${FLAG_CRC})`);
+  if (!isBatchMagic(magic)) {
+    throw new RingmqError('malformed-batch', `no batch starts with 0x${(magic >>> 0).toString(16)}`);
   }
   if (words[(at + BATCH_COUNT) >> 2] < 1) malformed(at, size);
 }

@@ -53,7 +53,7 @@ const NO_NOTICES = -1;
 export class RingReader {
   readonly partition: number;
   readonly place: RingPlace;
-  private readonly table: Int32Array;
+  readonly table: Int32Array;
   private readonly bells: Bells;
   private readonly entry: number;
   private readonly slot: number;

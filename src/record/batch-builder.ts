@@ -11,6 +11,7 @@ import {
   BATCH_PARTITION,
   BATCH_PRODUCER_ID,
   BATCH_SIZE,
+  MAGIC_KEYS,
   MAGIC_WORD,
   MAGIC_WORD_CRC,
   REQUEST_ACK,
@@ -72,6 +73,8 @@ export class BatchBuilder {
   /** Bytes so far, header included. */
   length = BATCH_HEADER_BYTES;
   private bornAt = 0;
+  /** A record has a key. */
+  private keyed = false;
   /** A batch of two or more records never gets longer, although a large record may have made the memory larger. */
   private readonly capacity: number;
 
@@ -136,6 +139,7 @@ export class BatchBuilder {
     if (tagLength > TAG_LENGTH_MAX) throw new RingmqError('illegal-tag');
     this.bytes.fill(0, tagAt + tagLength, align8(tagAt + tagLength));
     this.bytes.set(properties, align8(tagAt + tagLength));
+    if (keyLength > 0) this.keyed = true;
     this.putHeader(at, body.length, keyLength, tagLength, properties.length, tagHash, extras.flags ?? 0);
     return true;
   }
@@ -144,7 +148,7 @@ export class BatchBuilder {
   close(stamp: BatchStamp): number {
     const words = this.words;
     words[BATCH_SIZE >> 2] = this.length;
-    words[BATCH_MAGIC >> 2] = stamp.checksum ? MAGIC_WORD_CRC : MAGIC_WORD;
+    words[BATCH_MAGIC >> 2] = (stamp.checksum ? MAGIC_WORD_CRC : MAGIC_WORD) | (this.keyed ? MAGIC_KEYS : 0);
     words[BATCH_PARTITION >> 2] = stamp.partition;
     words[REQUEST_EPOCH >> 2] = stamp.epoch;
     words[REQUEST_ID >> 2] = stamp.request;
@@ -164,6 +168,7 @@ export class BatchBuilder {
   reset(): void {
     this.count = 0;
     this.length = BATCH_HEADER_BYTES;
+    this.keyed = false;
   }
 
   private tryOpen(size: number, bornAt: number): boolean {

@@ -5,8 +5,8 @@ import {
   BATCH_CRC,
   BATCH_HEADER_BYTES,
   BATCH_MAGIC,
-  MAGIC_WORD,
-  MAGIC_WORD_CRC,
+  hasCrc,
+  isBatchMagic,
 } from '../../native-layout/batch.ts';
 import { align8 } from '../../native-layout/layout.ts';
 import {
@@ -32,11 +32,11 @@ export function validateBatch(bytes: Uint8Array, words: Int32Array, at: number, 
   const size = words[at >> 2];
   if (size < BATCH_HEADER_BYTES + RECORD_HEADER_BYTES || (size & 7) !== 0 || size > end - at) return 'malformed-batch';
   const magic = words[(at + BATCH_MAGIC) >> 2];
-  if (magic !== MAGIC_WORD && magic !== MAGIC_WORD_CRC) return 'malformed-batch';
+  if (!isBatchMagic(magic)) return 'malformed-batch';
   const count = words[(at + BATCH_COUNT) >> 2];
   if (count < 1 || count > BATCH_RECORDS_MAX) return 'malformed-batch';
   if (!recordsAgree(words, at + BATCH_HEADER_BYTES, at + size, count)) return 'malformed-batch';
-  if (magic === MAGIC_WORD_CRC) {
+  if (hasCrc(magic)) {
     const crc = crc32(bytes.subarray(at + BATCH_HEADER_BYTES, at + size));
     if (crc !== words[(at + BATCH_CRC) >> 2]) return 'bad-checksum';
   }

@@ -3,7 +3,9 @@ import { availableParallelism, totalmem } from 'node:os';
 import { type OverflowPolicy, RING_BYTES_MAX, RING_BYTES_MIN } from '../../native-layout/partition-table.ts';
 import { RingmqError } from '../base/codes.ts';
 import { IDLE_STRATEGIES, type IdleName } from '../thread/agent.ts';
+import { oneOf, powerOfTwo, rejectUnknown, whole } from './option-checks.ts';
 import { lanesFit } from './sizes.ts';
+import { type SettledStore, STORE_KNOWN, type StoreOptions, settleStore } from './store-options.ts';
 
 const MIB = 1024 * 1024;
 
@@ -27,7 +29,8 @@ export interface ListenOptions {
   readonly connectionsMax?: number;
 }
 
-export interface BrokerOptions {
+/** What a broker is started with; where and how it keeps its data stands in StoreOptions. */
+export interface BrokerOptions extends StoreOptions {
   /** Name of this broker in routes and answers. Default `ringmq`. */
   readonly name?: string;
   /** Serve WebSocket and HTTP. Default: no, in process only. */
@@ -68,7 +71,8 @@ export type LogLevel = 'silent' | 'error' | 'warn' | 'info' | 'debug';
 
 export type Settled<T> = { readonly [K in keyof T]-?: Exclude<T[K], undefined> };
 export type SettledListen = Settled<ListenOptions>;
-export type SettledOptions = Settled<Omit<BrokerOptions, 'listen'>> & { readonly listen: SettledListen | undefined };
+export type SettledOptions = Settled<Omit<BrokerOptions, 'listen' | keyof StoreOptions>> &
+  SettledStore & { readonly listen: SettledListen | undefined };
 
 const PARTITION_MAX = 65_536;
 const LANE_BYTES_MIN = 64 * 1024;
@@ -81,6 +85,7 @@ export function settleOptions(options: BrokerOptions): SettledOptions {
   const perFour = Math.max(1, Math.floor(availableParallelism() / 4));
   const { workers = Math.min(perFour, 16), partitionMax = PARTITION_MAX } = options;
   const settled: SettledOptions = {
+    ...settleStore(options),
     name: options.name ?? 'ringmq',
     workers,
     idle: options.idle ?? 'park',
@@ -157,22 +162,8 @@ function checkListen(listen: SettledListen): void {
   }
 }
 
-function whole(name: string, value: number, least: number, most: number): void {
-  if (Number.isInteger(value) && value >= least && value <= most) return;
-  throw new RingmqError('illegal-argument', `${name} is ${value}: a whole number from ${least} to ${most}`);
-}
-
-function powerOfTwo(name: string, value: number, least: number, most: number): void {
-  whole(name, value, least, most);
-  if ((value & (value - 1)) !== 0) throw new RingmqError('illegal-argument', `${name} is ${value}: a power of two`);
-}
-
-function oneOf(name: string, value: string, allowed: readonly string[]): void {
-  if (!allowed.includes(value))
-    throw new RingmqError('illegal-argument', `${name} is '${value}': one of ${allowed.join(', ')}`);
-}
-
 const KNOWN = [
+  ...STORE_KNOWN,
   'name',
   'listen',
   'workers',
@@ -201,10 +192,3 @@ const LISTEN_KNOWN = [
   'systemMetrics',
   'connectionsMax',
 ];
-
-function rejectUnknown(options: object, known: readonly string[], what: string): void {
-  for (const name of Object.keys(options)) {
-    if (!known.includes(name))
-      throw new RingmqError('illegal-argument', `unknown ${what} '${name}'; known are ${known.join(', ')}`);
-  }
-}

@@ -11,6 +11,8 @@ export interface SizeOptions {
   readonly workers: number;
   readonly partitionMax: number;
   readonly laneBytes: number;
+  /** Folder of the data; none: there is no store. */
+  readonly data?: string | undefined;
 }
 
 export function sizesOf(options: SizeOptions, frontendCount: number): RegionSizes {
@@ -21,6 +23,7 @@ export function sizesOf(options: SizeOptions, frontendCount: number): RegionSize
     laneBytes: options.laneBytes,
     replyBytes: REPLY_LANE_BYTES,
     controlLaneBytes: CONTROL_LANE_BYTES,
+    durable: options.data !== undefined,
   };
 }
 

@@ -6,6 +6,7 @@ import {
   CONTROL_STATES,
   SEAT_FIRST_FREE,
   SEAT_FIRST_WORKER,
+  SEAT_LOG_READER,
   SEAT_NAMESERVER,
   SEAT_STATES,
   SEATS_MAX,
@@ -33,6 +34,7 @@ import { beat, brokerState, burySeat, claimSeat, openLane, type SeatRole, seatSt
 import { getInt64 } from '../record/int64.ts';
 import { type Announcement, Announcements } from './announcements.ts';
 import { ControlLane } from './control-lane.ts';
+import { type History, openHistory } from './history.ts';
 import { reportThreadEnds, stopReporting } from './thread-ends.ts';
 
 /** What a participant hands on; each is called from work(). */
@@ -62,6 +64,8 @@ export class Participant {
   readonly counters: Counters;
   readonly arenas = new ArenaSet();
   readonly control: ControlLane;
+  /** What the log has; undefined if the broker keeps no data. */
+  readonly history: History | undefined;
   readonly announcements: Announcements;
   private readonly handlers: ParticipantHandlers;
   private readonly links: WorkerLink[];
@@ -84,6 +88,7 @@ export class Participant {
     reportThreadEnds(this.report);
     for (const arena of attachment.arenas) this.arenas.add(arena.id, arena.buffer);
     this.control = new ControlLane(this.regions, this.seat, this.bells);
+    this.history = openHistory(this.regions, this.seat, this.bells);
     this.links = Array.from({ length: sizes.workerCount }, (_, i) => this.link(SEAT_FIRST_WORKER + i));
     openLane(control, SEAT_NAMESERVER, this.seat);
     for (const link of this.links) openLane(control, link.seat, this.seat);
@@ -144,9 +149,10 @@ export class Participant {
     return heard;
   }
 
-  /** Takes what has come: completions, notices, answers of the NameServer. Returns how much. */
+  /** Takes what has come: completions, notices, answers of the NameServer and of the log reader. Returns how much. */
   work(): number {
     let did = this.control.work();
+    if (this.history) did += this.history.work();
     for (let i = 0; i < this.links.length; i++) {
       const link = this.links[i];
       did += this.takeCompletions(link.back, link.seat);
@@ -174,6 +180,7 @@ export class Participant {
     burySeat(this.regions.control, this.seat);
     this.bells.ring(SEAT_NAMESERVER);
     for (const link of this.links) this.bells.ring(link.seat);
+    if (this.history) this.bells.ring(SEAT_LOG_READER);
     this.announcements.say({ type: 'seat-left' });
     this.announcements.close();
   }

@@ -1,17 +1,50 @@
-// What each server thread is started with.
+// What each server thread is started with. Types of agents and of the log come as parameters: this folder imports
+// neither.
 import type { Attachment } from '../memory/regions.ts';
 import type { IdleName } from './agent.ts';
 
-export interface BrokerWorkerData {
+/** `Run` is the log's own type. */
+export interface BrokerWorkerData<Run = never> {
   readonly attachment: Attachment;
   readonly seat: number;
   readonly idle: IdleName;
   readonly ringMemoryMaxBytes: number;
+  /** The newest runs of its partitions (by partition id), oldest first, that the log had when the broker started. */
+  readonly tails?: readonly { readonly id: number; readonly runs: readonly Run[] }[];
+  /** Folder of the log. Only if the broker keeps its data. */
+  readonly logFolder?: string;
 }
 
-/** `options` and `topics` are the NameServer agent's own types; this folder does not import agents. */
+/** `options` and `topics` are the NameServer agent's own types. */
 export interface NameServerWorkerData<Options = never, Topic = never> {
   readonly attachment: Attachment;
   readonly options: Options;
   readonly topics: readonly Topic[];
+}
+
+/** `Recovered` is the log's RecoveredLog: for the first start only, a successor recovers by itself. */
+export interface StoreWorkerData<Recovered = never> {
+  readonly attachment: Attachment;
+  /** Folder of the log. */
+  readonly folder: string;
+  readonly mode: 'direct' | 'buffered';
+  readonly segmentBytes: number;
+  /** Counts the starts of the broker. */
+  readonly generation: number;
+  readonly recovered?: Recovered;
+}
+
+/** See StoreWorkerData. */
+export interface LogReaderWorkerData<Recovered = never> {
+  readonly attachment: Attachment;
+  /** Folder of the log. */
+  readonly folder: string;
+  /** Folder of the key index. */
+  readonly keysFolder: string;
+  readonly segmentBytes: number;
+  /** How long the log keeps messages whose topic says nothing else, in milliseconds. */
+  readonly retentionMs: number;
+  /** How large the log may become, in bytes; 0: as large as the disk allows. */
+  readonly retentionBytes: number;
+  readonly recovered?: Recovered;
 }

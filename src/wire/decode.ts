@@ -5,19 +5,23 @@ import type {
   AckEntry,
   Command,
   CommandOf,
+  EpochStart,
   PartitionPosition,
   PartitionRoute,
   PartitionStart,
+  QueryMatch,
   StartFrom,
   TopicRoute,
 } from './commands.ts';
-import { GAP_REASONS, OVERFLOWS, PERMISSIONS, PULL_STARTS, STARTS } from './enums.ts';
-import { COMMAND_NUMBERS } from './frame.ts';
+import { DURABILITIES, GAP_REASONS, OVERFLOWS, PERMISSIONS, PULL_STARTS, STARTS } from './enums.ts';
+import { COMMAND_NUMBERS, POSITIONS_MAX, QUERY_MATCHES_MAX } from './frame.ts';
 import type { FrameBytes } from './frame-bytes.ts';
 import type { TableReader } from './table-reader.ts';
 
 const POSITION_BYTES = 16;
 const ACK_ENTRY_BYTES = 24;
+const EPOCH_START_BYTES = 16;
+const QUERY_MATCH_BYTES = 24;
 
 type Decoder = (table: TableReader) => Command;
 
@@ -77,6 +81,33 @@ const DECODERS: { readonly [T in Command['type']]: (table: TableReader) => Comma
   pong: (t) => ({ type: 'pong', time: t.time(0, 'time') }),
   done: () => ({ type: 'done' }),
   refused: (t) => ({ type: 'refused', code: codeName(t.int32(0, 'code')), text: t.text(1, 'text') }),
+  'set-retention': (t) => ({
+    type: 'set-retention',
+    topic: t.requiredText(0, 'topic'),
+    retentionMs: t.natural(1, 'retention_ms'),
+    retentionBytes: t.natural(2, 'retention_bytes'),
+  }),
+  'commit-offsets': (t) => ({
+    type: 'commit-offsets',
+    group: t.requiredText(0, 'group'),
+    topic: t.requiredText(1, 'topic'),
+    positions: t.structs(2, POSITION_BYTES, 'positions', decodePosition, POSITIONS_MAX),
+  }),
+  'offsets-request': (t) => ({
+    type: 'offsets-request',
+    group: t.requiredText(0, 'group'),
+    topic: t.requiredText(1, 'topic'),
+  }),
+  'offsets-reply': (t) => ({
+    type: 'offsets-reply',
+    positions: t.structs(0, POSITION_BYTES, 'positions', decodePosition, POSITIONS_MAX),
+  }),
+  query: decodeQuery,
+  'query-reply': (t) => ({
+    type: 'query-reply',
+    matches: t.structs(0, QUERY_MATCH_BYTES, 'matches', decodeMatch, QUERY_MATCHES_MAX),
+    more: t.flag(1, 'more'),
+  }),
 };
 
 const BY_NUMBER: readonly (Decoder | undefined)[] = decodersByNumber();
@@ -116,6 +147,9 @@ function decodeRoute(t: TableReader): TopicRoute {
     messageMaxBytes: t.count(5, 'message_max'),
     direct: t.flag(6, 'direct'),
     partitions: t.tables(7, 'partitions', decodePartitionRoute),
+    durable: t.flag(8, 'durable'),
+    retentionMs: t.natural(9, 'retention_ms'),
+    retentionBytes: t.natural(10, 'retention_bytes'),
   };
 }
 
@@ -128,7 +162,13 @@ function decodePartitionRoute(t: TableReader): PartitionRoute {
     permission: t.choice(4, 'permission', PERMISSIONS),
     available: t.flag(5, 'available'),
     nextOffset: t.offset(6, 'next_offset'),
+    oldestOffset: t.offset(7, 'oldest_offset'),
+    epochs: t.structs(8, EPOCH_START_BYTES, 'epochs', decodeEpochStart),
   };
+}
+
+function decodeEpochStart(frame: FrameBytes, place: number): EpochStart {
+  return { epoch: frame.int32At(place), offset: frame.safeAt(place + 8, 'offset', -1) };
 }
 
 function decodeCreateTopic(t: TableReader): CommandOf<'create-topic'> {
@@ -140,6 +180,9 @@ function decodeCreateTopic(t: TableReader): CommandOf<'create-topic'> {
     ringBytes: t.count(3, 'ring_bytes'),
     direct: t.flag(4, 'direct'),
     ifNotExists: t.flag(5, 'if_not_exists'),
+    durable: t.choice(6, 'durable', DURABILITIES),
+    retentionMs: t.natural(7, 'retention_ms'),
+    retentionBytes: t.natural(8, 'retention_bytes'),
   };
 }
 
@@ -159,6 +202,7 @@ function decodeFrom(t: TableReader): StartFrom {
   if (start === 'offset') return { offset: t.offset(3, 'offset') };
   if (start === 'last') return { last: t.count(4, 'last') };
   if (start === 'positions') return { positions: t.structs(5, POSITION_BYTES, 'positions', decodePosition) };
+  if (start === 'time') return { time: t.time(8, 'time') };
   return start;
 }
 
@@ -226,5 +270,25 @@ function decodeGap(t: TableReader): CommandOf<'gap'> {
     toOffset: t.offset(4, 'to_offset'),
     reason: t.choice(5, 'reason', GAP_REASONS),
     topic: t.text(6, 'topic'),
+  };
+}
+
+function decodeQuery(t: TableReader): CommandOf<'query'> {
+  return {
+    type: 'query',
+    topic: t.requiredText(0, 'topic'),
+    key: t.text(1, 'key'),
+    fromTime: t.time(2, 'from_time'),
+    toTime: t.time(3, 'to_time'),
+    limit: t.count(4, 'limit', QUERY_MATCHES_MAX),
+  };
+}
+
+function decodeMatch(frame: FrameBytes, place: number): QueryMatch {
+  return {
+    partition: frame.countAt(place, 'number'),
+    epoch: frame.int32At(place + 4),
+    offset: frame.safeAt(place + 8, 'offset', -1),
+    storedAt: frame.safeAt(place + 16, 'stored_at', 0),
   };
 }

@@ -2,13 +2,18 @@
 import type * as flatbuffers from 'flatbuffers';
 import { Ack } from '../../native-layout/generated/ringmq/ack.ts';
 import { AckEntry as AckEntryStruct } from '../../native-layout/generated/ringmq/ack-entry.ts';
+import { CommitOffsets } from '../../native-layout/generated/ringmq/commit-offsets.ts';
 import { CreateTopic } from '../../native-layout/generated/ringmq/create-topic.ts';
 import { Credit } from '../../native-layout/generated/ringmq/credit.ts';
 import { DeleteTopic } from '../../native-layout/generated/ringmq/delete-topic.ts';
 import { Done } from '../../native-layout/generated/ringmq/done.ts';
+import type { Durability } from '../../native-layout/generated/ringmq/durability.ts';
+import { EpochStart as EpochStartStruct } from '../../native-layout/generated/ringmq/epoch-start.ts';
 import { Gap } from '../../native-layout/generated/ringmq/gap.ts';
 import type { GapReason } from '../../native-layout/generated/ringmq/gap-reason.ts';
 import { Hello } from '../../native-layout/generated/ringmq/hello.ts';
+import { OffsetsReply } from '../../native-layout/generated/ringmq/offsets-reply.ts';
+import { OffsetsRequest } from '../../native-layout/generated/ringmq/offsets-request.ts';
 import { OpenDirect } from '../../native-layout/generated/ringmq/open-direct.ts';
 import type { Overflow } from '../../native-layout/generated/ringmq/overflow.ts';
 import { PartitionRoute as RouteTable } from '../../native-layout/generated/ringmq/partition-route.ts';
@@ -18,11 +23,15 @@ import { Pong } from '../../native-layout/generated/ringmq/pong.ts';
 import { Position } from '../../native-layout/generated/ringmq/position.ts';
 import { Pull } from '../../native-layout/generated/ringmq/pull.ts';
 import { PullReply } from '../../native-layout/generated/ringmq/pull-reply.ts';
+import { Query } from '../../native-layout/generated/ringmq/query.ts';
+import { QueryMatch as QueryMatchStruct } from '../../native-layout/generated/ringmq/query-match.ts';
+import { QueryReply } from '../../native-layout/generated/ringmq/query-reply.ts';
 import { Refused } from '../../native-layout/generated/ringmq/refused.ts';
 import { RouteChanged } from '../../native-layout/generated/ringmq/route-changed.ts';
 import { RouteReply } from '../../native-layout/generated/ringmq/route-reply.ts';
 import { RouteRequest } from '../../native-layout/generated/ringmq/route-request.ts';
 import { SetPermission } from '../../native-layout/generated/ringmq/set-permission.ts';
+import { SetRetention } from '../../native-layout/generated/ringmq/set-retention.ts';
 import type { StartKind } from '../../native-layout/generated/ringmq/start-kind.ts';
 import { Subscribe } from '../../native-layout/generated/ringmq/subscribe.ts';
 import { Subscribed } from '../../native-layout/generated/ringmq/subscribed.ts';
@@ -36,14 +45,17 @@ import type {
   Command,
   CommandOf,
   CommandType,
+  EpochStart,
   PartitionPosition,
   PartitionRoute,
   PartitionStart,
+  QueryMatch,
   StartFrom,
   TopicRoute,
 } from './commands.ts';
-import { GAP_REASONS, OVERFLOWS, PERMISSIONS, STARTS } from './enums.ts';
-import { choice, count, type FrameWriter, int32, offset, time, uint32 } from './frame-writer.ts';
+import { DURABILITIES, GAP_REASONS, OVERFLOWS, PERMISSIONS, STARTS } from './enums.ts';
+import { POSITIONS_MAX, QUERY_MATCHES_MAX } from './frame.ts';
+import { atMost, choice, count, type FrameWriter, int32, natural, offset, time, uint32 } from './frame-writer.ts';
 
 type Place = flatbuffers.Offset;
 type Encoders = { readonly [T in CommandType]: (w: FrameWriter, command: CommandOf<T>) => Place };
@@ -82,6 +94,17 @@ const ENCODERS: Encoders = {
   pong: (w, c) => Pong.createPong(w.builder, time(c.time, 'time')),
   done: (w) => Done.createDone(w.builder),
   refused: (w, c) => Refused.createRefused(w.builder, codeNumber(c.code), w.text(c.text)),
+  'set-retention': (w, c) => {
+    const [age, bytes] = [natural(c.retentionMs, 'retentionMs'), natural(c.retentionBytes, 'retentionBytes')];
+    return SetRetention.createSetRetention(w.builder, w.requiredText(c.topic), age, bytes);
+  },
+  'commit-offsets': encodeCommitOffsets,
+  'offsets-request': (w, c) => {
+    return OffsetsRequest.createOffsetsRequest(w.builder, w.requiredText(c.group), w.requiredText(c.topic));
+  },
+  'offsets-reply': encodeOffsetsReply,
+  query: encodeQuery,
+  'query-reply': encodeQueryReply,
 };
 
 /** Writes the command's table and returns its place. */
@@ -116,10 +139,20 @@ function encodeRoute(w: FrameWriter, route: TopicRoute): Place {
     count(route.messageMaxBytes, 'messageMaxBytes'),
     route.direct,
     RouteReply.createPartitionsVector(w.builder, partitions),
+    route.durable,
+    natural(route.retentionMs, 'retentionMs'),
+    natural(route.retentionBytes, 'retentionBytes'),
   );
 }
 
 function encodePartitionRoute(w: FrameWriter, partition: PartitionRoute): Place {
+  const { builder } = w;
+  const epochs = w.structs(
+    partition.epochs,
+    'epochs',
+    (length) => RouteTable.startEpochsVector(builder, length),
+    (start) => putEpochStart(builder, start),
+  );
   return RouteTable.createPartitionRoute(
     w.builder,
     count(partition.id, 'id'),
@@ -129,7 +162,13 @@ function encodePartitionRoute(w: FrameWriter, partition: PartitionRoute): Place 
     choice(partition.permission, 'permission', PERMISSIONS),
     partition.available,
     offset(partition.nextOffset, 'nextOffset'),
+    offset(partition.oldestOffset, 'oldestOffset'),
+    epochs,
   );
+}
+
+function putEpochStart(builder: flatbuffers.Builder, start: EpochStart): void {
+  EpochStartStruct.createEpochStart(builder, int32(start.epoch, 'epoch'), offset(start.offset, 'offset'));
 }
 
 function encodeCreateTopic(w: FrameWriter, c: CommandOf<'create-topic'>): Place {
@@ -141,6 +180,9 @@ function encodeCreateTopic(w: FrameWriter, c: CommandOf<'create-topic'>): Place 
     count(c.ringBytes, 'ringBytes'),
     c.direct,
     c.ifNotExists,
+    choice<boolean | undefined, Durability>(c.durable, 'durable', DURABILITIES),
+    natural(c.retentionMs, 'retentionMs'),
+    natural(c.retentionBytes, 'retentionBytes'),
   );
 }
 
@@ -177,6 +219,7 @@ function encodeSubscribe(w: FrameWriter, c: CommandOf<'subscribe'>): Place {
       (partition) => builder.addInt32(count(partition, 'partitions')),
     ),
     count(c.windowBytes, 'windowBytes'),
+    time(typeof from === 'object' && 'time' in from ? from.time : 0, 'from.time'),
   );
 }
 
@@ -269,5 +312,57 @@ function encodeGap(w: FrameWriter, c: CommandOf<'gap'>): Place {
     offset(c.toOffset, 'toOffset'),
     choice<string, GapReason>(c.reason, 'reason', GAP_REASONS),
     w.text(c.topic),
+  );
+}
+
+function encodeCommitOffsets(w: FrameWriter, c: CommandOf<'commit-offsets'>): Place {
+  const positions = encodePositions(w, c.positions, (length) => CommitOffsets.startPositionsVector(w.builder, length));
+  return CommitOffsets.createCommitOffsets(w.builder, w.requiredText(c.group), w.requiredText(c.topic), positions);
+}
+
+function encodeOffsetsReply(w: FrameWriter, c: CommandOf<'offsets-reply'>): Place {
+  const positions = encodePositions(w, c.positions, (length) => OffsetsReply.startPositionsVector(w.builder, length));
+  return OffsetsReply.createOffsetsReply(w.builder, positions);
+}
+
+function encodePositions(
+  w: FrameWriter,
+  positions: readonly PartitionPosition[],
+  start: (length: number) => void,
+): Place {
+  atMost(positions.length, POSITIONS_MAX, 'positions');
+  return w.structs(positions, 'positions', start, (position) => putPosition(w.builder, position));
+}
+
+function encodeQuery(w: FrameWriter, c: CommandOf<'query'>): Place {
+  return Query.createQuery(
+    w.builder,
+    w.requiredText(c.topic),
+    w.text(c.key),
+    time(c.fromTime, 'fromTime'),
+    time(c.toTime, 'toTime'),
+    atMost(count(c.limit, 'limit'), QUERY_MATCHES_MAX, 'limit'),
+  );
+}
+
+function encodeQueryReply(w: FrameWriter, c: CommandOf<'query-reply'>): Place {
+  const { builder } = w;
+  atMost(c.matches.length, QUERY_MATCHES_MAX, 'matches');
+  const matches = w.structs(
+    c.matches,
+    'matches',
+    (length) => QueryReply.startMatchesVector(builder, length),
+    (match) => putMatch(builder, match),
+  );
+  return QueryReply.createQueryReply(builder, matches, c.more);
+}
+
+function putMatch(builder: flatbuffers.Builder, match: QueryMatch): void {
+  QueryMatchStruct.createQueryMatch(
+    builder,
+    count(match.partition, 'partition'),
+    int32(match.epoch, 'epoch'),
+    offset(match.offset, 'offset'),
+    time(match.storedAt, 'storedAt'),
   );
 }

@@ -106,6 +106,17 @@ export function uint32(value: number, what: string): number {
   return value;
 }
 
+/** A count of milliseconds or bytes that may be large. */
+export function natural(value: number, what: string): bigint {
+  return safe(value, what, 0);
+}
+
+/** The value, unless it is above `max`. */
+export function atMost(value: number, max: number, what: string): number {
+  if (value > max) refuse(what, `must be at most ${max}`);
+  return value;
+}
+
 /** Offset of a record, or -1. */
 export function offset(value: number, what: string): bigint {
   return safe(value, what, -1);

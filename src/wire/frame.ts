@@ -22,6 +22,11 @@ export const COMMAND_BYTES_MIN = 24;
  */
 export const COMMAND_ITEMS_MAX = 65_536;
 
+/** Most positions in one command about a group's offsets. A topic has at most as many partitions. */
+export const POSITIONS_MAX = 1024;
+/** Most matches in the answer to one query. */
+export const QUERY_MATCHES_MAX = 1000;
+
 /** Numbers of the schema's union `Command`; a test compares them with the generated code. */
 export const COMMAND_NUMBERS = {
   hello: 1,
@@ -47,6 +52,12 @@ export const COMMAND_NUMBERS = {
   pong: 21,
   done: 22,
   refused: 23,
+  'set-retention': 24,
+  'commit-offsets': 25,
+  'offsets-request': 26,
+  'offsets-reply': 27,
+  query: 28,
+  'query-reply': 29,
 } as const satisfies Record<CommandType, number>;
 
 /** Largest integer that a number holds exactly, and so the largest offset, time and id on the wire. */

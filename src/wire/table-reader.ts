@@ -1,12 +1,13 @@
 // One FlatBuffers table of a frame. A field is named by its slot: its place in the order of the schema.
 // Unknown slots are skipped, so that a newer peer may add fields at the end of a table; absent slots read as
 // the schema's default.
-import { COMMAND_HEADER_BYTES } from './frame.ts';
+import { COMMAND_HEADER_BYTES, COMMAND_ITEMS_MAX } from './frame.ts';
 import type { FrameBytes } from './frame-bytes.ts';
 
 const WORD = 4;
 const VTABLE_HEADER_BYTES = 4;
 const INT32_MIN = -2_147_483_648;
+const INT32_MAX = 2_147_483_647;
 
 export class TableReader {
   private readonly frame: FrameBytes;
@@ -56,8 +57,10 @@ export class TableReader {
   }
 
   /** An int32 that is not negative: counts, lengths, ids. */
-  count(slot: number, what: string): number {
-    return this.int32(slot, what, 0);
+  count(slot: number, what: string, max = INT32_MAX): number {
+    const value = this.int32(slot, what, 0);
+    if (value > max) this.frame.fail(`${what} is ${value}, above ${max}`);
+    return value;
   }
 
   uint32(slot: number, what: string): number {
@@ -68,6 +71,11 @@ export class TableReader {
   /** Offset of a record, or -1. */
   offset(slot: number, what: string): number {
     return this.safe(slot, what, -1);
+  }
+
+  /** A count of milliseconds or bytes that may be large. */
+  natural(slot: number, what: string): number {
+    return this.safe(slot, what, 0);
   }
 
   /** Milliseconds since 1970. */
@@ -98,12 +106,19 @@ export class TableReader {
     return new TableReader(this.frame, this.frame.indirect(at, what), what);
   }
 
-  /** A vector of structs or scalars; `read` gets the place of each. */
-  structs<T>(slot: number, itemBytes: number, what: string, read: (frame: FrameBytes, place: number) => T): T[] {
+  /** A vector of at most `max` structs or scalars; `read` gets the place of each. */
+  structs<T>(
+    slot: number,
+    itemBytes: number,
+    what: string,
+    read: (frame: FrameBytes, place: number) => T,
+    max = COMMAND_ITEMS_MAX,
+  ): T[] {
     const at = this.find(slot, WORD, what);
     if (at === 0) return [];
     const vector = this.frame.indirect(at, what);
     const count = this.frame.items(vector, itemBytes, what);
+    if (count > max) this.frame.fail(`${what}: at most ${max} are taken, these are ${count}`);
     const result: T[] = [];
     for (let i = 0; i < count; i++) result.push(read(this.frame, vector + WORD + i * itemBytes));
     return result;

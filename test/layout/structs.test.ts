@@ -144,12 +144,17 @@ test('the magic words are the header bytes 4 to 7', () => {
     [batch.MAGIC_WORD, 0],
     [batch.MAGIC_WORD_CRC, batch.FLAG_CRC],
     [batch.MAGIC_WORD_PADDING, batch.FLAG_PADDING],
+    [batch.MAGIC_WORD | batch.MAGIC_KEYS, batch.FLAG_KEYS],
+    [batch.MAGIC_WORD_CRC | batch.MAGIC_KEYS, batch.FLAG_CRC | batch.FLAG_KEYS],
   ];
   for (const [word, flags] of words) {
     view.setInt32(4, word, true);
     expect(view.getUint16(batch.BATCH_MAGIC, true)).toBe(batch.BATCH_MAGIC_VALUE);
     expect(view.getUint8(batch.BATCH_VERSION)).toBe(batch.BATCH_VERSION_VALUE);
     expect(view.getUint8(batch.BATCH_FLAGS)).toBe(flags);
+    expect(batch.isBatchMagic(word)).toBe(word !== batch.MAGIC_WORD_PADDING);
+    expect(batch.hasCrc(word)).toBe((flags & batch.FLAG_CRC) !== 0);
+    expect(batch.hasKeys(word)).toBe((flags & batch.FLAG_KEYS) !== 0);
   }
   expect(Buffer.from(bytes.subarray(4, 6)).toString('latin1')).toBe('RM');
 });
@@ -161,6 +166,6 @@ test('a request stands in words that the owner of the partition stamps', () => {
   expect(batch.REQUEST_EPOCH).toBe(batch.BATCH_EPOCH);
 });
 
-test('the golden bytes are those of layout version 1', () => {
-  expect(LAYOUT_VERSION).toBe(1);
+test('the golden bytes are those of layout version 2', () => {
+  expect(LAYOUT_VERSION).toBe(2);
 });

@@ -2,6 +2,7 @@
 
 import * as flatbuffers from 'flatbuffers';
 
+import { Durability } from './durability.ts';
 import { Overflow } from './overflow.ts';
 
 export class CreateTopic {
@@ -54,8 +55,23 @@ ifNotExists():boolean {
   return offset ? !!this.bb!.readInt8(this.bb_pos + offset) : false;
 }
 
+durable():Durability {
+  const offset = this.bb!.__offset(this.bb_pos, 16);
+  return offset ? this.bb!.readUint8(this.bb_pos + offset) as Durability : Durability.AsBroker;
+}
+
+retentionMs():bigint {
+  const offset = this.bb!.__offset(this.bb_pos, 18);
+  return offset ? this.bb!.readInt64(this.bb_pos + offset) : BigInt('0');
+}
+
+retentionBytes():bigint {
+  const offset = this.bb!.__offset(this.bb_pos, 20);
+  return offset ? this.bb!.readInt64(this.bb_pos + offset) : BigInt('0');
+}
+
 static startCreateTopic(builder:flatbuffers.Builder) {
-  builder.startObject(6);
+  builder.startObject(9);
 }
 
 static addTopic(builder:flatbuffers.Builder, topicOffset:flatbuffers.Offset) {
@@ -82,13 +98,25 @@ static addIfNotExists(builder:flatbuffers.Builder, ifNotExists:boolean) {
   builder.addFieldInt8(5, +ifNotExists, +false);
 }
 
+static addDurable(builder:flatbuffers.Builder, durable:Durability) {
+  builder.addFieldInt8(6, durable, Durability.AsBroker);
+}
+
+static addRetentionMs(builder:flatbuffers.Builder, retentionMs:bigint) {
+  builder.addFieldInt64(7, retentionMs, BigInt('0'));
+}
+
+static addRetentionBytes(builder:flatbuffers.Builder, retentionBytes:bigint) {
+  builder.addFieldInt64(8, retentionBytes, BigInt('0'));
+}
+
 static endCreateTopic(builder:flatbuffers.Builder):flatbuffers.Offset {
   const offset = builder.endObject();
   builder.requiredField(offset, 4) // topic
   return offset;
 }
 
-static createCreateTopic(builder:flatbuffers.Builder, topicOffset:flatbuffers.Offset, partitions:number, overflow:Overflow, ringBytes:number, direct:boolean, ifNotExists:boolean):flatbuffers.Offset {
+static createCreateTopic(builder:flatbuffers.Builder, topicOffset:flatbuffers.Offset, partitions:number, overflow:Overflow, ringBytes:number, direct:boolean, ifNotExists:boolean, durable:Durability, retentionMs:bigint, retentionBytes:bigint):flatbuffers.Offset {
   CreateTopic.startCreateTopic(builder);
   CreateTopic.addTopic(builder, topicOffset);
   CreateTopic.addPartitions(builder, partitions);
@@ -96,6 +124,9 @@ static createCreateTopic(builder:flatbuffers.Builder, topicOffset:flatbuffers.Of
   CreateTopic.addRingBytes(builder, ringBytes);
   CreateTopic.addDirect(builder, direct);
   CreateTopic.addIfNotExists(builder, ifNotExists);
+  CreateTopic.addDurable(builder, durable);
+  CreateTopic.addRetentionMs(builder, retentionMs);
+  CreateTopic.addRetentionBytes(builder, retentionBytes);
   return CreateTopic.endCreateTopic(builder);
 }
 }

@@ -5,5 +5,6 @@ export const GapReason = {
   Expired: 1,
   EpochChanged: 2,
   Ahead: 3,
+  Damaged: 4,
 } as const;
 export type GapReason = (typeof GapReason)[keyof typeof GapReason];

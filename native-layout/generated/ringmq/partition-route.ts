@@ -2,6 +2,8 @@
 
 import * as flatbuffers from 'flatbuffers';
 
+import { EpochStart } from './epoch-start.ts';
+
 export class PartitionRoute {
   bb: flatbuffers.ByteBuffer|null = null;
   bb_pos = 0;
@@ -55,8 +57,23 @@ nextOffset():bigint {
   return offset ? this.bb!.readInt64(this.bb_pos + offset) : BigInt('0');
 }
 
+oldestOffset():bigint {
+  const offset = this.bb!.__offset(this.bb_pos, 18);
+  return offset ? this.bb!.readInt64(this.bb_pos + offset) : BigInt('0');
+}
+
+epochs(index: number, obj?:EpochStart):EpochStart|null {
+  const offset = this.bb!.__offset(this.bb_pos, 20);
+  return offset ? (obj || new EpochStart()).__init(this.bb!.__vector(this.bb_pos + offset) + index * 16, this.bb!) : null;
+}
+
+epochsLength():number {
+  const offset = this.bb!.__offset(this.bb_pos, 20);
+  return offset ? this.bb!.__vector_len(this.bb_pos + offset) : 0;
+}
+
 static startPartitionRoute(builder:flatbuffers.Builder) {
-  builder.startObject(7);
+  builder.startObject(9);
 }
 
 static addId(builder:flatbuffers.Builder, id:number) {
@@ -87,12 +104,24 @@ static addNextOffset(builder:flatbuffers.Builder, nextOffset:bigint) {
   builder.addFieldInt64(6, nextOffset, BigInt('0'));
 }
 
+static addOldestOffset(builder:flatbuffers.Builder, oldestOffset:bigint) {
+  builder.addFieldInt64(7, oldestOffset, BigInt('0'));
+}
+
+static addEpochs(builder:flatbuffers.Builder, epochsOffset:flatbuffers.Offset) {
+  builder.addFieldOffset(8, epochsOffset, 0);
+}
+
+static startEpochsVector(builder:flatbuffers.Builder, numElems:number) {
+  builder.startVector(16, numElems, 8);
+}
+
 static endPartitionRoute(builder:flatbuffers.Builder):flatbuffers.Offset {
   const offset = builder.endObject();
   return offset;
 }
 
-static createPartitionRoute(builder:flatbuffers.Builder, id:number, number:number, owner:number, epoch:number, permission:number, available:boolean, nextOffset:bigint):flatbuffers.Offset {
+static createPartitionRoute(builder:flatbuffers.Builder, id:number, number:number, owner:number, epoch:number, permission:number, available:boolean, nextOffset:bigint, oldestOffset:bigint, epochsOffset:flatbuffers.Offset):flatbuffers.Offset {
   PartitionRoute.startPartitionRoute(builder);
   PartitionRoute.addId(builder, id);
   PartitionRoute.addNumber(builder, number);
@@ -101,6 +130,8 @@ static createPartitionRoute(builder:flatbuffers.Builder, id:number, number:numbe
   PartitionRoute.addPermission(builder, permission);
   PartitionRoute.addAvailable(builder, available);
   PartitionRoute.addNextOffset(builder, nextOffset);
+  PartitionRoute.addOldestOffset(builder, oldestOffset);
+  PartitionRoute.addEpochs(builder, epochsOffset);
   return PartitionRoute.endPartitionRoute(builder);
 }
 }

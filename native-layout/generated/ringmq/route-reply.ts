@@ -70,8 +70,23 @@ partitionsLength():number {
   return offset ? this.bb!.__vector_len(this.bb_pos + offset) : 0;
 }
 
+durable():boolean {
+  const offset = this.bb!.__offset(this.bb_pos, 20);
+  return offset ? !!this.bb!.readInt8(this.bb_pos + offset) : false;
+}
+
+retentionMs():bigint {
+  const offset = this.bb!.__offset(this.bb_pos, 22);
+  return offset ? this.bb!.readInt64(this.bb_pos + offset) : BigInt('0');
+}
+
+retentionBytes():bigint {
+  const offset = this.bb!.__offset(this.bb_pos, 24);
+  return offset ? this.bb!.readInt64(this.bb_pos + offset) : BigInt('0');
+}
+
 static startRouteReply(builder:flatbuffers.Builder) {
-  builder.startObject(8);
+  builder.startObject(11);
 }
 
 static addTopic(builder:flatbuffers.Builder, topicOffset:flatbuffers.Offset) {
@@ -118,13 +133,25 @@ static startPartitionsVector(builder:flatbuffers.Builder, numElems:number) {
   builder.startVector(4, numElems, 4);
 }
 
+static addDurable(builder:flatbuffers.Builder, durable:boolean) {
+  builder.addFieldInt8(8, +durable, +false);
+}
+
+static addRetentionMs(builder:flatbuffers.Builder, retentionMs:bigint) {
+  builder.addFieldInt64(9, retentionMs, BigInt('0'));
+}
+
+static addRetentionBytes(builder:flatbuffers.Builder, retentionBytes:bigint) {
+  builder.addFieldInt64(10, retentionBytes, BigInt('0'));
+}
+
 static endRouteReply(builder:flatbuffers.Builder):flatbuffers.Offset {
   const offset = builder.endObject();
   builder.requiredField(offset, 4) // topic
   return offset;
 }
 
-static createRouteReply(builder:flatbuffers.Builder, topicOffset:flatbuffers.Offset, topicId:number, version:number, overflow:Overflow, ringBytes:number, messageMax:number, direct:boolean, partitionsOffset:flatbuffers.Offset):flatbuffers.Offset {
+static createRouteReply(builder:flatbuffers.Builder, topicOffset:flatbuffers.Offset, topicId:number, version:number, overflow:Overflow, ringBytes:number, messageMax:number, direct:boolean, partitionsOffset:flatbuffers.Offset, durable:boolean, retentionMs:bigint, retentionBytes:bigint):flatbuffers.Offset {
   RouteReply.startRouteReply(builder);
   RouteReply.addTopic(builder, topicOffset);
   RouteReply.addTopicId(builder, topicId);
@@ -134,6 +161,9 @@ static createRouteReply(builder:flatbuffers.Builder, topicOffset:flatbuffers.Off
   RouteReply.addMessageMax(builder, messageMax);
   RouteReply.addDirect(builder, direct);
   RouteReply.addPartitions(builder, partitionsOffset);
+  RouteReply.addDurable(builder, durable);
+  RouteReply.addRetentionMs(builder, retentionMs);
+  RouteReply.addRetentionBytes(builder, retentionBytes);
   return RouteReply.endRouteReply(builder);
 }
 }

@@ -6,5 +6,6 @@ export const StartKind = {
   Offset: 2,
   Last: 3,
   Resume: 4,
+  Time: 5,
 } as const;
 export type StartKind = (typeof StartKind)[keyof typeof StartKind];

@@ -80,8 +80,13 @@ window():number {
   return offset ? this.bb!.readInt32(this.bb_pos + offset) : 0;
 }
 
+time():bigint {
+  const offset = this.bb!.__offset(this.bb_pos, 20);
+  return offset ? this.bb!.readInt64(this.bb_pos + offset) : BigInt('0');
+}
+
 static startSubscribe(builder:flatbuffers.Builder) {
-  builder.startObject(8);
+  builder.startObject(9);
 }
 
 static addSubscription(builder:flatbuffers.Builder, subscription:number) {
@@ -137,13 +142,17 @@ static addWindow(builder:flatbuffers.Builder, window:number) {
   builder.addFieldInt32(7, window, 0);
 }
 
+static addTime(builder:flatbuffers.Builder, time:bigint) {
+  builder.addFieldInt64(8, time, BigInt('0'));
+}
+
 static endSubscribe(builder:flatbuffers.Builder):flatbuffers.Offset {
   const offset = builder.endObject();
   builder.requiredField(offset, 6) // topic
   return offset;
 }
 
-static createSubscribe(builder:flatbuffers.Builder, subscription:number, topicOffset:flatbuffers.Offset, start:StartKind, offset:bigint, last:number, positionsOffset:flatbuffers.Offset, partitionsOffset:flatbuffers.Offset, window:number):flatbuffers.Offset {
+static createSubscribe(builder:flatbuffers.Builder, subscription:number, topicOffset:flatbuffers.Offset, start:StartKind, offset:bigint, last:number, positionsOffset:flatbuffers.Offset, partitionsOffset:flatbuffers.Offset, window:number, time:bigint):flatbuffers.Offset {
   Subscribe.startSubscribe(builder);
   Subscribe.addSubscription(builder, subscription);
   Subscribe.addTopic(builder, topicOffset);
@@ -153,6 +162,7 @@ static createSubscribe(builder:flatbuffers.Builder, subscription:number, topicOf
   Subscribe.addPositions(builder, positionsOffset);
   Subscribe.addPartitions(builder, partitionsOffset);
   Subscribe.addWindow(builder, window);
+  Subscribe.addTime(builder, time);
   return Subscribe.endSubscribe(builder);
 }
 }

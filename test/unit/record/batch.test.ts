@@ -1,7 +1,13 @@
 import { crc32 as zlibCrc32 } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { BATCH_BASE_OFFSET, BATCH_CRC, BATCH_HEADER_BYTES } from '../../../native-layout/batch.ts';
+import {
+  BATCH_BASE_OFFSET,
+  BATCH_CRC,
+  BATCH_HEADER_BYTES,
+  BATCH_MAGIC,
+  hasKeys,
+} from '../../../native-layout/batch.ts';
 import { BatchBuilder } from '../../../src/record/batch-builder.ts';
 import { BatchView, RecordView } from '../../../src/record/batch-view.ts';
 import { crc32, portableCrc32 } from '../../../src/record/crc.ts';
@@ -60,6 +66,20 @@ describe('a batch', () => {
       STAMP.baseSequence,
       1_000,
     ]);
+  });
+
+  test('says in its header whether a record has a key', () => {
+    const says = (builder: BatchBuilder): boolean => hasKeys(builder.words[BATCH_MAGIC >> 2]);
+    fc.assert(
+      fc.property(samples, fc.boolean(), (messages, checksum) => {
+        const builder = build(messages, checksum);
+        expect(says(builder)).toBe(read(builder).records.some((record) => record.key !== undefined));
+        builder.reset();
+        builder.tryAddText('no key', 1);
+        builder.close({ ...STAMP, checksum });
+        expect(says(builder)).toBe(false);
+      }),
+    );
   });
 
   test('holds zeros where it holds nothing, whatever was in its memory before', () => {

@@ -1,0 +1,207 @@
+// One run: the plan of kills, the lives of the server between them, and the report.
+import { CRASH_POINTS, type CrashPoint } from '../src/log/crash-point.ts';
+import { Audit } from './audit.ts';
+import { Checker } from './checker.ts';
+import { Load } from './load.ts';
+import { Server } from './server.ts';
+
+export interface RunOptions {
+  readonly kills: number;
+  readonly seed: number;
+  readonly folder: string;
+  readonly port: number;
+  readonly serveArgs: readonly string[];
+}
+
+export interface Report {
+  readonly ok: boolean;
+  readonly text: string;
+  readonly kills: Readonly<Record<string, number>>;
+  readonly seed: number;
+  readonly sent: number;
+  readonly acknowledged: number;
+  readonly keptAcks: number;
+  readonly unanswered: number;
+  readonly stored: number;
+  readonly delivered: number;
+  readonly startMsMax: number;
+  readonly seconds: number;
+  readonly anomalies: readonly string[];
+  readonly faults: readonly string[];
+}
+
+/** Small segments and rings: they roll, wrap and fill all the time. */
+const SERVE_ARGS = ['--segment-bytes', '4m', '--ring-bytes', '256k', '--log-level', 'warn'];
+const TOPICS = ['alpha', 'beta', 'gamma'];
+/** A topic is made in every so many lives. */
+const FRESH_TOPIC_EVERY = 4;
+const FRESH_TOPICS_MAX = 12;
+const LIFE_MIN_MS = 150;
+const LIFE_SPAN_MS = 900;
+/** A server that should end itself somewhere has this long. */
+const POINT_MAX_MS = 4_000;
+const CATCH_UP_MAX_MS = 60_000;
+const FAULTS_SHOWN = 20;
+
+/** Where in the code and how often it passes there: rare places at once, busy ones after a while. */
+const POINT_COUNTS: Partial<Record<CrashPoint, number>> = {
+  'broker.appended': 400,
+  'broker.released': 400,
+  'store.staged': 150,
+  'store.torn-write': 150,
+  'store.written': 150,
+  'store.noticed': 150,
+};
+
+export class Run {
+  private readonly options: RunOptions;
+  private readonly say: (text: string) => void;
+  private readonly checker = new Checker();
+  private readonly audit = new Audit(this.checker);
+  private readonly load: Load;
+  private readonly topics = [...TOPICS];
+  private readonly kills: Record<string, number> = {};
+  private readonly faults: string[] = [];
+  private readonly random: () => number;
+  private startMsMax = 0;
+
+  constructor(options: RunOptions, say: (text: string) => void) {
+    this.options = options;
+    this.say = say;
+    this.random = mulberry(options.seed);
+    const url = `ws://127.0.0.1:${options.port}`;
+    this.load = new Load({ url, topics: this.topics, producersPerTopic: 4, consumers: 1 }, this.checker);
+  }
+
+  async run(): Promise<Report> {
+    const began = Date.now();
+    this.load.start();
+    for (let kill = 1; kill <= this.options.kills; kill++) {
+      const point = kill % 2 === 0 ? CRASH_POINTS[(kill / 2) % CRASH_POINTS.length] : undefined;
+      const how = await this.life(kill, point);
+      this.kills[how] = (this.kills[how] ?? 0) + 1;
+      this.say(`kill ${kill}/${this.options.kills}: ${how}; ${this.load.figures.kept} kept acks so far`);
+      if (this.checker.anomalies.length > 0) break;
+    }
+    await this.lastLife();
+    this.checker.finish();
+    return this.report(Math.round((Date.now() - began) / 1000));
+  }
+
+  /** Starts the server, lets it work, kills it. Says how it died. */
+  private async life(number: number, point: CrashPoint | undefined): Promise<string> {
+    const crash = point && `${point}:${1 + Math.floor(this.random() * (POINT_COUNTS[point] ?? 2))}`;
+    const server = this.start(crash);
+    const url = await this.timed(server);
+    if (url !== undefined) {
+      await this.auditNow(server, url);
+      if (number % FRESH_TOPIC_EVERY === 0 && this.topics.length < TOPICS.length + FRESH_TOPICS_MAX) this.freshTopic();
+      if (point) await Promise.race([server.ended, after(POINT_MAX_MS)]);
+      else await Promise.race([server.ended, after(LIFE_MIN_MS + this.random() * LIFE_SPAN_MS)]);
+    }
+    const itself = !server.alive;
+    if (itself && point === undefined)
+      this.faults.push(`the server ended by itself: ${server.log.slice(-5).join(' | ')}`);
+    server.kill();
+    const how = await server.ended;
+    if (itself && how !== 'SIGKILL')
+      this.faults.push(`the server ended with ${how}: ${server.log.slice(-5).join(' | ')}`);
+    return itself && point ? `at ${point}` : 'at a random moment';
+  }
+
+  /** Everything settles: producers end, consumers catch up, the whole log is read, the server stops in order. */
+  private async lastLife(): Promise<void> {
+    const server = this.start(undefined);
+    const url = await this.timed(server);
+    if (url === undefined) {
+      this.faults.push(`the server does not start any more: ${server.log.join(' | ')}`);
+      return;
+    }
+    await this.load.stop();
+    const ends = await this.audit.run(url, this.topics, true).catch((error: unknown) => {
+      this.faults.push(String(error));
+      return new Map<string, number>();
+    });
+    const deadline = Date.now() + CATCH_UP_MAX_MS;
+    while (!this.load.caughtUp(ends) && Date.now() < deadline) await after(50);
+    await this.load.close();
+    const how = await server.stop();
+    if (how !== 'code 0') this.faults.push(`the last stop ended with ${how}: ${server.log.slice(-5).join(' | ')}`);
+  }
+
+  private start(crash: string | undefined): Server {
+    const { folder, port, serveArgs } = this.options;
+    return new Server({ folder, port, crash, args: [...SERVE_ARGS, ...serveArgs] });
+  }
+
+  private async timed(server: Server): Promise<string | undefined> {
+    const began = Date.now();
+    const url = await server.ready();
+    if (url !== undefined) this.startMsMax = Math.max(this.startMsMax, Date.now() - began);
+    return url;
+  }
+
+  /** A server that dies meanwhile is no fault: the next life reads the same again. */
+  private async auditNow(server: Server, url: string): Promise<void> {
+    const died = new AbortController();
+    void server.ended.then(() => died.abort());
+    await this.audit.run(url, this.topics, false, died.signal).catch((error: unknown) => {
+      if (server.alive) this.faults.push(String(error));
+    });
+  }
+
+  private freshTopic(): void {
+    const topic = `fresh-${this.topics.length}`;
+    this.topics.push(topic);
+    this.load.addTopic(topic);
+  }
+
+  private report(seconds: number): Report {
+    const { figures } = this.load;
+    const faults = [...this.faults, ...this.load.faults].slice(0, FAULTS_SHOWN);
+    const anomalies = this.checker.anomalies.map((one) => `${one.kind}: ${one.text}`);
+    const ok = anomalies.length === 0 && faults.length === 0;
+    const total = Object.values(this.kills).reduce((sum, one) => sum + one, 0);
+    const text = [
+      `${total} kills in ${seconds} s, seed ${this.options.seed}: ${ok ? 'nothing lost' : 'PROMISES BROKEN'}`,
+      ...Object.entries(this.kills).map(([how, count]) => `  ${String(count).padStart(4)} ${how}`),
+      `sent ${figures.sent}, acknowledged ${figures.acknowledged} (${figures.kept} as written or durable), ` +
+        `without answer ${figures.unknown}`,
+      `in the log ${this.checker.storedCount}, delivered ${figures.delivered}, topics ${this.topics.length}, ` +
+        `longest start ${this.startMsMax} ms`,
+      ...anomalies.map((one) => `  ANOMALY ${one}`),
+      ...faults.map((one) => `  FAULT ${one}`),
+    ].join('\n');
+    return {
+      ok,
+      text,
+      kills: this.kills,
+      seed: this.options.seed,
+      sent: figures.sent,
+      acknowledged: figures.acknowledged,
+      keptAcks: figures.kept,
+      unanswered: figures.unknown,
+      stored: this.checker.storedCount,
+      delivered: figures.delivered,
+      startMsMax: this.startMsMax,
+      seconds,
+      anomalies,
+      faults,
+    };
+  }
+}
+
+function after(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+/** mulberry32, 0 to 1. */
+function mulberry(seed: number): () => number {
+  let state = seed | 0;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296;
+  };
+}

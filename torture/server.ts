@@ -1,0 +1,68 @@
+// The real server as a process of its own: started, watched, killed.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+
+const PROGRAM = fileURLToPath(new URL('../../bin/ringmq.mjs', import.meta.url));
+const START_MAX_MS = 60_000;
+const LOG_LINES_KEPT = 60;
+
+export interface ServerOptions {
+  readonly folder: string;
+  readonly port: number;
+  /** `point:n` of RINGMQ_CRASH; undefined: none. */
+  readonly crash: string | undefined;
+  readonly args: readonly string[];
+}
+
+export class Server {
+  private readonly child: ChildProcess;
+  private readonly started: Promise<string | undefined>;
+  /** The last lines of its log. */
+  readonly log: string[] = [];
+  readonly ended: Promise<string>;
+  alive = true;
+
+  constructor(options: ServerOptions) {
+    const { folder, port, crash, args } = options;
+    const env = { ...process.env, ...(crash === undefined ? {} : { RINGMQ_CRASH: crash }) };
+    const line = [PROGRAM, 'serve', '--data', folder, '--port', String(port), '--json', ...args];
+    this.child = spawn(process.execPath, line, { env, stdio: ['ignore', 'pipe', 'pipe'] });
+    this.ended = new Promise((resolve) => {
+      this.child.once('exit', (code, signal) => {
+        this.alive = false;
+        resolve(signal ?? `code ${code}`);
+      });
+    });
+    createInterface({ input: this.child.stderr as NodeJS.ReadableStream }).on('line', (text) => this.keep(text));
+    this.started = new Promise((resolve) => {
+      createInterface({ input: this.child.stdout as NodeJS.ReadableStream }).once('line', (text) =>
+        resolve((JSON.parse(text) as { url: string }).url),
+      );
+      void this.ended.then(() => resolve(undefined));
+    });
+  }
+
+  /** Its address; undefined if it ended before it had one. */
+  async ready(): Promise<string | undefined> {
+    const late = setTimeout(() => this.kill(), START_MAX_MS);
+    const url = await this.started;
+    clearTimeout(late);
+    return url;
+  }
+
+  kill(): void {
+    if (this.alive) this.child.kill('SIGKILL');
+  }
+
+  /** Asks it to end in order. */
+  stop(): Promise<string> {
+    if (this.alive) this.child.kill('SIGTERM');
+    return this.ended;
+  }
+
+  private keep(text: string): void {
+    this.log.push(text);
+    if (this.log.length > LOG_LINES_KEPT) this.log.shift();
+  }
+}
