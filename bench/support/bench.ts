@@ -32,6 +32,8 @@ export interface Latency {
 /** Something that can be measured. */
 export interface Contestant {
   readonly name: string;
+  /** Why it cannot be measured here; undefined if it can. */
+  missing?(): string | undefined;
   measure(scale: Scale): Promise<Measured>;
 }
 
@@ -40,6 +42,8 @@ export interface Bench extends Contestant {
   readonly what: string;
   /** Measured in turn with the bench in the same session; the first one is the baseline. */
   readonly peers: readonly Contestant[];
+  /** Most runs, for benches that take long. */
+  readonly runsMax?: number;
 }
 
 export interface PeerResult {

@@ -13,17 +13,23 @@ import {
 
 /** Measures a bench and its peers in turn, so that all of them meet the same moods of the machine. */
 export async function runBench(bench: Bench, scale: Scale, say: (text: string) => void): Promise<Result> {
-  const contestants: Contestant[] = [bench, ...bench.peers];
+  const peersHere = bench.peers.filter((peer) => {
+    const why = peer.missing?.();
+    if (why !== undefined) say(`${peer.name}: not measured, ${why}`);
+    return why === undefined;
+  });
+  const contestants: Contestant[] = [bench, ...peersHere];
   const runs = new Map<Contestant, Measured[]>(contestants.map((one) => [one, []]));
-  for (let run = 0; run < scale.runs; run++) {
+  const times = Math.min(scale.runs, bench.runsMax ?? scale.runs);
+  for (let run = 0; run < times; run++) {
     for (const one of contestants) {
       const measured = await one.measure(scale);
       runs.get(one)?.push(measured);
-      say(`${one.name} ${run + 1}/${scale.runs}: ${describe(measured)}`);
+      say(`${one.name} ${run + 1}/${times}: ${describe(measured)}`);
     }
   }
   const own = runs.get(bench) as Measured[];
-  const peers = bench.peers.map((peer) => ({ name: peer.name, messagesPerSecond: medianRate(runs.get(peer) ?? []) }));
+  const peers = peersHere.map((peer) => ({ name: peer.name, messagesPerSecond: medianRate(runs.get(peer) ?? []) }));
   return makeResult(bench, own, peers, scale);
 }
 
@@ -45,7 +51,7 @@ function makeResult(bench: Bench, own: readonly Measured[], peers: readonly Peer
     p999Us: latency('p999Us'),
     maxUs: latency('maxUs'),
     bodyBytes: scale.bodyBytes,
-    runs: scale.runs,
+    runs: own.length,
     baseline,
     ratio: baseline ? round(rate / baseline.messagesPerSecond) : null,
     peers,

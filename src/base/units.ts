@@ -15,3 +15,10 @@ const TOPIC_PATTERN = /^[%|A-Za-z0-9._-]{1,127}$/;
 export function isTopicName(name: string): boolean {
   return TOPIC_PATTERN.test(name) && name !== '.' && name !== '..';
 }
+
+const GROUP_PATTERN = /^[%|A-Za-z0-9._-]{1,255}$/;
+
+/** True if `name` may name a group of consumers: RocketMQ's characters and dots, 1 to 255 of them. */
+export function isGroupName(name: string): boolean {
+  return GROUP_PATTERN.test(name);
+}

@@ -3,14 +3,19 @@ import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import { createRequire } from 'node:module';
 import { availableParallelism, cpus, freemem, totalmem } from 'node:os';
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { EXIT, EXIT_HELP } from './exit.ts';
 import { size } from './figures.ts';
-import { type ClientOptions, connected, withClientOptions } from './options.ts';
+import { type ClientOptions, connected, DEFAULT_DATA, withClientOptions } from './options.ts';
+
+interface DoctorOptions extends ClientOptions {
+  readonly data: string;
+}
 
 type Verdict = 'ok' | 'note' | 'bad';
 
-interface Finding {
+/** One line of what was found. */
+export interface Finding {
   readonly what: string;
   readonly verdict: Verdict;
   readonly text: string;
@@ -22,13 +27,17 @@ const FILES_ENOUGH = 10_240;
 const SHARED_ENOUGH = 64 * 1024 * 1024;
 
 export function doctorCommand(done: (code: number) => void): Command {
-  return withClientOptions(new Command('doctor').description('check this machine, and whether a broker answers'))
+  const command = new Command('doctor')
+    .description('check this machine, its disk, and whether a broker answers')
+    .addOption(new Option('--data <folder>', 'where a broker keeps its data').env('RINGMQ_DATA').default(DEFAULT_DATA));
+  return withClientOptions(command)
     .addHelpText('after', `\n"BAD" lines make the exit code 1; "note" lines cost speed or reach.\n${EXIT_HELP}`)
-    .action(async (options: ClientOptions) => done(await doctor(options)));
+    .action(async (options: DoctorOptions) => done(await doctor(options)));
 }
 
-async function doctor(options: ClientOptions): Promise<number> {
+async function doctor(options: DoctorOptions): Promise<number> {
   const { runtimeFacts } = await import('../frontend/transport/uws-binding.ts');
+  const { diskFindings, packageFindings } = await import('./doctor-disk.ts');
   const facts = runtimeFacts();
   const findings: Finding[] = [
     node(facts.node, facts.abi, facts.platform),
@@ -39,6 +48,8 @@ async function doctor(options: ClientOptions): Promise<number> {
     { what: 'memory', verdict: 'ok', text: `${size(freemem())} free of ${size(totalmem())}` },
     openFiles(),
     sharedMemory(),
+    ...diskFindings(options.data),
+    ...packageFindings(),
     await broker(options),
   ];
   for (const one of findings) {

@@ -7,8 +7,8 @@ export const EXIT = {
   failed: 1,
   /** The command line makes no sense. */
   usage: 2,
-  /** `sub`: messages were lost to this subscriber. The number that scripts know for "not as asked". */
-  gap: 2,
+  /** `sub`: messages were lost to this subscriber. */
+  gap: 3,
   /** Ended by Ctrl-C before the work was done. */
   interrupted: 130,
 } as const;
@@ -19,7 +19,8 @@ export const EXIT_HELP = `
 Exit codes:
   0    done
   1    failed while running (no broker, refused, port in use ...)
-  2    wrong usage; for sub also: messages were lost (a gap, reported on stderr)
+  2    wrong usage
+  3    sub: messages were lost to this subscriber (a gap, said on stderr)
   130  interrupted before the work was done
 `;
 

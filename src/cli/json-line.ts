@@ -1,18 +1,33 @@
 // One message as a JSON line, for scripts.
-import type { Batch } from '../client/message.ts';
+import type { MessageProperties } from '../record/properties.ts';
 import { utf8 } from '../record/text.ts';
 
 const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
+/** What a line says: a message, or the current record of a batch. */
+interface Shown {
+  readonly topic: string;
+  readonly partition: number;
+  readonly offset: number;
+  readonly bornAt: number;
+  readonly storedAt: number;
+  readonly key: string | undefined;
+  readonly tag: string | undefined;
+  readonly properties: MessageProperties | undefined;
+  readonly body: Uint8Array;
+  /** Of messages that were asked for one by one. */
+  readonly id?: string;
+  readonly producerId?: number;
+}
+
 /**
- * The current record of a batch: topic, partition, offset, times, key, tag, properties where it has them, and its
+ * A message: topic, partition, offset, times, key, tag, properties where it has them, and its
  * body as `body` where it is UTF-8, else as `bodyBase64`.
  */
-export function jsonLine(batch: Batch): Uint8Array {
-  const { topic, partition, offset, bornAt, storedAt, key, tag, properties } = batch;
-  return utf8(
-    JSON.stringify({ topic, partition, offset, bornAt, storedAt, key, tag, properties, ...bodyOf(batch.body) }),
-  );
+export function jsonLine(shown: Shown): Uint8Array {
+  const { id, topic, partition, offset, bornAt, storedAt, producerId, key, tag, properties } = shown;
+  const head = { id, topic, partition, offset, bornAt, storedAt, producerId, key, tag, properties };
+  return utf8(JSON.stringify({ ...head, ...bodyOf(shown.body) }));
 }
 
 function bodyOf(bytes: Uint8Array): { body: string } | { bodyBase64: string } {

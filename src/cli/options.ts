@@ -3,8 +3,11 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { connect } from '../client/node.ts';
 import type { WsConnection } from '../client/ws-connection.ts';
 import type { StartFrom } from '../wire/commands.ts';
+import { moment } from './times.ts';
 
 export const DEFAULT_URL = 'ws://127.0.0.1:7400';
+/** Where `ringmq serve` keeps its data, and where `ringmq log` looks for it. */
+export const DEFAULT_DATA = './data';
 
 export interface ClientOptions {
   readonly url: string;
@@ -39,13 +42,14 @@ export function whole(least: number, most: number = Number.MAX_SAFE_INTEGER): (t
   };
 }
 
-/** latest, earliest, offset:N or last:N. */
+/** latest, earliest, offset:N, last:N or time:WHEN. */
 export function startFrom(text: string): StartFrom {
   if (text === 'latest' || text === 'earliest') return text;
+  if (text.startsWith('time:')) return { time: moment(text.slice('time:'.length)) };
   const [, kind, digits] = /^(offset|last):(\d{1,15})$/.exec(text) ?? [];
   if (kind === 'offset') return { offset: Number(digits) };
   if (kind === 'last') return { last: Number(digits) };
-  throw new InvalidArgumentError('One of latest, earliest, offset:N, last:N is needed.');
+  throw new InvalidArgumentError('One of latest, earliest, offset:N, last:N, time:WHEN is needed.');
 }
 
 /** name=value, repeated. */
@@ -53,12 +57,4 @@ export function property(text: string, before: Readonly<Record<string, string>> 
   const at = text.indexOf('=');
   if (at < 1) throw new InvalidArgumentError('name=value is needed.');
   return { ...before, [text.slice(0, at)]: text.slice(at + 1) };
-}
-
-/** Sizes as people write them: 4194304, 512k, 4m. */
-export function byteCount(text: string): number {
-  const [, digits, unit] = /^(\d{1,12})(k|m|)$/i.exec(text) ?? [];
-  if (digits === undefined) throw new InvalidArgumentError('A number of bytes is needed, like 1048576, 512k or 4m.');
-  const factor = { k: 1024, m: 1024 * 1024 }[unit.toLowerCase()] ?? 1;
-  return Number(digits) * factor;
 }

@@ -4,21 +4,36 @@ import { CLIENT_VERSION } from '../client/ws-link.ts';
 import { benchCommand } from './bench.ts';
 import { doctorCommand } from './doctor.ts';
 import { EXIT, EXIT_HELP, endOnBrokenPipe, report } from './exit.ts';
+import { logCommand } from './log.ts';
 import { pubCommand } from './pub.ts';
+import { queryCommand } from './query.ts';
 import { serveCommand } from './serve.ts';
 import { subCommand } from './sub.ts';
 import { topicCommand } from './topic.ts';
 
 const EXAMPLES = `
 Examples:
-  ringmq serve                            start a broker on ws://127.0.0.1:7400
+  ringmq serve                            start a broker on ws://127.0.0.1:7400 that keeps its data in ./data
   ringmq sub demo                         print messages of the topic demo as they come
   ringmq pub demo --message hello         send one
   cat file | ringmq pub lines             send every line of a file, in order
   ringmq sub lines --from earliest --count 500000 > copy
+  ringmq query orders --key 7 --from -1h  find messages
   ringmq topic list
+  ringmq log inspect                      what is in the data folder
   ringmq doctor                           is this machine ready?
 `;
+
+const COMMANDS = [
+  serveCommand,
+  pubCommand,
+  subCommand,
+  queryCommand,
+  topicCommand,
+  logCommand,
+  benchCommand,
+  doctorCommand,
+];
 
 /** Runs a command line (without node and script) and returns the exit code. */
 export async function run(args: readonly string[]): Promise<number> {
@@ -33,9 +48,7 @@ export async function run(args: readonly string[]): Promise<number> {
     .enablePositionalOptions()
     .showHelpAfterError('(add --help for how it is used)')
     .addHelpText('after', EXAMPLES + EXIT_HELP);
-  for (const make of [serveCommand, pubCommand, subCommand, topicCommand, benchCommand, doctorCommand]) {
-    program.addCommand(make(done));
-  }
+  for (const make of COMMANDS) program.addCommand(make(done));
   strict(program);
   try {
     await program.parseAsync([...args], { from: 'user' });

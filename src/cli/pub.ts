@@ -1,6 +1,7 @@
 // `ringmq pub`: sends one message, or every line of standard input.
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { PERMISSION_WRITE } from '../../native-layout/partition-table.ts';
+import type { AckLevel } from '../base/units.ts';
 import type { MessageExtras, Producer } from '../client/connection.ts';
 import type { WsConnection } from '../client/ws-connection.ts';
 import { utf8 } from '../record/text.ts';
@@ -17,6 +18,7 @@ interface PubOptions extends ClientOptions {
   readonly count?: number;
   readonly partition?: number;
   readonly nullDelimited?: boolean;
+  readonly ack?: AckLevel;
 }
 
 const EXAMPLES = `
@@ -26,10 +28,12 @@ Examples:
   ringmq pub orders --key customer-7 --property kind=test --message '{"total": 9}'
   cat access.log | ringmq pub lines
   find . -print0 | ringmq pub files --null-delimited
+  ringmq pub clicks --ack accepted --message x     faster; lost if the process is killed within the next milliseconds
 
 Without --message every line of standard input is one message: the bytes between two newlines as they are (a carriage
 return belongs to the line). A last line without a newline counts. All messages of a run go to one partition, in order.
-The command ends when the broker has acknowledged all of them.
+The command ends when the broker has acknowledged all of them. What an acknowledgement means: none: sent; accepted: in
+memory, readers see it; written: in the log, survives kill -9; durable: on the disk, survives the loss of power.
 `;
 
 const PROGRESS_MS = 1_000;
@@ -45,7 +49,12 @@ export function pubCommand(done: (code: number) => void): Command {
     .option('--property <name=value>', 'a property; may be repeated', property)
     .option('--count <n>', 'send the message n times, or at most n lines', whole(1))
     .option('--partition <n>', 'number of the partition (default: by key, else any one)', whole(0, 65_535))
-    .option('--null-delimited', 'messages on standard input end with a zero byte');
+    .option('--null-delimited', 'messages on standard input end with a zero byte')
+    .addOption(
+      new Option('--ack <level>', 'what an acknowledgement means (default: durable, on volatile topics accepted)').choices(
+        ['none', 'accepted', 'written', 'durable'],
+      ),
+    );
   return withClientOptions(command)
     .addHelpText('after', EXAMPLES + EXIT_HELP)
     .action(async (topic: string, options: PubOptions) => done(await pub(topic, options)));
@@ -94,7 +103,8 @@ async function pub(topic: string, options: PubOptions): Promise<number> {
       options.partition ?? (options.key === undefined ? await anyPartition(connection, topic) : undefined);
     const insist = { attemptsMax: Number.POSITIVE_INFINITY, timeoutMs: Number.POSITIVE_INFINITY };
     const chosen = partition === undefined ? {} : { partition };
-    const run = new Run(topic, extrasOf(options), connection.producer(topic, { ...insist, ...chosen }));
+    const ack = options.ack === undefined ? {} : { ack: options.ack };
+    const run = new Run(topic, extrasOf(options), connection.producer(topic, { ...insist, ...chosen, ...ack }));
     return await send(run, options);
   } finally {
     await connection.close();

@@ -1,9 +1,13 @@
 // `ringmq serve`: a broker in this process.
+import path from 'node:path';
 import { Command, Option } from 'commander';
+import { RingmqError } from '../base/codes.ts';
 import type { BrokerOptions, ListenOptions, LogLevel } from '../server/options.ts';
+import type { DiskMode, OnDamage, StoreOptions } from '../server/store-options.ts';
 import type { IdleName } from '../thread/agent.ts';
 import { EXIT, EXIT_HELP, say, whenInterrupted } from './exit.ts';
-import { byteCount, whole } from './options.ts';
+import { DEFAULT_DATA, whole } from './options.ts';
+import { byteCount, duration } from './times.ts';
 
 interface ServeOptions {
   readonly host: string;
@@ -17,6 +21,13 @@ interface ServeOptions {
   readonly logLevel: LogLevel;
   readonly ringBytes?: number;
   readonly origin?: readonly string[];
+  readonly data?: string;
+  readonly volatile?: boolean;
+  readonly segmentBytes?: number;
+  readonly retentionAge?: number;
+  readonly retentionBytes?: number;
+  readonly diskMode?: DiskMode;
+  readonly onDamage?: OnDamage;
   readonly json?: boolean;
 }
 
@@ -24,14 +35,26 @@ const EXAMPLES = `
 Examples:
   ringmq serve
   ringmq serve --port 8000 --workers 2
+  ringmq serve --data /var/lib/ringmq --retention-age 7d --retention-bytes 100g
+  ringmq serve --volatile                    keeps nothing: messages live in memory only
   ringmq serve --host 0.0.0.0 --insecure     reachable by other machines: there is no authentication yet
+
+What was acknowledged is in the data folder and is there again after a restart, also after kill -9. One broker at a time
+uses a folder. If the disk had a message and has damaged it since, the start stops and says where; with --on-damage
+quarantine the damaged segment is set aside and readers are told which offsets they miss.
 
 Ctrl-C (or SIGTERM) lets connections end in order; a second one ends at once.
 `;
 
 export function serveCommand(done: (code: number) => void): Command {
-  return new Command('serve')
-    .description('start a broker')
+  return withStoreOptions(withBrokerOptions(new Command('serve').description('start a broker')))
+    .option('--json', 'print the address as a JSON line')
+    .addHelpText('after', EXAMPLES + EXIT_HELP)
+    .action(async (options: ServeOptions) => done(await serve(options)));
+}
+
+function withBrokerOptions(command: Command): Command {
+  return command
     .option('--host <address>', 'address to listen on', '127.0.0.1')
     .option('--port <number>', 'port to listen on; 0: any free one', whole(0, 65_535), 7400)
     .option('--workers <n>', 'broker worker threads (default: one for every four cores)', whole(1, 16))
@@ -48,10 +71,26 @@ export function serveCommand(done: (code: number) => void): Command {
       new Option('--log-level <level>', 'log on stderr')
         .choices(['silent', 'error', 'warn', 'info', 'debug'])
         .default('info'),
+    );
+}
+
+function withStoreOptions(command: Command): Command {
+  return command
+    .addOption(new Option('--data <folder>', `folder of the data (default: ${DEFAULT_DATA})`).env('RINGMQ_DATA'))
+    .option('--volatile', 'keep nothing')
+    .option('--segment-bytes <size>', 'length of a segment file of the log (default: 256m)', byteCount)
+    .option('--retention-age <time>', 'how long messages are kept, like 72h or 7d (default: 72h)', duration)
+    .option('--retention-bytes <size>', 'how much log is kept, like 100g (default: no limit)', byteCount)
+    .addOption(
+      new Option('--disk-mode <mode>', 'past the page cache, through it, or by a probe of the disk').choices([
+        'auto',
+        'direct',
+        'buffered',
+      ]),
     )
-    .option('--json', 'print the address as a JSON line')
-    .addHelpText('after', EXAMPLES + EXIT_HELP)
-    .action(async (options: ServeOptions) => done(await serve(options)));
+    .addOption(
+      new Option('--on-damage <what>', 'when stored messages turn out to be damaged').choices(['stop', 'quarantine']),
+    );
 }
 
 /** Options of the command line as those of startBroker(): one table of names. */
@@ -65,6 +104,7 @@ export function brokerOptions(options: ServeOptions): BrokerOptions {
     ...(options.frontends === undefined ? {} : { frontends: options.frontends }),
   };
   return {
+    ...storeOptions(options),
     listen,
     idle: options.idle,
     autoCreateTopics: options.autoCreate,
@@ -74,14 +114,31 @@ export function brokerOptions(options: ServeOptions): BrokerOptions {
   };
 }
 
+function storeOptions(options: ServeOptions): StoreOptions {
+  if (options.volatile) {
+    if (options.data === undefined) return {};
+    throw new RingmqError('illegal-argument', '--volatile keeps nothing and --data keeps it there: choose one');
+  }
+  return {
+    data: options.data ?? DEFAULT_DATA,
+    ...(options.segmentBytes === undefined ? {} : { segmentBytes: options.segmentBytes }),
+    ...(options.retentionAge === undefined ? {} : { retentionMs: options.retentionAge }),
+    ...(options.retentionBytes === undefined ? {} : { retentionBytes: options.retentionBytes }),
+    ...(options.diskMode === undefined ? {} : { diskMode: options.diskMode }),
+    ...(options.onDamage === undefined ? {} : { onDamage: options.onDamage }),
+  };
+}
+
 async function serve(options: ServeOptions): Promise<number> {
   // The other commands do not load the broker.
   const { startBroker } = await import('../server/broker.ts');
   const interrupted = whenInterrupted();
-  const broker = await startBroker(brokerOptions(options));
+  const settled = brokerOptions(options);
+  const data = settled.data === undefined ? undefined : path.resolve(settled.data);
+  const broker = await startBroker(settled);
   const url = broker.url ?? '';
-  if (options.json) process.stdout.write(`${JSON.stringify({ url, pid: process.pid })}\n`);
-  else process.stdout.write(greeting(url));
+  if (options.json) process.stdout.write(`${JSON.stringify({ url, pid: process.pid, data })}\n`);
+  else process.stdout.write(greeting(url, data));
   const ended = broker.stopped.then(() => undefined);
   const signal = await Promise.race([interrupted, ended]);
   if (signal) say(`ringmq: ${signal}: stopping; once more ends at once`);
@@ -90,10 +147,11 @@ async function serve(options: ServeOptions): Promise<number> {
   return EXIT.ok;
 }
 
-function greeting(url: string): string {
+function greeting(url: string, data: string | undefined): string {
   const at = url === 'ws://127.0.0.1:7400' ? '' : ` --url ${url}`;
   return [
     `ringmq runs at ${url.replace(/^ws/, 'http')}`,
+    data === undefined ? 'and keeps nothing (--volatile)' : `and keeps its data in ${data}`,
     '',
     `  npx ringmq sub demo${at}`,
     `  npx ringmq pub demo --message hello${at}`,

@@ -16,6 +16,7 @@ interface SubOptions extends ClientOptions {
   readonly partition?: number;
   readonly format: 'raw' | 'json';
   readonly newline: boolean;
+  readonly group?: string;
 }
 
 const EXAMPLES = `
@@ -23,11 +24,16 @@ Examples:
   ringmq sub demo                                  what comes from now on
   ringmq sub demo --from earliest --count 10       the ten oldest
   ringmq sub demo --from last:100 --json           a JSON line for each, with offset, key, tag and properties
+  ringmq sub orders --from time:-5m                what was stored in the last five minutes, and what comes
+  ringmq sub orders --group billing                goes on where the group billing was the last time
   ringmq sub lines --count 500000 > copy           the file that was sent with: cat file | ringmq pub lines
 
 Each body is written as it is, followed by a newline; so a file whose last line had none gets one (--no-newline leaves
 out all of them). Ctrl-C ends with a summary. If messages were lost to this subscriber, that is said on standard error
-and the exit code is 2.
+and the exit code is 3.
+
+A time is ISO 8601 (time:2026-11-23T04:00:00Z), milliseconds since 1970, or an age like -5m, -1h, -2d. With --group the
+broker keeps where the group is; --from is then for its first time only.
 `;
 
 const NEWLINE = 10;
@@ -39,8 +45,11 @@ export function subCommand(done: (code: number) => void): Command {
     .description('print messages')
     .argument('<topic>')
     .addOption(
-      new Option('--from <start>', 'latest, earliest, offset:N or last:N').argParser(startFrom).default('latest'),
+      new Option('--from <start>', 'latest, earliest, offset:N, last:N or time:WHEN')
+        .argParser(startFrom)
+        .default('latest'),
     )
+    .option('--group <name>', 'go on where this group was, and keep where it is')
     .option('--count <n>', 'end after n messages', whole(1))
     .option('--partition <n>', 'number of the partition (default: all)', whole(0, 65_535))
     .addOption(new Option('--format <name>', 'raw bodies, or JSON lines').choices(['raw', 'json']).default('raw'))
@@ -116,6 +125,7 @@ async function sub(topic: string, options: SubOptions): Promise<number> {
     // The topic was deleted, or reading it was forbidden.
     onError: (error) => (consumer.closed ? fail(error) : say(`ringmq: ${error.message}`)),
     ...(options.partition === undefined ? {} : { partitions: [options.partition] }),
+    ...(options.group === undefined ? {} : { group: options.group }),
   } satisfies ConsumerOptions);
   printer.output.onFull = () => consumer.pause();
   printer.output.onRoom = () => consumer.resume();

@@ -1,10 +1,13 @@
-// Where an in-process consumer's batches come from: readers of the partitions' rings.
+// Where an in-process consumer's batches come from: readers of the partitions' rings, and of the log where a durable
+// ring does not have what comes next (the consumer starts earlier, or was too slow for the ring and was passed).
 import { PERMISSION_READ } from '../../native-layout/partition-table.ts';
 import { RingmqError } from '../base/codes.ts';
 import { EMPTY, EVICTED, type RingReader } from '../memory/ring-reader.ts';
+import { ringHas } from '../partition/join.ts';
 import { BatchView } from '../record/batch-view.ts';
 import type { PartitionRoute } from '../wire/commands.ts';
 import { type PartitionCursor, type RingConsumer, STOP } from './consumer.ts';
+import type { HistorySource } from './history-source.ts';
 
 /** Bytes handed to one consumer before others have their turn. */
 const TURN_BYTES = 512 * 1024;
@@ -13,15 +16,28 @@ const TURN_BYTES = 512 * 1024;
 export class RingSubscription {
   readonly route: PartitionRoute;
   readonly reader: RingReader;
+  /** The log's side; undefined for a volatile partition. */
+  readonly past: HistorySource | undefined;
   private readonly consumer: RingConsumer<unknown>;
   private readonly view = new BatchView();
   private draining = false;
   private closed = false;
 
-  constructor(route: PartitionRoute, reader: RingReader, consumer: RingConsumer<unknown>) {
+  constructor(
+    route: PartitionRoute,
+    reader: RingReader,
+    consumer: RingConsumer<unknown>,
+    past: HistorySource | undefined,
+  ) {
     this.route = route;
     this.reader = reader;
     this.consumer = consumer;
+    this.past = past;
+  }
+
+  /** The reader has joined, but the ring may not have the offset to start at: then the log is read first. */
+  startAt(offset: number): void {
+    if (this.past && !ringHas(this.reader, offset)) this.past.start(offset);
   }
 
   /** Hands on what is there, in bounded amounts. Returns the bytes taken. HOT */
@@ -32,7 +48,7 @@ export class RingSubscription {
     this.draining = true;
     const taken = this.drainTo(cursor);
     this.draining = false;
-    if (this.closed) this.reader.close();
+    if (this.closed) this.release();
     return taken;
   }
 
@@ -40,17 +56,35 @@ export class RingSubscription {
   close(): void {
     if (this.closed) return;
     this.closed = true;
-    if (!this.draining) this.reader.close();
+    if (!this.draining) this.release();
+  }
+
+  private release(): void {
+    this.past?.stop();
+    this.reader.close();
   }
 
   private drainTo(cursor: PartitionCursor): number {
     let taken = 0;
     while (taken < TURN_BYTES) {
       if (this.consumer.full) break;
+      const { past } = this;
+      if (past?.active) {
+        if (past.between && ringHas(this.reader, cursor.expected)) {
+          past.stop();
+          continue;
+        }
+        const used = past.handOn(this.consumer, cursor);
+        if (used === 0) break;
+        taken += used;
+        continue;
+      }
       const available = this.reader.tryPin();
       if (available === EMPTY) break;
       if (available === EVICTED) {
-        this.reader.joinHead();
+        // Without a log the oldest that is left goes on; the consumer sees by the offset what it missed.
+        if (past === undefined) this.reader.joinHead();
+        else if (!ringHas(this.reader, cursor.expected)) past.start(cursor.expected);
         continue;
       }
       const used = this.deliver(cursor, available);

@@ -16,6 +16,9 @@ export abstract class TopicAdmin extends ConnectionEvents {
       overflow: options.overflow ?? 'block',
       ringBytes: options.ringBytes ?? 0,
       direct: options.direct ?? false,
+      durable: undefined,
+      retentionMs: 0,
+      retentionBytes: 0,
       ifNotExists: options.ifNotExists ?? false,
     });
     return this.learn(reply);

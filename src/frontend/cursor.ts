@@ -7,6 +7,8 @@ export class Cursor {
   readonly feed: PartitionFeed;
   /** True: the session gets every frame of the feed. False: it is behind and stands at `wide`. */
   live = false;
+  /** It is behind, and the ring no longer has what it wants: the log is read from `expected` on. */
+  fromLog = false;
   /** Position as a running count that never wraps; its low 32 bits are the ring's. Only while behind. */
   wide: number;
   /** Offset of the first record at `wide`. Only while behind. */

@@ -6,12 +6,21 @@
 //
 // Positions are `wide`: running counts that never wrap, whose low 32 bits are the ring's position. A session that was
 // stuck for long would otherwise look as if it were ahead.
-import { BATCH_MAGIC, MAGIC_WORD_PADDING } from '../../native-layout/batch.ts';
+import { BATCH_BASE_OFFSET, BATCH_COUNT, BATCH_MAGIC, MAGIC_WORD_PADDING } from '../../native-layout/batch.ts';
+import { assert } from '../base/fault.ts';
 import { EMPTY, EVICTED, type RingReader } from '../memory/ring-reader.ts';
 import type { RingPlace } from '../memory/ring-writer.ts';
+import { getInt64 } from '../record/int64.ts';
 
 /** open(): the ring no longer has this position. */
 export const GONE = -1;
+
+/** A batch in the ring. */
+export interface BatchPlace {
+  readonly wide: number;
+  /** Of its first record. */
+  readonly offset: number;
+}
 
 export class FeedReader {
   readonly lossless: boolean;
@@ -99,6 +108,49 @@ export class FeedReader {
     this.keptWide = wide;
     other.wantNotices();
     before.close();
+  }
+
+  /** Position and offset of the oldest batch that is left; with an empty ring, `tailOffset`. */
+  oldest(near: number, tailOffset: () => number): BatchPlace {
+    for (;;) {
+      const wide = this.toHead(near);
+      const available = this.open(wide);
+      if (available === GONE) continue;
+      if (available === EMPTY) return { wide: this.wide, offset: tailOffset() };
+      const offset = getInt64(this.place.words, (this.start + BATCH_BASE_OFFSET) >> 2);
+      this.done(0);
+      return { wide: this.wide, offset };
+    }
+  }
+
+  /**
+   * The batch that has `offset`, looked for from the batch at `wide` on: at `end` it stands behind everything that is
+   * wanted. Undefined if the writer was faster.
+   */
+  find(offset: number, wide: number, end: number): BatchPlace | undefined {
+    const { words } = this.place;
+    for (let at = wide; at < end; ) {
+      const available = this.open(at);
+      if (available === GONE) return undefined;
+      at = this.wide;
+      if (available === EMPTY) break;
+      const stop = this.start + available;
+      for (let index = this.start; index < stop; ) {
+        const size = words[index >> 2];
+        assert(size > 0 && (size & 7) === 0, 'ring: broken batch size in a search');
+        // Padding ends what was opened.
+        const isBatch = words[(index + BATCH_MAGIC) >> 2] !== MAGIC_WORD_PADDING;
+        const base = getInt64(words, (index + BATCH_BASE_OFFSET) >> 2);
+        if (isBatch && base + words[(index + BATCH_COUNT) >> 2] > offset) {
+          this.done(0);
+          return { wide: at, offset: base };
+        }
+        index += size;
+        at += size;
+      }
+      this.done(0);
+    }
+    return { wide: end, offset };
   }
 
   close(): void {

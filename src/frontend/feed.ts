@@ -6,27 +6,17 @@
 //     turns live when its `wide` is this.wide: nothing is lost, repeated or reordered on the way.
 // I3  Lossless topics: the reader's slot stands at the slowest cursor, at the end of every call: not behind it, or
 //     bytes would be lost, and not before it, or the writer would wait for nobody.
+// I4  Durable topics: what has left the ring is in the log. Whoever needs it goes on from the log (`fromLog`) and comes
+//     back when the ring has the offset that it wants: nobody is told of a gap because the writer was faster.
 import { COUNTER, type Counters } from '../memory/counters.ts';
 import { EMPTY } from '../memory/ring-reader.ts';
-import type { CommandOf, PartitionRoute } from '../wire/commands.ts';
+import type { GapReason, PartitionRoute } from '../wire/commands.ts';
+import { type Archive, BLOCKED, type CatchUpOutcome, type FeedWaiter, LIVE, MORE } from './catch-up.ts';
 import { DELIVERY_MAX_BYTES, DELIVERY_MIN_BYTES, FEED_TURN_BYTES } from './config.ts';
 import { Cursor } from './cursor.ts';
 import { type FeedReader, GONE } from './feed-reader.ts';
 import type { Session } from './session.ts';
 import type { Span } from './span.ts';
-
-/** Wants the next batches of a feed, once: a pull that waits. */
-export interface FeedWaiter {
-  /** False: not what it waits for; it stays. */
-  tryTake(span: Span): boolean;
-}
-
-/** catchUp(): the cursor may go on in the next turn. */
-export const MORE = 1;
-/** catchUp(): it is live now. */
-export const LIVE = 2;
-/** catchUp(): its session takes nothing more for now. */
-export const BLOCKED = 3;
 
 export class PartitionFeed {
   readonly topic: string;
@@ -47,8 +37,9 @@ export class PartitionFeed {
   private readonly span: Span;
   private readonly counters: Counters;
   private readonly tailOffset: () => number;
+  private readonly archive: Archive | undefined;
 
-  /** `tailOffset`: the offset that the partition's next record will get. */
+  /** `tailOffset`: the offset that the partition's next record will get. `archive`: of a durable topic. */
   constructor(
     topic: string,
     route: PartitionRoute,
@@ -56,6 +47,7 @@ export class PartitionFeed {
     span: Span,
     counters: Counters,
     tailOffset: () => number,
+    archive?: Archive,
   ) {
     this.topic = topic;
     this.route = route;
@@ -63,6 +55,7 @@ export class PartitionFeed {
     this.span = span;
     this.counters = counters;
     this.tailOffset = tailOffset;
+    this.archive = archive;
     this.wide = reader.position;
     this.nextOffset = tailOffset();
   }
@@ -81,6 +74,14 @@ export class PartitionFeed {
     const cursor = new Cursor(session, this, wide, nextOffset, start);
     if (wide < this.wide) this.behind.add(cursor);
     else this.turnLive(cursor);
+    return cursor;
+  }
+
+  /** Adds a subscriber that reads the log first. catchUp() serves it. */
+  addFromLog(session: Session, offset: number): Cursor {
+    const cursor = new Cursor(session, this, this.wide, offset, offset);
+    cursor.fromLog = true;
+    this.behind.add(cursor);
     return cursor;
   }
 
@@ -148,10 +149,10 @@ export class PartitionFeed {
   }
 
   /** Sends a lagging cursor what it has missed, up to `budgetBytes`. */
-  catchUp(cursor: Cursor, budgetBytes: number): typeof MORE | typeof LIVE | typeof BLOCKED {
+  catchUp(cursor: Cursor, budgetBytes: number): CatchUpOutcome {
     this.sentBytes = 0;
     const isSlowest = cursor.wide <= this.reader.kept;
-    let outcome: typeof MORE | typeof LIVE | typeof BLOCKED = MORE;
+    let outcome: CatchUpOutcome = MORE;
     while (outcome === MORE && this.sentBytes < budgetBytes) outcome = this.catchUpOnce(cursor);
     if (isSlowest) this.keep();
     return outcome;
@@ -165,8 +166,35 @@ export class PartitionFeed {
     this.reader.keep(slowest);
   }
 
+  /**
+   * Lets a cursor that reads the log go on in the ring. False if the ring no longer has what it wants. Looks at the
+   * batches from the oldest one on: few where the writer is just being caught up with.
+   */
+  tryLeaveLog(cursor: Cursor): boolean {
+    const { reader } = this;
+    const { expected } = cursor;
+    const head = reader.oldest(this.wide, this.tailOffset);
+    if (head.wide > this.wide) this.evicted();
+    const place = head.offset <= expected ? reader.find(expected, head.wide, this.wide) : undefined;
+    if (!place) return false;
+    cursor.fromLog = false;
+    cursor.wide = place.wide;
+    cursor.start = expected;
+    cursor.nextOffset = Math.min(place.offset, expected);
+    return true;
+  }
+
   close(): void {
     this.reader.close();
+  }
+
+  /** Tells a subscriber that it misses records. */
+  tellGap(cursor: Cursor, fromOffset: number, toOffset: number, reason: GapReason): void {
+    const { id, number, epoch } = this.route;
+    const { topic, counters } = this;
+    counters.add(COUNTER.gaps, 1);
+    counters.add(COUNTER.gapMessages, toOffset - fromOffset);
+    cursor.session.sayGap({ type: 'gap', id, number, epoch, topic, fromOffset, toOffset, reason });
   }
 
   /** Frames out of what the reader has opened at this.wide. HOT */
@@ -220,8 +248,11 @@ export class PartitionFeed {
   }
 
   private turnLive(cursor: Cursor): void {
-    // A cursor has counted batch by batch, which this feed need not have done.
-    if (this.live.length === 0 && cursor.wide === this.wide) this.nextOffset = cursor.nextOffset;
+    // A cursor has counted batch by batch, which this feed need not have done. One that starts inside the next batch
+    // has the larger number.
+    if (cursor.wide === this.wide && (this.live.length === 0 || cursor.nextOffset < this.nextOffset)) {
+      this.nextOffset = cursor.nextOffset;
+    }
     cursor.live = true;
     this.behind.delete(cursor);
     this.live.push(cursor);
@@ -232,9 +263,10 @@ export class PartitionFeed {
     if (index < this.live.length) this.live[index] = last;
   }
 
-  private catchUpOnce(cursor: Cursor): typeof MORE | typeof LIVE | typeof BLOCKED {
-    const { reader, span } = this;
+  private catchUpOnce(cursor: Cursor): CatchUpOutcome {
+    const { reader, span, archive } = this;
     const { session } = cursor;
+    if (cursor.fromLog && archive) return archive.serve(this, cursor);
     if (cursor.wide >= this.wide) {
       this.turnLive(cursor);
       return LIVE;
@@ -258,13 +290,14 @@ export class PartitionFeed {
     const taken = session.roomForLeast(span.length) && session.deliver(span, cursor);
     reader.done(taken ? span.advance : 0);
     if (!taken) return BLOCKED;
-    this.caughtUp(cursor, span);
+    cursor.wide += span.advance;
+    this.sent(cursor, span);
     return MORE;
   }
 
-  private caughtUp(cursor: Cursor, span: Span): void {
+  /** A cursor that is behind was sent the span. */
+  sent(cursor: Cursor, span: Span): void {
     const { counters } = this;
-    cursor.wide += span.advance;
     cursor.nextOffset = span.nextOffset;
     this.sentBytes += span.length;
     counters.add(COUNTER.framesOut, 1);
@@ -281,61 +314,53 @@ export class PartitionFeed {
     this.nextOffset = this.tailOffset();
   }
 
-  /** The writer has passed this thread: everybody who kept up has missed the same. */
+  /** The writer has passed this thread: everybody who kept up has missed the same, or goes on from the log. */
   private evicted(): void {
     const from = this.nextOffset;
-    const head = this.goToHead(this.wide);
+    const head = this.reader.oldest(this.wide, this.tailOffset);
     this.wide = head.wide > this.wide ? head.wide : head.wide + 2 ** 32;
     this.nextOffset = head.offset;
+    if (this.archive) {
+      this.evictedToLog(from);
+      return;
+    }
     for (let i = this.live.length - 1; i >= 0; i--) {
       const cursor = this.live[i];
       const first = Math.max(from, cursor.start);
-      if (first < head.offset) this.tellGap(cursor, first, head.offset);
+      if (first < head.offset) this.tellGap(cursor, first, head.offset, 'evicted');
+    }
+  }
+
+  /** I4. `from`: the offset up to which live cursors have got everything. */
+  private evictedToLog(from: number): void {
+    for (const cursor of this.live.splice(0)) {
+      cursor.live = false;
+      cursor.fromLog = true;
+      cursor.nextOffset = from;
+      this.behind.add(cursor);
+      this.counters.add(COUNTER.catchUps, 1);
+      cursor.session.fellBehind(cursor);
+    }
+    for (const waiter of this.waiters) {
+      this.waiters.delete(waiter);
+      waiter.passed();
     }
   }
 
   /** The ring no longer has what a lagging cursor needs. */
   private missed(cursor: Cursor): void {
-    const head = this.goToHead(this.wide);
+    if (this.archive) {
+      cursor.fromLog = true;
+      return;
+    }
+    const head = this.reader.oldest(this.wide, this.tailOffset);
     // The writer has even passed the live position: settle that first.
     if (head.wide > this.wide) this.evicted();
     const from = cursor.expected;
     cursor.start = from;
     cursor.wide = Math.min(head.wide, this.wide);
     cursor.nextOffset = head.offset;
-    if (from < head.offset) this.tellGap(cursor, from, head.offset);
-  }
-
-  /** Position and offset of the oldest batch that is left. */
-  private goToHead(near: number): { wide: number; offset: number } {
-    const { reader, span } = this;
-    for (;;) {
-      const wide = reader.toHead(near);
-      const available = reader.open(wide);
-      if (available === GONE) continue;
-      if (available === EMPTY) return { wide: reader.wide, offset: this.tailOffset() };
-      span.of(reader.place, this.topic, this.route.number).cut(reader.start, available, 1);
-      reader.done(0);
-      return { wide: reader.wide, offset: span.firstOffset };
-    }
-  }
-
-  private tellGap(cursor: Cursor, fromOffset: number, toOffset: number): void {
-    const { id, number, epoch } = this.route;
-    const { topic, counters } = this;
-    const gap: CommandOf<'gap'> = {
-      type: 'gap',
-      id,
-      number,
-      epoch,
-      topic,
-      fromOffset,
-      toOffset,
-      reason: 'evicted',
-    };
-    counters.add(COUNTER.gaps, 1);
-    counters.add(COUNTER.gapMessages, toOffset - fromOffset);
-    cursor.session.sayGap(gap);
+    if (from < head.offset) this.tellGap(cursor, from, head.offset, 'evicted');
   }
 }
 

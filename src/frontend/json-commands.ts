@@ -142,7 +142,8 @@ function topicsRequest({ after, limit }: Op<'topics'>): Command {
   return { type: 'topics-request', after, limit: limit || TOPICS_PAGE };
 }
 
-function createTopic({ topic, partitions, overflow, ringBytes, ifNotExists }: Op<'create-topic'>): Command {
+function createTopic(op: Op<'create-topic'>): Command {
+  const { topic, partitions, overflow, ringBytes, durable, retentionMs, retentionBytes, ifNotExists } = op;
   return {
     type: 'create-topic',
     topic,
@@ -150,6 +151,9 @@ function createTopic({ topic, partitions, overflow, ringBytes, ifNotExists }: Op
     overflow: overflow ?? 'block',
     ringBytes,
     direct: false,
+    durable,
+    retentionMs,
+    retentionBytes,
     ifNotExists,
   };
 }

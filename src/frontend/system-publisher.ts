@@ -76,6 +76,9 @@ export class SystemPublisher implements Publisher {
       overflow: 'drop-oldest',
       ringBytes: SYSTEM_TOPIC_RING_BYTES,
       direct: false,
+      durable: false,
+      retentionMs: 0,
+      retentionBytes: 0,
       ifNotExists: true,
     });
     return this.context.routes.fetch(SYSTEM_TOPIC, false);

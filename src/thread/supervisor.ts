@@ -5,8 +5,10 @@ import {
   CONTROL_STATES,
   SEAT_FIRST_FREE,
   SEAT_FIRST_WORKER,
+  SEAT_LOG_READER,
   SEAT_NAMESERVER,
   SEAT_STATES,
+  SEAT_STORE,
   SEATS_MAX,
 } from '../../native-layout/control.ts';
 import { PARTITION_STATES } from '../../native-layout/partition-table.ts';
@@ -46,7 +48,11 @@ interface Running {
   threadId: number;
   starts: number[];
   ready: Promise<unknown>;
+  /** It was asked to end: it is not started again. */
+  ending: boolean;
 }
+
+const STOP_ORDER: readonly ServerThread[] = ['broker', 'store', 'log-reader', 'nameserver'];
 
 const RESTARTS_MAX = 5;
 const RESTART_WINDOW_MS = 10_000;
@@ -67,7 +73,8 @@ export class Supervisor {
   private readonly sweeper: NodeJS.Timeout;
   private readonly onGivenUp: (error: Error) => void;
   private readonly report = (threadId: number): void => this.threadEnded(threadId);
-  private stopping = false;
+  /** Seats with lanes that other threads write into. */
+  private readonly servers: readonly number[];
   /** Times that a server thread was started again after it died. */
   restarts = 0;
 
@@ -78,6 +85,8 @@ export class Supervisor {
     this.control = new Int32Array(attachment.control);
     this.table = new Int32Array(attachment.table);
     this.bells = new Bells(this.control);
+    const workers = Array.from({ length: attachment.sizes.workerCount }, (_, i) => SEAT_FIRST_WORKER + i);
+    this.servers = [SEAT_NAMESERVER, ...workers, SEAT_STORE, SEAT_LOG_READER];
     for (const arena of attachment.arenas) this.arenas.set(arena.id, arena);
     this.announcements = new Announcements(attachment.id, new ArenaSet(), (said) => this.heard(said));
     reportThreadEnds(this.report);
@@ -92,7 +101,14 @@ export class Supervisor {
 
   /** Starts a thread and resolves with its first message. Rejects if it dies before. */
   async start(plan: ThreadPlan): Promise<unknown> {
-    const running: Running = { plan, worker: undefined as never, threadId: 0, starts: [], ready: Promise.resolve() };
+    const running: Running = {
+      plan,
+      worker: undefined as never,
+      threadId: 0,
+      starts: [],
+      ready: Promise.resolve(),
+      ending: false,
+    };
     this.running.push(running);
     this.launch(running);
     return running.ready;
@@ -110,8 +126,8 @@ export class Supervisor {
 
   /** Ends all threads of one kind in order: `ask` says so to them, and those that do not end in time are terminated. */
   async end(name: ServerThread, ask: () => void, withinMs: number): Promise<void> {
-    this.stopping = true;
     const ending = this.running.filter((one) => one.plan.name === name);
+    for (const one of ending) one.ending = true;
     const ended = Promise.all(ending.map((one) => this.exitOf(one)));
     ask();
     const timer = setTimeout(() => {
@@ -124,16 +140,18 @@ export class Supervisor {
     clearTimeout(timer);
   }
 
-  /** Last step of a stop: attached threads are told, brokers and NameServer end, everything is let go. */
+  /**
+   * Last step of a stop: attached threads are told and the server threads end, each kind after those that it serves: the
+   * workers when no ack waits any more, the store when it has written all rings, the log reader when it knows what was
+   * written. Until its turn comes a thread that dies is started again. Then everything is let go.
+   */
   async finish(withinMs: number): Promise<void> {
-    this.stopping = true;
     this.announcements.say({ type: 'stopped' });
-    const stop = (): void => {
-      setBrokerState(this.control, CONTROL_STATES.stopped);
+    setBrokerState(this.control, CONTROL_STATES.stopped);
+    const ring = (): void => {
       for (let seat = 0; seat < SEATS_MAX; seat++) this.bells.ring(seat);
     };
-    await this.end('broker', stop, withinMs);
-    await this.end('nameserver', stop, withinMs);
+    for (const name of STOP_ORDER) await this.end(name, ring, withinMs);
     clearInterval(this.sweeper);
     stopReporting(this.report);
     this.announcements.close();
@@ -165,7 +183,7 @@ export class Supervisor {
     const { plan } = running;
     this.threadEnded(running.threadId);
     if (plan.seat >= 0) releaseSeat(this.control, plan.seat);
-    if (this.stopping) return;
+    if (running.ending) return;
     const since = Date.now() - RESTART_WINDOW_MS;
     running.starts = running.starts.filter((at) => at > since);
     if (running.starts.length > RESTARTS_MAX) {
@@ -178,7 +196,7 @@ export class Supervisor {
     this.restarts++;
     this.log.warn({ thread: plan.name, code }, 'thread ended: starting it again');
     setTimeout(() => {
-      if (!this.stopping) this.launch(running);
+      if (!running.ending) this.launch(running);
     }, RESTART_DELAY_MS);
   }
 
@@ -199,7 +217,10 @@ export class Supervisor {
     }
   }
 
-  /** A thread has ended: its readers' slots are freed at once, its seats when their lanes have been drained. */
+  /**
+   * A thread has ended: its readers' slots are freed at once, its seats when their lanes have been drained. Fixed seats
+   * keep their slots: the successor of a store thread takes its cursors over.
+   */
   private threadEnded(threadId: number): void {
     if (threadId <= 0) return;
     for (const seat of seatsOfThread(this.control, threadId)) {
@@ -215,8 +236,7 @@ export class Supervisor {
       }
       burySeat(this.control, seat);
       this.log.info({ seat, threadId, slots }, 'a thread that took part has ended: cleared up');
-      for (let server = SEAT_NAMESERVER; server < SEAT_FIRST_WORKER + this.base.sizes.workerCount; server++)
-        this.bells.rouse(server);
+      for (const server of this.servers) this.bells.rouse(server);
       this.dropArenasOf(seat);
     }
   }
@@ -238,10 +258,7 @@ export class Supervisor {
 
   private laneOpen(seat: number): boolean {
     const half = (seat >> 5) as 0 | 1;
-    for (let server = SEAT_NAMESERVER; server < SEAT_FIRST_WORKER + this.base.sizes.workerCount; server++) {
-      if ((openLanes(this.control, server, half) & (1 << (seat & 31))) !== 0) return true;
-    }
-    return false;
+    return this.servers.some((server) => (openLanes(this.control, server, half) & (1 << (seat & 31))) !== 0);
   }
 }
 

@@ -7,7 +7,7 @@
 // Partitions are named by their number in the topic, never by the broker's internal id. Members that would be
 // empty (key, tag, properties, the id of what was not asked for) are left out.
 import { CODES, type CodeName } from '../base/codes.ts';
-import type { CommandOf, PartitionStart, TopicRoute } from './commands.ts';
+import type { CommandOf, PartitionPosition, PartitionStart, QueryMatch, TopicRoute } from './commands.ts';
 import { RECORD_FLAG_JSON, toBase64, tryText } from './json-text.ts';
 
 /** A stored message on its way to a subscriber. */
@@ -135,12 +135,28 @@ export function jsonPulled(
   return `${head.slice(0, -1)},"messages":[${messages.join(',')}]}`;
 }
 
+/** Where a group goes on, of the partitions for which it has said so. */
+export function jsonOffsets(id: number, group: string, topic: string, positions: readonly PartitionPosition[]): string {
+  return JSON.stringify({ op: 'offsets', id: idOrNone(id), group, topic, positions });
+}
+
+/** What a query found, oldest first. `more`: there was more than the limit. */
+export function jsonQueried(id: number, topic: string, matches: readonly QueryMatch[], more: boolean): string {
+  return JSON.stringify({ op: 'queried', id: idOrNone(id), topic, matches, more });
+}
+
 function routeMembers(route: TopicRoute): object {
-  const { topic, version, overflow, ringBytes, messageMaxBytes, direct } = route;
-  const partitions = route.partitions.map(({ number, epoch, permission, available, nextOffset }) => {
-    return { partition: number, epoch, permission, available, nextOffset };
+  const { topic, version, overflow, ringBytes, messageMaxBytes, direct, durable, retentionMs, retentionBytes } = route;
+  // Retention of 0 says: as the broker does. A volatile topic has none.
+  const kept = durable
+    ? { retentionMs: retentionMs || undefined, retentionBytes: retentionBytes || undefined }
+    : undefined;
+  const partitions = route.partitions.map(({ number, epoch, permission, available, nextOffset, ...history }) => {
+    const { oldestOffset, epochs } = history;
+    const log = durable ? { oldestOffset, epochs } : undefined;
+    return { partition: number, epoch, permission, available, nextOffset, ...log };
   });
-  return { topic, version, overflow, ringBytes, messageMaxBytes, direct, partitions };
+  return { topic, version, overflow, ringBytes, messageMaxBytes, direct, durable, ...kept, partitions };
 }
 
 function idOrNone(id: number): number | undefined {

@@ -3,7 +3,7 @@
 import * as v from 'valibot';
 import { ACK_LEVELS, type AckLevel } from '../base/units.ts';
 import { OVERFLOWS, PULL_STARTS } from './enums.ts';
-import { SAFE_MAX } from './frame.ts';
+import { POSITIONS_MAX, QUERY_MATCHES_MAX, SAFE_MAX } from './frame.ts';
 
 /** Most messages in one publish. */
 export const JSON_MESSAGES_MAX = 1024;
@@ -28,6 +28,9 @@ const id = v.optional(integer(0, UINT32_MAX), 0);
 const count = integer(0, INT32_MAX);
 const epoch = v.optional(integer(INT32_MIN, INT32_MAX), 0);
 const offset = integer(-1, SAFE_MAX);
+/** Milliseconds since 1970, or a count that may be large. */
+const natural = integer(0, SAFE_MAX);
+const boolean = v.boolean('must be true or false');
 const properties = v.optional(v.record(text, text, 'must be an object of strings'), {});
 
 const content = {
@@ -39,6 +42,11 @@ const content = {
 };
 
 const position = v.strictObject({ partition: count, epoch, offset });
+const positions = v.pipe(
+  v.array(position, 'must be an array'),
+  v.maxLength(POSITIONS_MAX, `takes at most ${POSITIONS_MAX} positions`),
+);
+const retention = { retentionMs: v.optional(natural, 0), retentionBytes: v.optional(natural, 0) };
 
 const from = v.optional(
   v.union(
@@ -46,9 +54,10 @@ const from = v.optional(
       v.picklist([PULL_STARTS[0], PULL_STARTS[1]]),
       v.strictObject({ offset }),
       v.strictObject({ last: count }),
-      v.strictObject({ positions: v.pipe(v.array(position), v.maxLength(JSON_PARTITIONS_MAX)) }),
+      v.strictObject({ time: natural }),
+      v.strictObject({ positions }),
     ],
-    'must be "latest", "earliest", {"offset": n}, {"last": n} or {"positions": [..]}',
+    'must be "latest", "earliest", {"offset": n}, {"last": n}, {"time": ms} or {"positions": [..]}',
   ),
   'latest',
 );
@@ -117,7 +126,7 @@ export const OP_SCHEMAS = {
     op: v.literal('route'),
     id,
     topic: text,
-    create: v.optional(v.boolean('must be true or false'), false),
+    create: v.optional(boolean, false),
   }),
   'create-topic': v.strictObject({
     op: v.literal('create-topic'),
@@ -126,9 +135,29 @@ export const OP_SCHEMAS = {
     partitions: v.optional(count, 0),
     overflow: v.optional(v.picklist(OVERFLOWS, `must be one of ${OVERFLOWS.join(', ')}`)),
     ringBytes: v.optional(count, 0),
-    ifNotExists: v.optional(v.boolean('must be true or false'), false),
+    durable: v.optional(boolean),
+    ...retention,
+    ifNotExists: v.optional(boolean, false),
   }),
   'delete-topic': v.strictObject({ op: v.literal('delete-topic'), id, topic: text }),
+  'set-retention': v.strictObject({ op: v.literal('set-retention'), id, topic: text, ...retention }),
+  'commit-offsets': v.strictObject({
+    op: v.literal('commit-offsets'),
+    id,
+    group: text,
+    topic: text,
+    positions: v.pipe(positions, v.minLength(1, 'must not be empty')),
+  }),
+  offsets: v.strictObject({ op: v.literal('offsets'), id, group: text, topic: text }),
+  query: v.strictObject({
+    op: v.literal('query'),
+    id,
+    topic: text,
+    key: v.optional(text, ''),
+    fromTime: v.optional(natural, 0),
+    toTime: v.optional(natural, 0),
+    limit: v.optional(integer(0, QUERY_MATCHES_MAX), 0),
+  }),
 } as const;
 
 export type OpName = keyof typeof OP_SCHEMAS;

@@ -70,9 +70,24 @@ export type JsonCommand =
       readonly overflow?: OverflowPolicy | undefined;
       /** 0: the broker's default. */
       readonly ringBytes: number;
+      /** undefined: as the broker does. */
+      readonly durable?: boolean | undefined;
+      /** 0: as the broker does. */
+      readonly retentionMs: number;
+      readonly retentionBytes: number;
       readonly ifNotExists: boolean;
     }
-  | { readonly op: 'delete-topic'; readonly id: number; readonly topic: string };
+  | { readonly op: 'delete-topic'; readonly id: number; readonly topic: string }
+  | JsonOf<'set-retention'>
+  | JsonOf<'commit-offsets'>
+  | ({ readonly op: 'offsets'; readonly id: number } & Omit<CommandOf<'offsets-request'>, 'type'>)
+  | JsonOf<'query'>;
+
+/** A command that says in JSON what it says in binary. */
+type JsonOf<T extends 'set-retention' | 'commit-offsets' | 'query'> = { readonly op: T; readonly id: number } & Omit<
+  CommandOf<T>,
+  'type'
+>;
 
 /**
  * Reads one text frame. Throws CommandError (a RingmqError) with a text that names the field:

@@ -9,9 +9,35 @@ const ROUTE: TopicRoute = {
   ringBytes: 1_048_576,
   messageMaxBytes: 262_144,
   direct: true,
+  durable: true,
+  retentionMs: 259_200_000,
+  retentionBytes: 10_000_000_000,
   partitions: [
-    { id: 5, number: 0, owner: 2, epoch: 1, permission: 6, available: true, nextOffset: 4_294_967_297 },
-    { id: 6, number: 1, owner: 3, epoch: 1, permission: 4, available: false, nextOffset: 7 },
+    {
+      id: 5,
+      number: 0,
+      owner: 2,
+      epoch: 8,
+      permission: 6,
+      available: true,
+      nextOffset: 4_294_967_297,
+      oldestOffset: 4_294_967_000,
+      epochs: [
+        { epoch: 1, offset: 0 },
+        { epoch: 8, offset: 4_294_967_299 },
+      ],
+    },
+    {
+      id: 6,
+      number: 1,
+      owner: 3,
+      epoch: 1,
+      permission: 4,
+      available: false,
+      nextOffset: 7,
+      oldestOffset: 0,
+      epochs: [],
+    },
   ],
 };
 
@@ -76,8 +102,27 @@ const CREATE_TOPIC: CommandOf<'create-topic'> = {
   overflow: 'reject',
   ringBytes: 1_048_576,
   direct: true,
+  durable: false,
+  retentionMs: 3_600_000,
+  retentionBytes: 10_000_000_000,
   ifNotExists: true,
 };
+
+const POSITIONS = [
+  { partition: 1, epoch: 2, offset: 4_294_967_297 },
+  { partition: 3, epoch: 4, offset: 5 },
+];
+
+const QUERY: CommandOf<'query'> = {
+  type: 'query',
+  topic: 'orders',
+  key: 'o-17',
+  fromTime: 1_700_000_000_000,
+  toTime: 1_700_000_060_000,
+  limit: 32,
+};
+
+const MATCHES = [{ partition: 1, epoch: 2, offset: 4_294_967_297, storedAt: 1_700_000_000_123 }];
 
 const ACK_ENTRIES = [
   { request: 7, status: 0, partition: 5, count: 10, baseOffset: 4_294_967_297 },
@@ -108,6 +153,12 @@ export const SAMPLES: { readonly [T in CommandType]: CommandOf<T> } = {
   pong: { type: 'pong', time: 1_700_000_000_000 },
   done: { type: 'done' },
   refused: { type: 'refused', code: 'unknown-topic', text: 'no topic orders' },
+  'set-retention': { type: 'set-retention', topic: 'orders', retentionMs: 3_600_000, retentionBytes: 10_000_000_000 },
+  'commit-offsets': { type: 'commit-offsets', group: 'billing', topic: 'orders', positions: POSITIONS },
+  'offsets-request': { type: 'offsets-request', group: 'billing', topic: 'orders' },
+  'offsets-reply': { type: 'offsets-reply', positions: POSITIONS },
+  query: QUERY,
+  'query-reply': { type: 'query-reply', matches: MATCHES, more: true },
 };
 
 export const SAMPLE_CORRELATION = 0x01020304;

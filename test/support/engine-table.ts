@@ -96,7 +96,7 @@ export class Table {
 
   /** Brings a partition to life, owned by the worker. */
   activate(id: number, overflow: OverflowPolicy = 'block', epoch = 1, ringBytes = RING, permission = 6): void {
-    const identity = { topic: 1, number: id, owner: WORKER, epoch, permission, ringBytes };
+    const identity = { topic: 1, number: id, owner: WORKER, epoch, permission, ringBytes, durable: false };
     activatePartition(this.regions.table, id, { ...identity, overflow: OVERFLOW_CODES[overflow] });
     setPartitionsUsed(this.regions.control, Math.max(id + 1, 16));
     this.routesChanged();

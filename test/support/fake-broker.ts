@@ -130,10 +130,12 @@ export class FakeBroker {
 
   routeOf(topic: string): TopicRoute {
     const partitions = this.topic(topic).map(({ id, number, epoch, next }) => {
-      return { id, number, owner: 1, epoch, permission: 6, available: true, nextOffset: next };
+      const history = { oldestOffset: 0, epochs: [] };
+      return { id, number, owner: 1, epoch, permission: 6, available: true, nextOffset: next, ...history };
     });
     const limits = { ringBytes: 4_194_304, messageMaxBytes: 1_000_000 };
-    return { topic, topicId: 1, version: 1, overflow: 'block', ...limits, direct: false, partitions };
+    const kept = { durable: false, retentionMs: 0, retentionBytes: 0 };
+    return { topic, topicId: 1, version: 1, overflow: 'block', ...limits, direct: false, ...kept, partitions };
   }
 
   /** Takes a batch; answers with a code and the base offset. */
@@ -342,6 +344,7 @@ function startIn(partition: FakePartition, oldest: number, from: StartFrom): num
   if (from === 'earliest') return oldest;
   if ('offset' in from) return from.offset;
   if ('last' in from) return Math.max(oldest, partition.next - from.last);
+  if ('time' in from) return oldest;
   if (otherEpoch(partition, from)) return oldest;
   return from.positions.find((one) => one.partition === partition.number)?.offset ?? oldest;
 }

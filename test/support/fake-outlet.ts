@@ -38,8 +38,12 @@ export function routeOf(partitions = 1, more: Partial<TopicRoute> = {}): TopicRo
     ringBytes: 65_536,
     messageMaxBytes: 16_000,
     direct: false,
+    durable: false,
+    retentionMs: 0,
+    retentionBytes: 0,
     partitions: Array.from({ length: partitions }, (_, number) => {
-      return { id: 10 + number, number, owner: 2, epoch: 1, permission: 6, available: true, nextOffset: 0 };
+      const history = { oldestOffset: 0, epochs: [] };
+      return { id: 10 + number, number, owner: 2, epoch: 1, permission: 6, available: true, nextOffset: 0, ...history };
     }),
     ...more,
   };

@@ -70,6 +70,9 @@ function createCommand(body: Uint8Array, topic: string): Command {
     overflow: overflow as OverflowPolicy,
     ringBytes: countOf(ringBytes, 'ringBytes'),
     direct: false,
+    durable: undefined,
+    retentionMs: 0,
+    retentionBytes: 0,
     ifNotExists,
   };
 }

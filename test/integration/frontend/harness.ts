@@ -189,6 +189,9 @@ export class BinaryClient extends RawClient {
       overflow: 'block',
       ringBytes: 0,
       direct: false,
+      durable: undefined,
+      retentionMs: 0,
+      retentionBytes: 0,
       ifNotExists: false,
       ...options,
     });

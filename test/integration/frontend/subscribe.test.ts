@@ -227,6 +227,9 @@ describe('subscriptions', () => {
       overflow: 'block',
       ringBytes: 0,
       direct: true,
+      durable: undefined,
+      retentionMs: 0,
+      retentionBytes: 0,
       ifNotExists: false,
     });
     expect((await reader.subscribe('d')).starts).toEqual([]);

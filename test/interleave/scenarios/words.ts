@@ -107,7 +107,8 @@ const offsets: Scenario = {
 
 function identity(life: number): PartitionIdentity {
   const overflow = life % 3;
-  return { topic: life, number: life, owner: life, epoch: life, permission: life, overflow, ringBytes: life * 1024 };
+  const rest = { overflow, ringBytes: life * 1024, durable: life % 2 === 1 };
+  return { topic: life, number: life, owner: life, epoch: life, permission: life, ...rest };
 }
 
 function checkOneLife(at: World['at']): void {

@@ -81,7 +81,7 @@ test('totals go over all seats, also those that were given back; signs of life a
 test('topics and partitions are counted anew when routes have changed', () => {
   const { regions, figures } = rig();
   expect(figures.partitions()).toEqual({ topics: 0, partitions: 0, ringBytes: 0, ringUsedBytes: 0 });
-  const identity = { number: 0, owner: 2, epoch: 1, permission: 6, overflow: 0, ringBytes: 65_536 };
+  const identity = { number: 0, owner: 2, epoch: 1, permission: 6, overflow: 0, ringBytes: 65_536, durable: false };
   for (let id = 0; id < 3; id++) activatePartition(regions.table, id, { ...identity, topic: id >> 1, number: id });
   setPartitionsUsed(regions.control, 3);
   expect(figures.partitions().partitions).toBe(0);
@@ -120,6 +120,9 @@ test('the text for Prometheus says the same however often it is asked for, and b
       ringBytes: 0,
       messageMaxBytes: 0,
       direct: false,
+      durable: false,
+      retentionMs: 0,
+      retentionBytes: 0,
       partitions: [],
     } as const;
   });

@@ -22,7 +22,8 @@ function rig(overflow: 'block' | 'drop-oldest' | 'reject' = 'block') {
 /** The request that a reader sends for a ring that is not there yet. */
 function openBatch(id: number, request: number): BatchBuilder {
   const builder = new BatchBuilder(BATCH_HEADER_BYTES);
-  const route = { id, number: 0, owner: WORKER, epoch: 1, permission: 6, available: true, nextOffset: 0 };
+  const history = { nextOffset: 0, oldestOffset: 0, epochs: [] };
+  const route = { id, number: 0, owner: WORKER, epoch: 1, permission: 6, available: true, ...history };
   builder.bytes.set(openRequest(route, request));
   return builder;
 }

@@ -12,7 +12,8 @@ const batches = new MessageBatches({ laneOf: (owner) => (owner < 10 ? lane : und
 
 function routeOf(change: Partial<TopicRoute> = {}, partitions = 4): TopicRoute {
   const one = (number: number): PartitionRoute => {
-    return { id: 10 + number, number, owner: 2, epoch: 7, permission: 6, available: true, nextOffset: 0 };
+    const history = { nextOffset: 0, oldestOffset: 0, epochs: [] };
+    return { id: 10 + number, number, owner: 2, epoch: 7, permission: 6, available: true, ...history };
   };
   return {
     topic: `t${Math.random()}`,
@@ -22,6 +23,9 @@ function routeOf(change: Partial<TopicRoute> = {}, partitions = 4): TopicRoute {
     ringBytes: 65_536,
     messageMaxBytes: 16_000,
     direct: false,
+    durable: false,
+    retentionMs: 0,
+    retentionBytes: 0,
     partitions: Array.from({ length: partitions }, (_, number) => one(number)),
     ...change,
   };

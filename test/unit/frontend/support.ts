@@ -38,6 +38,8 @@ export const ROUTE: PartitionRoute = {
   permission: 6,
   available: true,
   nextOffset: 0,
+  oldestOffset: 0,
+  epochs: [],
 };
 
 export function counters(): Counters {

@@ -35,6 +35,7 @@ const IDENTITY: PartitionIdentity = {
   permission: 6,
   overflow: 1,
   ringBytes: 65536,
+  durable: false,
 };
 
 function table(partitions = 3): Int32Array {

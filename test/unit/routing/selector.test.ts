@@ -4,12 +4,13 @@ import { avoidFor, PartitionSelector } from '../../../src/routing/selector.ts';
 import type { PartitionRoute, TopicRoute } from '../../../src/wire/commands.ts';
 
 function partition(number: number, more: Partial<PartitionRoute> = {}): PartitionRoute {
-  return { id: number + 10, number, owner: 2, epoch: 1, permission: 6, available: true, nextOffset: 0, ...more };
+  const history = { nextOffset: 0, oldestOffset: 0, epochs: [] };
+  return { id: number + 10, number, owner: 2, epoch: 1, permission: 6, available: true, ...history, ...more };
 }
 
 function route(partitions: readonly PartitionRoute[]): TopicRoute {
   const rest = { topicId: 1, version: 1, overflow: 'block', ringBytes: 65_536, messageMaxBytes: 16_000 } as const;
-  return { topic: 't', ...rest, direct: false, partitions };
+  return { topic: 't', ...rest, direct: false, durable: false, retentionMs: 0, retentionBytes: 0, partitions };
 }
 
 describe('without a key', () => {

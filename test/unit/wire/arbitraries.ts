@@ -2,7 +2,8 @@
 import * as fc from 'fast-check';
 import { CODES, type CodeName } from '../../../src/base/codes.ts';
 import type { Command, CommandType, Frame } from '../../../src/wire/commands.ts';
-import { GAP_REASONS, OVERFLOWS, PERMISSIONS } from '../../../src/wire/enums.ts';
+import { DURABILITIES, GAP_REASONS, OVERFLOWS, PERMISSIONS } from '../../../src/wire/enums.ts';
+import { QUERY_MATCHES_MAX } from '../../../src/wire/frame.ts';
 
 const text = fc.string({ unit: 'binary', maxLength: 40 });
 const int32 = fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 });
@@ -11,12 +12,25 @@ const uint32 = fc.integer({ min: 0, max: 2 ** 32 - 1 });
 const seat = fc.integer({ min: -1, max: 64 });
 const offset = fc.maxSafeInteger().map((value) => (value < 0 ? -1 : value));
 const time = fc.maxSafeNat();
+const natural = fc.maxSafeNat();
 const permission = fc.constantFrom(...PERMISSIONS);
 const overflow = fc.constantFrom(...OVERFLOWS);
 const code = fc.constantFrom(...(Object.keys(CODES) as CodeName[]));
 
+const epochStart = fc.record({ epoch: int32, offset }, { noNullPrototype: true });
+
 const partitionRoute = fc.record(
-  { id: count, number: count, owner: seat, epoch: int32, permission, available: fc.boolean(), nextOffset: offset },
+  {
+    id: count,
+    number: count,
+    owner: seat,
+    epoch: int32,
+    permission,
+    available: fc.boolean(),
+    nextOffset: offset,
+    oldestOffset: offset,
+    epochs: fc.array(epochStart, { maxLength: 3 }),
+  },
   { noNullPrototype: true },
 );
 
@@ -29,12 +43,16 @@ const route = fc.record(
     ringBytes: count,
     messageMaxBytes: count,
     direct: fc.boolean(),
+    durable: fc.boolean(),
+    retentionMs: natural,
+    retentionBytes: natural,
     partitions: fc.array(partitionRoute, { maxLength: 5 }),
   },
   { noNullPrototype: true },
 );
 
 const position = fc.record({ partition: count, epoch: int32, offset }, { noNullPrototype: true });
+const match = fc.record({ partition: count, epoch: int32, offset, storedAt: time }, { noNullPrototype: true });
 const start = fc.record(
   { id: count, number: count, epoch: int32, offset, gap: fc.boolean(), gapFrom: offset },
   { noNullPrototype: true },
@@ -68,6 +86,9 @@ const FIELDS: FieldArbitraries = {
     overflow,
     ringBytes: count,
     direct: fc.boolean(),
+    durable: fc.constantFrom(...DURABILITIES),
+    retentionMs: natural,
+    retentionBytes: natural,
     ifNotExists: fc.boolean(),
   },
   'open-direct': { topic: text },
@@ -82,6 +103,7 @@ const FIELDS: FieldArbitraries = {
       fixedStart,
       offset.map((value) => ({ offset: value })),
       count.map((last) => ({ last })),
+      time.map((value) => ({ time: value })),
       fc.array(position, { maxLength: 5 }).map((positions) => ({ positions })),
     ),
     partitions: fc.array(count, { maxLength: 5 }),
@@ -124,6 +146,18 @@ const FIELDS: FieldArbitraries = {
   pong: { time },
   done: {},
   refused: { code, text },
+  'set-retention': { topic: text, retentionMs: natural, retentionBytes: natural },
+  'commit-offsets': { group: text, topic: text, positions: fc.array(position, { maxLength: 5 }) },
+  'offsets-request': { group: text, topic: text },
+  'offsets-reply': { positions: fc.array(position, { maxLength: 5 }) },
+  query: {
+    topic: text,
+    key: text,
+    fromTime: time,
+    toTime: time,
+    limit: fc.integer({ min: 0, max: QUERY_MATCHES_MAX }),
+  },
+  'query-reply': { matches: fc.array(match, { maxLength: 5 }), more: fc.boolean() },
 };
 
 export const COMMAND_TYPES = Object.keys(FIELDS) as CommandType[];

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { RingmqError } from '../../../src/base/codes.ts';
 import { decodeFrame, encodeAck, encodeFrame } from '../../../src/wire/codec.ts';
 import type { AckEntry, Command } from '../../../src/wire/commands.ts';
-import { COMMAND_ITEMS_MAX, isCommand } from '../../../src/wire/frame.ts';
+import { COMMAND_ITEMS_MAX, isCommand, POSITIONS_MAX } from '../../../src/wire/frame.ts';
 import { anyFrame, COMMAND_TYPES, framesOf } from './arbitraries.ts';
 
 const RUNS = 200;
@@ -111,6 +111,7 @@ describe('batches of a pull reply', () => {
 describe('the encoder refuses by name what the decoder would refuse', () => {
   const ack = { request: 1, status: 0, partition: 2, count: 3, baseOffset: 4 };
   const subscribe = { type: 'subscribe', subscription: 1, topic: 't', partitions: [], windowBytes: 0 } as const;
+  const at = { partition: 0, epoch: 0, offset: 0 };
   const cases: readonly (readonly [string, Command])[] = [
     ['time', { type: 'ping', time: Number.NaN }],
     ['time', { type: 'ping', time: -1 }],
@@ -124,6 +125,14 @@ describe('the encoder refuses by name what the decoder would refuse', () => {
     ['from', { ...subscribe, from: 'newest' as 'latest' }],
     ['partitions', { ...subscribe, from: 'latest', partitions: [0, -1] }],
     ['permission', { type: 'set-permission', topic: '', owner: 1, permission: 8 }],
+    ['from.time', { ...subscribe, from: { time: -1 } }],
+    ['retentionMs', { type: 'set-retention', topic: 't', retentionMs: -1, retentionBytes: 0 }],
+    ['retentionBytes', { type: 'set-retention', topic: 't', retentionMs: 0, retentionBytes: 0.5 }],
+    ['positions', { type: 'commit-offsets', group: 'g', topic: 't', positions: new Array(POSITIONS_MAX + 1).fill(at) }],
+    ['offset', { type: 'offsets-reply', positions: [{ ...at, offset: -2 }] }],
+    ['limit', { type: 'query', topic: 't', key: '', fromTime: 0, toTime: 0, limit: 1001 }],
+    ['matches', { type: 'query-reply', matches: new Array(1001).fill({ ...at, storedAt: 1 }), more: false }],
+    ['storedAt', { type: 'query-reply', matches: [{ ...at, storedAt: -1 }], more: false }],
     ['entries', { type: 'ack', entries: new Array(COMMAND_ITEMS_MAX + 1).fill(ack) }],
   ];
 

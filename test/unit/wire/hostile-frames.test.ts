@@ -2,13 +2,16 @@
 import * as fc from 'fast-check';
 import * as flatbuffers from 'flatbuffers';
 import { describe, expect, test } from 'vitest';
+import { CommitOffsets } from '../../../native-layout/generated/ringmq/commit-offsets.ts';
 import { PartitionRoute } from '../../../native-layout/generated/ringmq/partition-route.ts';
+import { Position } from '../../../native-layout/generated/ringmq/position.ts';
+import { Query } from '../../../native-layout/generated/ringmq/query.ts';
 import { RouteReply } from '../../../native-layout/generated/ringmq/route-reply.ts';
 import { TopicsReply } from '../../../native-layout/generated/ringmq/topics-reply.ts';
 import { RingmqError } from '../../../src/base/codes.ts';
 import { decodeFrame, encodeFrame } from '../../../src/wire/codec.ts';
 import type { CommandType, Frame } from '../../../src/wire/commands.ts';
-import { COMMAND_ITEMS_MAX, COMMAND_NUMBERS, CommandError } from '../../../src/wire/frame.ts';
+import { COMMAND_ITEMS_MAX, COMMAND_NUMBERS, CommandError, POSITIONS_MAX } from '../../../src/wire/frame.ts';
 import { anyFrame, COMMAND_TYPES, framesOf } from './arbitraries.ts';
 
 /** Decodes, and returns undefined if it was refused as it should be. Any other error fails the test. */
@@ -173,10 +176,10 @@ describe('built to cost much', () => {
 
   test('a table that is listed ten thousand times is refused', () => {
     const bytes = frameOf('topics-reply', (builder) => {
-      const partition = PartitionRoute.createPartitionRoute(builder, 1, 0, 0, 0, 6, true, 5n);
+      const partition = PartitionRoute.createPartitionRoute(builder, 1, 0, 0, 0, 6, true, 5n, 0n, 0);
       const partitions = RouteReply.createPartitionsVector(builder, new Array(1000).fill(partition));
       const topic = builder.createString('t'.repeat(100));
-      const route = RouteReply.createRouteReply(builder, topic, 1, 1, 0, 0, 0, false, partitions);
+      const route = RouteReply.createRouteReply(builder, topic, 1, 1, 0, 0, 0, false, partitions, false, 0n, 0n);
       const topics = TopicsReply.createTopicsVector(builder, new Array(10_000).fill(route));
       return TopicsReply.createTopicsReply(builder, topics, false);
     });
@@ -195,6 +198,19 @@ describe('built to cost much', () => {
       return builder.endObject();
     });
     expect(refusal(bytes).message).toMatch(/at most 65536 items/);
+  });
+
+  test('more positions than a commit may have, and a limit beyond the largest, are refused', () => {
+    const commit = frameOf('commit-offsets', (builder) => {
+      const name = builder.createString('t');
+      builder.startVector(16, POSITIONS_MAX + 1, 8);
+      for (let i = 0; i <= POSITIONS_MAX; i++) Position.createPosition(builder, i, 1, 2n);
+      const positions = builder.endVector();
+      return CommitOffsets.createCommitOffsets(builder, name, name, positions);
+    });
+    expect(refusal(commit).message).toBe('positions: at most 1024 are taken, these are 1025');
+    const query = frameOf('query', (builder) => Query.createQuery(builder, builder.createString('t'), 0, 0n, 0n, 1001));
+    expect(refusal(query).message).toBe('limit is 1001, above 1000');
   });
 
   test('the most hostile megabyte is read in bounded time', () => {
@@ -272,7 +288,7 @@ describe('wrong in one place', () => {
   test('an unknown command is unknown-command and names its request', () => {
     const known = encodeFrame({ correlation: 4711, command: { type: 'done' } });
     const place = known.lastIndexOf(COMMAND_NUMBERS.done);
-    known[place] = 24;
+    known[place] = 30;
     expect(refusal(known)).toMatchObject({ code: 'unknown-command', correlation: 4711, number: 401 });
     known[place] = 255;
     expect(refusal(known).code).toBe('unknown-command');
@@ -316,7 +332,8 @@ describe('wrong in one place', () => {
     ['overflow', 'create-topic', 2, 3],
     ['start', 'pull', 4, 3],
     ['permission', 'set-permission', 2, 8],
-    ['reason', 'gap', 5, 4],
+    ['reason', 'gap', 5, 5],
+    ['durable', 'create-topic', 6, 3],
   ] as const)('%s beyond its last value is refused', (name, type, slot, value) => {
     const bytes = frameOf(type, (builder) => {
       const topic = builder.createString('t');

@@ -105,8 +105,34 @@ describe('answers', () => {
     ringBytes: 3,
     messageMaxBytes: 4,
     direct: false,
-    partitions: [{ id: 9, number: 0, owner: 2, epoch: 1, permission: 6, available: true, nextOffset: 5 }],
+    durable: false,
+    retentionMs: 0,
+    retentionBytes: 0,
+    partitions: [
+      {
+        id: 9,
+        number: 0,
+        owner: 2,
+        epoch: 1,
+        permission: 6,
+        available: true,
+        nextOffset: 5,
+        oldestOffset: 0,
+        epochs: [],
+      },
+    ],
   } as const;
+  const epochs = [
+    { epoch: 0, offset: 0 },
+    { epoch: 1, offset: 3 },
+  ];
+  const durableRoute = {
+    ...route,
+    durable: true,
+    retentionMs: 60_000,
+    retentionBytes: 1_000,
+    partitions: [{ ...route.partitions[0], oldestOffset: 2, epochs }],
+  };
   const routeJson = {
     topic: 't',
     version: 2,
@@ -114,6 +140,7 @@ describe('answers', () => {
     ringBytes: 3,
     messageMaxBytes: 4,
     direct: false,
+    durable: false,
     partitions: [{ partition: 0, epoch: 1, permission: 6, available: true, nextOffset: 5 }],
   };
   const start = { id: 9, number: 0, epoch: 1, offset: 5, gap: false, gapFrom: 0 };
@@ -150,6 +177,33 @@ describe('answers', () => {
     ],
     ['gap', replies.jsonGap(gap), { op: 'gap', topic: 't', partition: 0, epoch: 1, from: 2, to: 5, reason: 'evicted' }],
     ['route', replies.jsonRoute(1, route), { op: 'route', id: 1, ...routeJson }],
+    [
+      'route of a durable topic',
+      replies.jsonRoute(0, durableRoute),
+      {
+        op: 'route',
+        ...routeJson,
+        durable: true,
+        retentionMs: 60_000,
+        retentionBytes: 1_000,
+        partitions: [{ ...routeJson.partitions[0], oldestOffset: 2, epochs }],
+      },
+    ],
+    [
+      'route of a durable topic that is kept as long as the broker keeps',
+      replies.jsonRoute(0, { ...durableRoute, retentionMs: 0, retentionBytes: 0, partitions: [] }),
+      { op: 'route', ...routeJson, durable: true, partitions: [] },
+    ],
+    [
+      'offsets',
+      replies.jsonOffsets(3, 'g', 't', [{ partition: 1, epoch: 2, offset: 3 }]),
+      { op: 'offsets', id: 3, group: 'g', topic: 't', positions: [{ partition: 1, epoch: 2, offset: 3 }] },
+    ],
+    [
+      'queried',
+      replies.jsonQueried(3, 't', [{ partition: 1, epoch: 2, offset: 3, storedAt: 4 }], true),
+      { op: 'queried', id: 3, topic: 't', matches: [{ partition: 1, epoch: 2, offset: 3, storedAt: 4 }], more: true },
+    ],
     ['topics', replies.jsonTopics(1, [route], true), { op: 'topics', id: 1, topics: [routeJson], more: true }],
     [
       'route-changed',

@@ -69,6 +69,10 @@ describe('every op', () => {
       { op: 'subscribe', id: 0, topic: 't', from: { last: 10 }, partitions: [] },
     ],
     [
+      { op: 'subscribe', topic: 't', from: { time: 1_700_000_000_000 } },
+      { op: 'subscribe', id: 0, topic: 't', from: { time: 1_700_000_000_000 }, partitions: [] },
+    ],
+    [
       { op: 'subscribe', topic: 't', from: { positions: [{ partition: 1, offset: 2 }] } },
       {
         op: 'subscribe',
@@ -112,12 +116,57 @@ describe('every op', () => {
         partitions: 4,
         overflow: 'reject',
         ringBytes: 65536,
+        retentionMs: 0,
+        retentionBytes: 0,
         ifNotExists: true,
       },
     ],
     [
+      { op: 'create-topic', topic: 't', durable: false, retentionMs: 60_000, retentionBytes: 2 ** 40 },
+      {
+        op: 'create-topic',
+        id: 0,
+        topic: 't',
+        partitions: 0,
+        ringBytes: 0,
+        durable: false,
+        retentionMs: 60_000,
+        retentionBytes: 2 ** 40,
+        ifNotExists: false,
+      },
+    ],
+    [
       { op: 'create-topic', topic: 't' },
-      { op: 'create-topic', id: 0, topic: 't', partitions: 0, ringBytes: 0, ifNotExists: false },
+      {
+        op: 'create-topic',
+        id: 0,
+        topic: 't',
+        partitions: 0,
+        ringBytes: 0,
+        retentionMs: 0,
+        retentionBytes: 0,
+        ifNotExists: false,
+      },
+    ],
+    [
+      { op: 'set-retention', topic: 't', retentionMs: 5, id: 1 },
+      { op: 'set-retention', id: 1, topic: 't', retentionMs: 5, retentionBytes: 0 },
+    ],
+    [
+      { op: 'commit-offsets', group: 'g', topic: 't', positions: [{ partition: 0, offset: 5 }] },
+      { op: 'commit-offsets', id: 0, group: 'g', topic: 't', positions: [{ partition: 0, epoch: 0, offset: 5 }] },
+    ],
+    [
+      { op: 'offsets', group: 'g', topic: 't', id: 2 },
+      { op: 'offsets', id: 2, group: 'g', topic: 't' },
+    ],
+    [
+      { op: 'query', topic: 't' },
+      { op: 'query', id: 0, topic: 't', key: '', fromTime: 0, toTime: 0, limit: 0 },
+    ],
+    [
+      { op: 'query', topic: 't', key: 'k', fromTime: 1, toTime: 2, limit: 1000, id: 3 },
+      { op: 'query', id: 3, topic: 't', key: 'k', fromTime: 1, toTime: 2, limit: 1000 },
     ],
     [
       { op: 'delete-topic', topic: 't', id: 1 },
@@ -181,6 +230,20 @@ describe('refused by the name of the field', () => {
     [/^ifNotExists must be true or false$/, { op: 'create-topic', topic: 't', ifNotExists: 1 }],
     [/^create must be true or false$/, { op: 'route', topic: 't', create: 'yes' }],
     [/^limit must be an integer/, { op: 'topics', limit: -1 }],
+    [/^from must be "latest"/, { op: 'subscribe', topic: 't', from: { time: -1 } }],
+    [/^from must be "latest"/, { op: 'pull', topic: 't', from: { time: 1 } }],
+    [/^durable must be true or false$/, { op: 'create-topic', topic: 't', durable: 'yes' }],
+    [/^retentionMs must be an integer/, { op: 'create-topic', topic: 't', retentionMs: -1 }],
+    [/^retentionBytes must be an integer/, { op: 'set-retention', topic: 't', retentionBytes: 1.5 }],
+    [/^positions must not be empty$/, { op: 'commit-offsets', group: 'g', topic: 't', positions: [] }],
+    [
+      /^positions takes at most 1024/,
+      { op: 'commit-offsets', group: 'g', topic: 't', positions: Array(1025).fill({ partition: 0, offset: 0 }) },
+    ],
+    [/^group is missing$/, { op: 'offsets', topic: 't' }],
+    [/^limit must be an integer/, { op: 'query', topic: 't', limit: 1001 }],
+    [/^key must be a string$/, { op: 'query', topic: 't', key: 1 }],
+    [/^fromTime must be an integer/, { op: 'query', topic: 't', fromTime: 'now' }],
     [/^time: no such field$/, { op: 'ping', time: 1 }],
   ];
 
@@ -291,8 +354,30 @@ describe('hostile', () => {
   });
 
   test('any bytes and any JSON give a command or a refusal', () => {
-    const ops = fc.constantFrom('publish', 'subscribe', 'pull', 'topics', 'create-topic', 'route', 'ping');
-    const names = ['op', 'topic', 'id', 'body', 'key', 'properties', 'messages', 'from', 'partitions', 'limit'];
+    const ops = fc.constantFrom(
+      'publish',
+      'subscribe',
+      'pull',
+      'topics',
+      'create-topic',
+      'route',
+      'query',
+      'commit-offsets',
+    );
+    const names = [
+      'op',
+      'topic',
+      'id',
+      'body',
+      'key',
+      'properties',
+      'messages',
+      'from',
+      'partitions',
+      'limit',
+      'group',
+      'positions',
+    ];
     const fields = fc.dictionary(fc.constantFrom(...names), fc.jsonValue({ maxDepth: 3 }));
     const tryParse = (bytes: Uint8Array) => {
       try {

@@ -1,0 +1,251 @@
+// Writes the log: blocks one behind the other, segment after segment.
+//
+// Who writes: one thread, the store; nobody else writes segments. See ADR 7 and native-layout/log.ts.
+//   I1 A block is written at `end` and nowhere else; `end` moves only after the write.
+//   I2 What lies before `durableEnd` is on the disk: in direct mode all that was written, else all up to the last sync.
+//   I3 A segment appears under its name only after everything before its base is on the disk, seal included: where one
+//      segment follows another, the earlier one is complete, or it was damaged.
+//   I4 After a failure other than a full disk nothing is written any more: what a failed sync dropped is gone, and
+//      nobody may be told otherwise (PostgreSQL's fsync lesson of 2018).
+import { alignBlock, BLOCK_SEAL, LOG_ALIGN_BYTES } from '../../native-layout/log.ts';
+import { assert } from '../base/fault.ts';
+import { type BlockBuilder, blockCrc, putBlockHeader } from './block-builder.ts';
+import { clearClean } from './checkpoint.ts';
+import { crashesNext, crashPoint } from './crash-point.ts';
+import type { Disk, DiskFile } from './disk.ts';
+import { alignedBytes } from './disk-node.ts';
+import type { SegmentFile } from './run.ts';
+import { fileLength, segmentName, spareNames } from './segment-files.ts';
+
+/** Default length of a segment. */
+export const SEGMENT_BYTES = 256 * 1024 * 1024;
+
+const NEW_SEGMENT_NAME = 'segment.new';
+
+export interface LogWriterOptions {
+  readonly mode: 'direct' | 'buffered';
+  /** Length of new segments; a multiple of 4,096. */
+  readonly segmentBytes: number;
+  /** Which life of the broker this is. */
+  readonly generation: number;
+  /** Milliseconds since 1970. */
+  readonly clock: () => number;
+}
+
+/** Where to go on: a RecoveredLog, as far as it is of interest here. */
+export interface LogStart {
+  readonly segments: readonly SegmentFile[];
+  readonly end: number;
+  readonly previousCrc: number;
+}
+
+export class LogWriter {
+  private readonly disk: Disk;
+  private readonly options: LogWriterOptions;
+  private readonly sealBlock = alignedBytes(LOG_ALIGN_BYTES);
+  private file: DiskFile | undefined;
+  private base = 0;
+  /** Log position behind the last byte of the segment's file. */
+  private limit = 0;
+  private endPosition: number;
+  private durablePosition: number;
+  private crc: number;
+  /** Log position that `sealBlock` was filled for. */
+  private sealPosition = -1;
+  private failure: unknown;
+
+  /** Opens the last segment of the log; from here on the log is not cleanly stopped any more. */
+  constructor(disk: Disk, options: LogWriterOptions, start: LogStart) {
+    assert(
+      options.segmentBytes >= 2 * LOG_ALIGN_BYTES && options.segmentBytes % LOG_ALIGN_BYTES === 0,
+      `segments have a multiple of 4,096 bytes, at least two; not ${options.segmentBytes}`,
+    );
+    this.disk = disk;
+    this.options = options;
+    this.endPosition = start.end;
+    this.durablePosition = start.end;
+    this.crc = start.previousCrc;
+    clearClean(disk);
+    const last = start.segments.at(-1);
+    if (last === undefined || last.sealed) this.limit = start.end;
+    else this.openLast(last);
+  }
+
+  /** Log position of the next block. */
+  get end(): number {
+    return this.endPosition;
+  }
+
+  /** Everything before this log position is on the disk. */
+  get durableEnd(): number {
+    return this.durablePosition;
+  }
+
+  /** CRC word of the last block's header. */
+  get previousCrc(): number {
+    return this.crc;
+  }
+
+  /** Log position of the first byte of the segment that is written; the end of the log if it has none yet. */
+  get segmentBase(): number {
+    return this.file === undefined ? this.endPosition : this.base;
+  }
+
+  /**
+   * Writes the builder's block at the end of the log; after sync() (in direct mode at once) it is durable. Throws the
+   * disk's error: when isDiskFull(error), call again with the same block as often as need be; else it is over (I4).
+   */
+  append(builder: BlockBuilder): void {
+    this.guard(() => {
+      const lengthBytes = builder.blockBytes;
+      // Behind every block there must be room for the seal.
+      if (this.endPosition + lengthBytes + LOG_ALIGN_BYTES > this.limit) this.roll(lengthBytes);
+      this.writeBlock(builder);
+    });
+  }
+
+  /** Puts everything written so far on the disk. A failure is final (I4). */
+  sync(): void {
+    this.guard(() => this.syncFile());
+  }
+
+  close(): void {
+    this.file?.close();
+    this.file = undefined;
+    this.failure ??= new Error('the log is closed');
+  }
+
+  private writeBlock(builder: BlockBuilder): void {
+    const { generation, clock, mode } = this.options;
+    const bytes = builder.sealed ?? builder.seal(this.endPosition, this.durablePosition, this.crc, generation, clock());
+    const file = this.file!;
+    const at = this.endPosition - this.base;
+    if (crashesNext('store.torn-write')) file.write(firstHalf(bytes, mode), at);
+    crashPoint('store.torn-write');
+    file.write(bytes, at);
+    this.endPosition += bytes.length;
+    this.crc = blockCrc(bytes, 0);
+    if (mode === 'direct') this.durablePosition = this.endPosition;
+  }
+
+  private roll(lengthBytes: number): void {
+    if (this.file !== undefined) this.seal(this.file);
+    this.createSegment(Math.max(this.options.segmentBytes, lengthBytes + LOG_ALIGN_BYTES));
+  }
+
+  /** Writes the seal block and makes sure that it is on the disk (I3). */
+  private seal(file: DiskFile): void {
+    if (this.sealPosition !== this.endPosition) {
+      putBlockHeader(this.sealBlock, {
+        flags: BLOCK_SEAL,
+        length: 0,
+        runs: 0,
+        runsCrc: 0,
+        position: this.endPosition,
+        durable: this.durablePosition,
+        previousCrc: this.crc,
+        generation: this.options.generation,
+        nowMs: this.options.clock(),
+      });
+      this.sealPosition = this.endPosition;
+    }
+    file.write(this.sealBlock, this.endPosition - this.base);
+    this.syncFile();
+    this.crc = blockCrc(this.sealBlock, 0);
+    this.endPosition = this.limit;
+    this.durablePosition = this.limit;
+    this.file = undefined;
+    file.close();
+    crashPoint('store.sealed');
+  }
+
+  private syncFile(): void {
+    if (this.options.mode === 'direct') return;
+    this.final(() => this.file?.sync());
+    this.durablePosition = this.endPosition;
+  }
+
+  /** Gives the next segment its file: a spare one if there is one of the right length. */
+  private createSegment(lengthBytes: number): void {
+    const { disk } = this;
+    const name = segmentName(this.endPosition);
+    if (!disk.exists(name)) {
+      if (!this.takeSpare(name, lengthBytes)) {
+        this.makeFile(NEW_SEGMENT_NAME, lengthBytes);
+        disk.rename(NEW_SEGMENT_NAME, name);
+      }
+    }
+    this.final(() => disk.syncFolder());
+    const file = disk.open(name, this.openMode);
+    this.base = this.endPosition;
+    this.limit = this.base + lengthBytes;
+    this.file = file;
+    crashPoint('store.segment-created');
+  }
+
+  private takeSpare(name: string, lengthBytes: number): boolean {
+    const spare = spareNames(this.disk).find((one) => fileLength(this.disk, one) === lengthBytes);
+    if (spare === undefined) return false;
+    this.disk.rename(spare, name);
+    return true;
+  }
+
+  /** Its bytes are not allocated: that takes time, and spare segments are made for it. */
+  private makeFile(name: string, lengthBytes: number): void {
+    const file = this.disk.open(name, 'write');
+    try {
+      file.truncate(lengthBytes);
+      this.final(() => file.sync());
+    } finally {
+      file.close();
+    }
+  }
+
+  private openLast(last: SegmentFile): void {
+    const file = this.disk.open(segmentName(last.base), this.openMode);
+    const used = this.endPosition - last.base;
+    // Only a file that somebody cut is too short for the seal block or ends within a sector.
+    const lengthBytes = alignBlock(Math.max(file.size(), used + LOG_ALIGN_BYTES));
+    if (file.size() !== lengthBytes) file.truncate(lengthBytes);
+    this.file = file;
+    this.base = last.base;
+    this.limit = last.base + lengthBytes;
+  }
+
+  private get openMode(): 'write' | 'write-direct' {
+    return this.options.mode === 'direct' ? 'write-direct' : 'write';
+  }
+
+  /** A failure that is not a full disk is kept and thrown for ever after. */
+  private guard(action: () => void): void {
+    if (this.failure !== undefined) throw this.failure;
+    try {
+      action();
+    } catch (error) {
+      if (!isDiskFull(error)) this.failure ??= error;
+      throw error;
+    }
+  }
+
+  /** Nothing that fails here may be tried again, not even for want of room. */
+  private final(action: () => void): void {
+    try {
+      action();
+    } catch (error) {
+      this.failure = error;
+      throw error;
+    }
+  }
+}
+
+/** The disk has no room (or this user has none): it may have some later. */
+export function isDiskFull(error: unknown): boolean {
+  const { code } = error as NodeJS.ErrnoException;
+  return code === 'ENOSPC' || code === 'EDQUOT';
+}
+
+/** Whole sectors in direct mode: the disk writes no part of one. */
+function firstHalf(bytes: Uint8Array, mode: 'direct' | 'buffered'): Uint8Array {
+  const half = bytes.length >> 1;
+  return bytes.subarray(0, mode === 'direct' ? half - (half % LOG_ALIGN_BYTES) : half);
+}
