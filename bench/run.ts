@@ -1,5 +1,6 @@
 // `npm run bench -- [NAME...]`: measures by name and prints a table, or one JSON object a line.
 import { Command } from 'commander';
+import { durableBenches } from './macro/durable.ts';
 import { inProcessBenches } from './macro/in-process.ts';
 import { latencyBenches } from './macro/latency.ts';
 import { wsBenches } from './macro/ws.ts';
@@ -8,7 +9,13 @@ import { type Bench, FULL, type Result, type Scale, TINY } from './support/bench
 import { runBench } from './support/session.ts';
 import { printTable } from './support/table.ts';
 
-const ALL: readonly Bench[] = [...inProcessBenches, ...wsBenches, ...latencyBenches, ...microBenches];
+const ALL: readonly Bench[] = [
+  ...inProcessBenches,
+  ...wsBenches,
+  ...durableBenches,
+  ...latencyBenches,
+  ...microBenches,
+];
 
 interface RunOptions {
   readonly json?: boolean;

@@ -1,10 +1,13 @@
 // Over WebSocket on the loopback interface; the broker has a process of its own.
 //
 //   ws-1-1          P ─ws─► front end ─lane─► W ─ring─► front end ─ws─► C
+//   ws-1-1-durable  the same through a durable topic, ack `durable`
 //   ws-fanout-100   one publisher, a hundred connections that get everything; the figure is deliveries a second
+import { rmSync } from 'node:fs';
 import { connect } from '../../src/index.ts';
 import { wsEcho } from '../peers/ws-relay.ts';
 import { type Bench, type Contestant, check, type Measured, type Scale } from '../support/bench.ts';
+import { benchFolder } from '../support/folder.ts';
 import { busiest, startServer } from '../support/server.ts';
 import { BOARD, startThread } from '../support/threads.ts';
 import type { ConsumerResult } from './threads/in-process-consumer.ts';
@@ -12,22 +15,22 @@ import type { ConsumerResult } from './threads/in-process-consumer.ts';
 const PUBLISHER = new URL('./threads/ws-publisher.js', import.meta.url);
 const SUBSCRIBER = new URL('./threads/ws-subscriber.js', import.meta.url);
 
-async function measure(connections: number, scale: Scale): Promise<Measured> {
-  const server = await startServer();
+async function measure(connections: number, data: string | undefined, scale: Scale): Promise<Measured> {
+  const server = await startServer(data === undefined ? {} : { data });
   try {
     const admin = connect(server.url);
     await admin.createTopic('bench', { partitions: 1, ringBytes: 8 * 1024 * 1024 });
     await admin.close();
     const board = new SharedArrayBuffer(64);
-    const data = {
+    const common = {
       url: server.url,
       topic: 'bench',
       connections,
       bodyBytes: scale.bodyBytes,
       durationMs: scale.durationMs,
     };
-    const writer = startThread(PUBLISHER, data, board);
-    const reader = startThread(SUBSCRIBER, data, board);
+    const writer = startThread(PUBLISHER, common, board);
+    const reader = startThread(SUBSCRIBER, common, board);
     await Promise.all([writer.ready, reader.ready]);
     const before = server.threadSeconds();
     const words = new Int32Array(board);
@@ -49,10 +52,21 @@ async function measure(connections: number, scale: Scale): Promise<Measured> {
 }
 
 function bench(name: string, what: string, connections: number, peers: readonly Contestant[]): Bench {
-  return { name, what, peers, measure: (scale) => measure(connections, scale) };
+  return { name, what, peers, measure: (scale) => measure(connections, undefined, scale) };
+}
+
+/** The same through a durable topic: every message is on the disk before it is acknowledged. */
+async function measureDurable(scale: Scale): Promise<Measured> {
+  const folder = benchFolder();
+  try {
+    return await measure(1, folder, scale);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 }
 
 export const wsBenches: readonly Bench[] = [
   bench('ws-1-1', 'one WebSocket client to another through the broker', 1, [wsEcho]),
+  { name: 'ws-1-1-durable', what: 'the same, on the disk before the ack', peers: [wsEcho], measure: measureDurable },
   bench('ws-fanout-100', 'one publisher to a hundred WebSocket connections; deliveries', 100, []),
 ];

@@ -22,7 +22,9 @@ export function diskFindings(data: string): readonly Finding[] {
     probe = fs.mkdtempSync(path.join(folder, PROBE_FOLDER));
   } catch (error) {
     const advice = 'name another folder with --data, or run with --volatile';
-    return [{ what: 'disk', verdict: 'bad', text: `cannot write in ${folder}: ${(error as Error).message}; ${advice}` }];
+    return [
+      { what: 'disk', verdict: 'bad', text: `cannot write in ${folder}: ${(error as Error).message}; ${advice}` },
+    ];
   }
   try {
     return [writing(probe, folder), speed(probe), room(probe)];
@@ -68,7 +70,11 @@ function room(probe: string): Finding {
   const used = totalBytes === 0 ? 0 : 1 - freeBytes / totalBytes;
   const text = `${size(freeBytes)} free of ${size(totalBytes)} (${(used * 100).toFixed(0)} % used)`;
   if (used < FULL_SHARE) return { what: 'disk space', verdict: 'ok', text };
-  return { what: 'disk space', verdict: 'note', text: `${text}; above 85 % the oldest messages go, above 90 % no new ones` };
+  return {
+    what: 'disk space',
+    verdict: 'note',
+    text: `${text}; above 85 % the oldest messages go, above 90 % no new ones`,
+  };
 }
 
 /** Packages with native code or threads of their own that the store needs. */

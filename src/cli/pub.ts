@@ -51,9 +51,10 @@ export function pubCommand(done: (code: number) => void): Command {
     .option('--partition <n>', 'number of the partition (default: by key, else any one)', whole(0, 65_535))
     .option('--null-delimited', 'messages on standard input end with a zero byte')
     .addOption(
-      new Option('--ack <level>', 'what an acknowledgement means (default: durable, on volatile topics accepted)').choices(
-        ['none', 'accepted', 'written', 'durable'],
-      ),
+      new Option(
+        '--ack <level>',
+        'what an acknowledgement means (default: durable, on volatile topics accepted)',
+      ).choices(['none', 'accepted', 'written', 'durable']),
     );
   return withClientOptions(command)
     .addHelpText('after', EXAMPLES + EXIT_HELP)

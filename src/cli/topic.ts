@@ -56,7 +56,11 @@ export function topicCommand(done: (code: number) => void): Command {
       .option('--ring-bytes <size>', 'ring per partition, a power of two like 4m (default: 4m)', byteCount)
       .option('--durable', 'keep its messages in the log (default: as the broker does)')
       .addOption(new Option('--volatile', 'keep its messages in memory only').conflicts('durable'))
-      .option('--retention-age <time>', 'how long messages are kept, like 72h or 30d (default: as the broker does)', duration)
+      .option(
+        '--retention-age <time>',
+        'how long messages are kept, like 72h or 30d (default: as the broker does)',
+        duration,
+      )
       .option('--retention-bytes <size>', 'how much of it is kept, like 10g (default: as the broker does)', byteCount)
       .option('--if-not-exists', 'succeed if it is there already'),
   ).action((topic: string, options: CreateOptions) =>
@@ -75,7 +79,8 @@ export function topicCommand(done: (code: number) => void): Command {
     with1(options, async (c) => describeText(await c.route(topic), options)),
   );
   const command = new Command('topic').description('list, create, describe and delete topics; how long they are kept');
-  for (const one of [list, create, describe, retentionCommand(with1), remove]) command.addCommand(one.addHelpText('after', EXIT_HELP));
+  for (const one of [list, create, describe, retentionCommand(with1), remove])
+    command.addCommand(one.addHelpText('after', EXIT_HELP));
   return command.addHelpText('after', EXAMPLES);
 }
 

@@ -5,6 +5,7 @@ import { type BatchView, RecordView } from '../record/batch-view.ts';
 import type { GapReason, PartitionPosition, PartitionStart, StartFrom } from '../wire/commands.ts';
 import type { Codec } from './codec.ts';
 import type { Consumer, ConsumerOptions, Gap } from './connection.ts';
+import type { GroupOffsets } from './group-offsets.ts';
 import { Batch, Message } from './message.ts';
 import { MessageQueue } from './message-queue.ts';
 
@@ -18,9 +19,14 @@ export type Delivery = typeof TAKEN | typeof STOP;
 export interface PartitionCursor {
   readonly id: number;
   readonly number: number;
+  /** Of the newest message that was handed on. */
   epoch: number;
+  /** Highest epoch heard of: what was written before a restart may be read after it was known. */
+  newest: number;
   /** Next offset wanted; -1: whatever comes first. */
   expected: number;
+  /** Where the iterator has come to: the message before this is done with. */
+  done: PartitionPosition;
 }
 
 /** Where batches come from. */
@@ -36,7 +42,11 @@ const BUFFER_MESSAGES = 1_024;
 export class RingConsumer<T> implements Consumer<T> {
   readonly topic: string;
   readonly options: ConsumerOptions<T>;
+  /** Where to start: as the user asked for, until a group's positions are known. */
+  from: StartFrom;
   source: ConsumerSource | undefined;
+  /** Keeps the positions of the consumer's group. */
+  group: GroupOffsets | undefined;
   private readonly codec: Codec<T> | undefined;
   private readonly cursors = new Map<number, PartitionCursor>();
   private readonly batch = new Batch();
@@ -47,7 +57,9 @@ export class RingConsumer<T> implements Consumer<T> {
   private start: (positions: readonly PartitionPosition[]) => void = () => {};
   private fail: (error: Error) => void = () => {};
   private paused = false;
-  private busy = false;
+  /** Where an async handler is at work. */
+  private busy: PartitionCursor | undefined;
+  private handedOut: Message<T> | undefined;
   private begun = false;
   private closing: Promise<void> | undefined;
 
@@ -58,6 +70,7 @@ export class RingConsumer<T> implements Consumer<T> {
     if (!(bufferMessages >= 1))
       throw new RingmqError('illegal-argument', `bufferMessages is ${bufferMessages}: 1 or more`);
     checkFrom(options.from);
+    this.from = options.from ?? 'latest';
     this.topic = topic;
     this.options = options;
     this.codec = options.codec;
@@ -90,7 +103,9 @@ export class RingConsumer<T> implements Consumer<T> {
     await this.started;
     try {
       for (;;) {
+        this.doneWith(this.handedOut);
         const message = this.queue.take() ?? (await this.queue.next());
+        this.handedOut = message;
         if (message === undefined) return;
         yield message;
       }
@@ -109,9 +124,22 @@ export class RingConsumer<T> implements Consumer<T> {
     this.source?.wanted();
   }
 
+  commit(): Promise<void> {
+    if (this.group) return this.group.commit(this.progress());
+    return Promise.reject(new RingmqError('illegal-argument', 'this consumer has no group to keep its positions'));
+  }
+
   close(): Promise<void> {
-    this.closing ??= (this.source?.close() ?? Promise.resolve()).then(() => this.ended());
+    this.closing ??= this.shutDown();
     return this.closing;
+  }
+
+  private async shutDown(): Promise<void> {
+    // The source forgets the cursors.
+    const progress = this.progress();
+    await this.source?.close();
+    await this.group?.finish(progress);
+    this.ended();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -124,17 +152,29 @@ export class RingConsumer<T> implements Consumer<T> {
 
   /** True while deliver() should not be called: paused, an async handler at work, or the iterator's buffer full. HOT */
   get full(): boolean {
-    return this.paused || this.busy || this.queue.full || this.closing !== undefined;
+    return this.paused || this.busy !== undefined || this.queue.full || this.closing !== undefined;
   }
 
   /** For sources: the subscription stands. */
   begin(starts: readonly PartitionStart[]): void {
     for (const one of starts) {
-      this.cursors.set(one.id, { id: one.id, number: one.number, epoch: one.epoch, expected: one.offset });
-      if (one.gap) this.gap(one.number, one.gapFrom, one.offset, 'expired');
+      const { id, number, epoch, offset } = one;
+      const done = { partition: number, epoch, offset };
+      this.cursors.set(id, { id, number, epoch, newest: epoch, expected: offset, done });
+      if (one.gap) this.gap(number, one.gapFrom, offset, this.reasonOf(one));
     }
     this.begun = true;
     this.start(this.positions());
+  }
+
+  /** For sources: what was handed on and is done with, as far as handlers that take their time have come. */
+  progress(): readonly PartitionPosition[] {
+    const iterated = this.options.onMessage === undefined && this.options.onBatch === undefined;
+    return [...this.cursors.values()].map((one) => {
+      if (iterated) return one.done;
+      const offset = Math.max(one.expected - (one === this.busy ? 1 : 0), 0);
+      return { partition: one.number, epoch: one.epoch, offset };
+    });
   }
 
   /** For sources: the subscription cannot stand. */
@@ -167,10 +207,18 @@ export class RingConsumer<T> implements Consumer<T> {
     const gap: Gap = { topic: this.topic, partition, from, to, reason };
     if (this.options.onGap) this.guard(() => this.options.onGap?.(gap));
     else {
-      const place = `${this.topic}/${partition}`;
-      const text = `${place}: offsets ${from} to ${to - 1} are gone (${reason}); set onGap to handle this`;
+      const what = from < to ? `offsets ${from} to ${to - 1} are gone` : `it goes on at offset ${to}`;
+      const text = `${this.topic}/${partition}: ${what} (${reason}); set onGap to handle this`;
       this.failed(new RingmqError('offset-out-of-range', text));
     }
+  }
+
+  /** For sources: what lies before `to` will not come. */
+  lost(cursor: PartitionCursor, to: number, reason: GapReason): void {
+    const from = cursor.expected;
+    if (to <= from) return;
+    cursor.expected = to;
+    this.gap(cursor.number, from, to, reason);
   }
 
   /** For sources: the next batch of a partition. HOT */
@@ -179,11 +227,15 @@ export class RingConsumer<T> implements Consumer<T> {
     if (this.full) return STOP;
     const base = view.baseOffset;
     const end = base + view.count;
-    if (view.epoch !== cursor.epoch) this.newEpoch(cursor, view.epoch, base);
     if (cursor.expected !== base) {
       if (cursor.expected < 0) cursor.expected = base;
-      else if (base > cursor.expected) this.skipTo(cursor, base);
+      else if (view.epoch > cursor.newest) this.beginAnew(cursor, base);
+      else if (base > cursor.expected) this.lost(cursor, base, 'evicted');
       else if (end <= cursor.expected) return TAKEN;
+    }
+    if (view.epoch !== cursor.epoch) {
+      cursor.epoch = view.epoch;
+      if (view.epoch > cursor.newest) cursor.newest = view.epoch;
     }
     if (this.options.onBatch) {
       const { batch } = this;
@@ -207,22 +259,26 @@ export class RingConsumer<T> implements Consumer<T> {
       if (this.full) return STOP;
       const message = new Message<T>(this.topic, cursor.number, view, record, this.codec);
       cursor.expected = offset + 1;
-      if (this.options.onMessage) this.handle(this.options.onMessage, message);
+      if (this.options.onMessage) this.handle(this.options.onMessage, message, cursor);
       else this.queue.put(message);
     }
     cursor.expected = end;
     return TAKEN;
   }
 
-  private handle(onMessage: (message: Message<T>) => void | Promise<void>, message: Message<T>): void {
+  private handle(
+    onMessage: (message: Message<T>) => void | Promise<void>,
+    message: Message<T>,
+    cursor: PartitionCursor,
+  ): void {
     try {
       const result = onMessage(message);
       if (result === undefined || typeof result.then !== 'function') return;
-      this.busy = true;
+      this.busy = cursor;
       result
         .then(undefined, (error: unknown) => this.failed(asError(error)))
         .then(() => {
-          this.busy = false;
+          this.busy = undefined;
           this.source?.wanted();
         });
     } catch (error) {
@@ -230,16 +286,29 @@ export class RingConsumer<T> implements Consumer<T> {
     }
   }
 
-  private skipTo(cursor: PartitionCursor, base: number): void {
-    const from = cursor.expected;
+  /** A restart took back what was handed on already (or, of a volatile partition, everything). */
+  private beginAnew(cursor: PartitionCursor, base: number): void {
+    const from = Math.min(cursor.expected, base);
     cursor.expected = base;
-    this.gap(cursor.number, from, base, 'evicted');
+    this.gap(cursor.number, from, base, 'epoch-changed');
   }
 
-  private newEpoch(cursor: PartitionCursor, epoch: number, base: number): void {
-    if (cursor.expected > 0) this.gap(cursor.number, cursor.expected, cursor.expected, 'epoch-changed');
-    cursor.epoch = epoch;
-    cursor.expected = base;
+  /** Why a partition does not start where it was asked to. */
+  private reasonOf(start: PartitionStart): GapReason {
+    if (start.gapFrom < start.offset) return 'expired';
+    const { from } = this;
+    const asked = typeof from === 'object' && 'positions' in from ? from.positions : [];
+    const position = asked.find((one) => one.partition === start.number);
+    return position === undefined || position.epoch === start.epoch ? 'ahead' : 'epoch-changed';
+  }
+
+  /** The iterator has asked for the one after it. */
+  private doneWith(message: Message<T> | undefined): void {
+    if (message === undefined || this.group === undefined) return;
+    for (const cursor of this.cursors.values()) {
+      if (cursor.number !== message.partition) continue;
+      cursor.done = { partition: cursor.number, epoch: message.epoch, offset: message.offset + 1 };
+    }
   }
 
   private guard(call: () => void): void {
@@ -253,9 +322,11 @@ export class RingConsumer<T> implements Consumer<T> {
 
 function checkFrom(from: StartFrom | undefined): void {
   if (from === undefined || from === 'latest' || from === 'earliest') return;
-  const number = 'offset' in from ? from.offset : 'last' in from ? from.last : 'positions' in from ? 0 : -1;
-  if (!Number.isSafeInteger(number) || number < 0) {
-    throw new RingmqError('illegal-argument', `from is ${JSON.stringify(from)}: offset and last count from 0`);
+  const { offset, last, time, positions }: Partial<Record<'offset' | 'last' | 'time' | 'positions', unknown>> = from;
+  const number = offset ?? last ?? time ?? (positions === undefined ? -1 : 0);
+  if (!Number.isSafeInteger(number) || (number as number) < 0) {
+    const text = `from is ${JSON.stringify(from)}: 'latest', 'earliest', or { offset }, { last }, { time } or { positions }`;
+    throw new RingmqError('illegal-argument', `${text}, with whole numbers from 0; a time is milliseconds since 1970`);
   }
 }
 

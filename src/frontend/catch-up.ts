@@ -28,3 +28,9 @@ export interface Archive {
   /** Sends the next frame, or sees to it that there will be one. Ends `fromLog` when the ring has what is wanted. */
   serve(feed: PartitionFeed, cursor: Cursor): CatchUpOutcome;
 }
+
+/** A durable partition's way to what has left its ring. */
+export interface FeedLog {
+  readonly archive: Archive;
+  readonly topicId: number;
+}

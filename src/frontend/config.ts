@@ -56,6 +56,17 @@ export const CATCH_UP_TURN_BYTES = 256 * KIB;
 /** Bytes sent in one turn of the loop before sockets are looked at again. */
 export const TURN_BYTES = 8 * MIB;
 
+/** Bytes read from the log for one session before the next one has its turn; less when many read. */
+export const HISTORY_CHUNK_BYTES = 1 * MIB;
+export const HISTORY_CHUNK_MIN_BYTES = 64 * KIB;
+/** Bytes that were read from the log, or asked for, and not sent yet: all sessions of a front end together. */
+export const HISTORY_MAX_BYTES = 64 * MIB;
+/** Questions to the log (pulls, queries, times) that are answered at a time, and that wait for their turn. */
+export const LOG_QUESTIONS = 16;
+export const LOG_QUESTIONS_WAITING = 4_096;
+/** Time that the log reader has to answer one. */
+export const LOG_ANSWER_MS = 10_000;
+
 export const SUBSCRIPTIONS_MAX = 1_000;
 /** Topics of one session whose changes of route are passed on. */
 export const WATCHED_TOPICS_MAX = 4_096;

@@ -138,12 +138,12 @@ export class FeedReader {
       for (let index = this.start; index < stop; ) {
         const size = words[index >> 2];
         assert(size > 0 && (size & 7) === 0, 'ring: broken batch size in a search');
-        // Padding ends what was opened.
-        const isBatch = words[(index + BATCH_MAGIC) >> 2] !== MAGIC_WORD_PADDING;
-        const base = getInt64(words, (index + BATCH_BASE_OFFSET) >> 2);
-        if (isBatch && base + words[(index + BATCH_COUNT) >> 2] > offset) {
-          this.done(0);
-          return { wide: at, offset: base };
+        if (words[(index + BATCH_MAGIC) >> 2] !== MAGIC_WORD_PADDING) {
+          const base = getInt64(words, (index + BATCH_BASE_OFFSET) >> 2);
+          if (base + words[(index + BATCH_COUNT) >> 2] > offset) {
+            this.done(0);
+            return { wide: at, offset: base };
+          }
         }
         index += size;
         at += size;

@@ -11,7 +11,7 @@
 import { COUNTER, type Counters } from '../memory/counters.ts';
 import { EMPTY } from '../memory/ring-reader.ts';
 import type { GapReason, PartitionRoute } from '../wire/commands.ts';
-import { type Archive, BLOCKED, type CatchUpOutcome, type FeedWaiter, LIVE, MORE } from './catch-up.ts';
+import { BLOCKED, type CatchUpOutcome, type FeedLog, type FeedWaiter, LIVE, MORE } from './catch-up.ts';
 import { DELIVERY_MAX_BYTES, DELIVERY_MIN_BYTES, FEED_TURN_BYTES } from './config.ts';
 import { Cursor } from './cursor.ts';
 import { type FeedReader, GONE } from './feed-reader.ts';
@@ -37,9 +37,9 @@ export class PartitionFeed {
   private readonly span: Span;
   private readonly counters: Counters;
   private readonly tailOffset: () => number;
-  private readonly archive: Archive | undefined;
+  private readonly log: FeedLog | undefined;
 
-  /** `tailOffset`: the offset that the partition's next record will get. `archive`: of a durable topic. */
+  /** `tailOffset`: the offset that the partition's next record will get. `log`: of a durable topic. */
   constructor(
     topic: string,
     route: PartitionRoute,
@@ -47,7 +47,7 @@ export class PartitionFeed {
     span: Span,
     counters: Counters,
     tailOffset: () => number,
-    archive?: Archive,
+    log?: FeedLog,
   ) {
     this.topic = topic;
     this.route = route;
@@ -55,9 +55,19 @@ export class PartitionFeed {
     this.span = span;
     this.counters = counters;
     this.tailOffset = tailOffset;
-    this.archive = archive;
+    this.log = log;
     this.wide = reader.position;
     this.nextOffset = tailOffset();
+  }
+
+  /** Names the topic in the log; 0 for a volatile one. */
+  get topicId(): number {
+    return this.log?.topicId ?? 0;
+  }
+
+  /** The log keeps it. */
+  get durable(): boolean {
+    return this.log !== undefined;
   }
 
   get unused(): boolean {
@@ -264,9 +274,9 @@ export class PartitionFeed {
   }
 
   private catchUpOnce(cursor: Cursor): CatchUpOutcome {
-    const { reader, span, archive } = this;
+    const { reader, span } = this;
     const { session } = cursor;
-    if (cursor.fromLog && archive) return archive.serve(this, cursor);
+    if (cursor.fromLog && this.log) return this.log.archive.serve(this, cursor);
     if (cursor.wide >= this.wide) {
       this.turnLive(cursor);
       return LIVE;
@@ -316,14 +326,14 @@ export class PartitionFeed {
 
   /** The writer has passed this thread: everybody who kept up has missed the same, or goes on from the log. */
   private evicted(): void {
+    if (this.log) {
+      this.evictedToLog();
+      return;
+    }
     const from = this.nextOffset;
     const head = this.reader.oldest(this.wide, this.tailOffset);
     this.wide = head.wide > this.wide ? head.wide : head.wide + 2 ** 32;
     this.nextOffset = head.offset;
-    if (this.archive) {
-      this.evictedToLog(from);
-      return;
-    }
     for (let i = this.live.length - 1; i >= 0; i--) {
       const cursor = this.live[i];
       const first = Math.max(from, cursor.start);
@@ -331,12 +341,13 @@ export class PartitionFeed {
     }
   }
 
-  /** I4. `from`: the offset up to which live cursors have got everything. */
-  private evictedToLog(from: number): void {
+  /** I4: the log has what everybody missed. Who stood further back has lost its place as well. */
+  private evictedToLog(): void {
+    for (const cursor of this.behind) cursor.fromLog = true;
     for (const cursor of this.live.splice(0)) {
       cursor.live = false;
       cursor.fromLog = true;
-      cursor.nextOffset = from;
+      cursor.nextOffset = this.nextOffset;
       this.behind.add(cursor);
       this.counters.add(COUNTER.catchUps, 1);
       cursor.session.fellBehind(cursor);
@@ -345,11 +356,12 @@ export class PartitionFeed {
       this.waiters.delete(waiter);
       waiter.passed();
     }
+    this.jumpToTail();
   }
 
   /** The ring no longer has what a lagging cursor needs. */
   private missed(cursor: Cursor): void {
-    if (this.archive) {
+    if (this.log) {
       cursor.fromLog = true;
       return;
     }

@@ -1,17 +1,20 @@
-// All partitions that this front end reads: who has news, who catches up, in turn and in bounded amounts.
+// All partitions that this front end reads: who has news, who catches up, in turn and in bounded amounts. Durable
+// partitions never make the writer wait: who is further back than the ring reads the log.
 import { OVERFLOW_CODES } from '../../native-layout/partition-table.ts';
 import { RingmqError } from '../base/codes.ts';
 import type { Counters } from '../memory/counters.ts';
 import { nextOffset, readIdentity } from '../memory/partition-entry.ts';
 import { EMPTY, EVICTED, type RingReader } from '../memory/ring-reader.ts';
-import { joinAt } from '../partition/join.ts';
+import { joinAt, ringHas } from '../partition/join.ts';
 import { BatchView } from '../record/batch-view.ts';
 import type { Participant } from '../thread/participant.ts';
 import type { PartitionRoute, PartitionStart, StartFrom } from '../wire/commands.ts';
+import { LIVE, MORE } from './catch-up.ts';
 import { CATCH_UP_TURN_BYTES, TURN_BYTES } from './config.ts';
 import type { Cursor } from './cursor.ts';
-import { LIVE, MORE, PartitionFeed } from './feed.ts';
+import { PartitionFeed } from './feed.ts';
 import { FeedReader } from './feed-reader.ts';
+import { HistoryFeed } from './history-feed.ts';
 import type { Session } from './session.ts';
 import { Span } from './span.ts';
 
@@ -27,6 +30,8 @@ interface Place {
   readonly start: PartitionStart;
   readonly wide: number;
   readonly nextOffset: number;
+  /** The ring no longer has it: the log must be read first. */
+  readonly inLog: boolean;
 }
 
 export class Feeds {
@@ -39,12 +44,15 @@ export class Feeds {
   private readonly direct = new Set<PartitionFeed>();
   /** Cursors that are behind and whose sessions take more. */
   private readonly runnable = new Set<Cursor>();
+  private readonly history: HistoryFeed | undefined;
   private readonly span = new Span();
   private readonly view = new BatchView();
 
   constructor(participant: Participant) {
     this.participant = participant;
     this.counters = participant.counters;
+    const { history } = participant;
+    this.history = history && new HistoryFeed(history, (cursor) => this.run(cursor));
   }
 
   /** A worker's notice: the partition has news. HOT */
@@ -81,12 +89,13 @@ export class Feeds {
     const { table } = this.participant.regions;
     const identity = readIdentity(table, route.id);
     if (identity === undefined || identity.epoch !== route.epoch || known) throw new RingmqError('route-stale');
-    const lossless = identity.overflow !== OVERFLOW_CODES['drop-oldest'];
+    const log = identity.durable && this.history ? { archive: this.history, topicId: identity.topic } : undefined;
+    const lossless = identity.overflow !== OVERFLOW_CODES['drop-oldest'] && log === undefined;
     const reader = this.openReader(route, lossless, true);
     reader.joinTail();
-    const feed = new PartitionFeed(topic, route, new FeedReader(reader, lossless), this.span, this.counters, () =>
-      nextOffset(table, route.id),
-    );
+    const tailOffset = () => nextOffset(table, route.id);
+    const feedReader = new FeedReader(reader, lossless);
+    const feed = new PartitionFeed(topic, route, feedReader, this.span, this.counters, tailOffset, log);
     this.feeds.set(route.id, feed);
     if (this.participant.laneOf(route.owner) === undefined) this.direct.add(feed);
     return feed;
@@ -94,15 +103,16 @@ export class Feeds {
 
   /** Adds a subscriber to a feed. Nothing is sent before the next work(). */
   join(feed: PartitionFeed, session: Session, from: StartFrom): { readonly start: PartitionStart; cursor: Cursor } {
-    const { start, wide, nextOffset: offset } = this.locate(feed, from);
-    const cursor = feed.add(session, wide, offset, start.offset);
+    const { start, wide, nextOffset: offset, inLog } = this.locate(feed, from);
+    const cursor = inLog ? feed.addFromLog(session, offset) : feed.add(session, wide, offset, start.offset);
     if (cursor.live) this.hot.add(feed);
     else this.runnable.add(cursor);
     return { start, cursor };
   }
 
   /**
-   * Where `from` is in a feed. In a lossless topic it stays there at least until the feed is next worked on or settled.
+   * Where `from` is in a feed. In a lossless topic it stays there at least until the feed is next worked on or settled;
+   * in a durable one it may leave the ring, and the log has it. `from` is no time.
    */
   locate(feed: PartitionFeed, from: StartFrom): Place {
     const { route } = feed;
@@ -110,19 +120,20 @@ export class Feeds {
     if (from === 'latest') {
       const offset = Math.max(feed.nextOffset, nextOffset(table, route.id));
       const start = { id: route.id, number: route.number, epoch: route.epoch, offset, gap: false, gapFrom: 0 };
-      return { start, wide: feed.wide, nextOffset: feed.nextOffset };
+      return { start, wide: feed.wide, nextOffset: feed.nextOffset, inLog: false };
     }
     const probe = this.openReader(route, feed.reader.lossless, false);
     const start = joinAt(table, probe, route, from);
-    const found = this.search(probe, start, from);
+    const found = this.searchIn(feed, probe, start, from);
     const wide = feed.reader.wideOf(probe.position, feed.wide);
     feed.reader.adopt(probe, wide);
-    return { ...found, wide };
+    return found ? { ...found, wide, inLog: false } : { start, wide, nextOffset: start.offset, inLog: true };
   }
 
   leave(cursor: Cursor): void {
     this.runnable.delete(cursor);
     cursor.feed.remove(cursor);
+    this.history?.leave(cursor);
     this.settle(cursor.feed);
   }
 
@@ -141,6 +152,11 @@ export class Feeds {
   /** Somebody waits for a feed's next batches. */
   look(feed: PartitionFeed): void {
     this.hot.add(feed);
+  }
+
+  /** Who waits for the log tries again. True if there is work. */
+  housekeep(): boolean {
+    return this.history !== undefined && this.history.housekeep() > 0;
   }
 
   /** Sessions that keep the writer of a lossless topic waiting and take nothing themselves. */
@@ -183,23 +199,42 @@ export class Feeds {
     return reader;
   }
 
+  /** search(), or undefined if only the log has the first wanted offset. */
+  private searchIn(
+    feed: PartitionFeed,
+    probe: RingReader,
+    start: PartitionStart,
+    from: StartFrom,
+  ): { readonly start: PartitionStart; readonly nextOffset: number } | undefined {
+    if (!feed.durable) return this.search(probe, start, from);
+    return ringHas(probe, start.offset) ? this.searchOnce(probe, start) : undefined;
+  }
+
   /** Moves the probe forward to the batch that holds the first wanted offset. */
   private search(
     probe: RingReader,
     first: PartitionStart,
     from: StartFrom,
   ): { readonly start: PartitionStart; readonly nextOffset: number } {
-    const { regions } = this.participant;
     let start = first;
-    let seen = start.offset;
-    for (let searches = 0; ; ) {
+    for (let searches = 0; ; searches++) {
+      const found = this.searchOnce(probe, start);
+      if (found) return found;
+      if (searches === SEARCHES_MAX) return { start, nextOffset: start.offset };
+      start = this.again(probe, start, from);
+    }
+  }
+
+  /** Undefined: the writer was faster. */
+  private searchOnce(
+    probe: RingReader,
+    start: PartitionStart,
+  ): { readonly start: PartitionStart; readonly nextOffset: number } | undefined {
+    const { table } = this.participant.regions;
+    for (let seen = start.offset; ; ) {
       const available = probe.tryPin();
       if (available === EMPTY) return { start, nextOffset: seen };
-      if (available === EVICTED) {
-        if (++searches > SEARCHES_MAX) return { start, nextOffset: seen };
-        start = this.again(probe, start, from);
-        continue;
-      }
+      if (available === EVICTED) return undefined;
       const view = this.view.span(probe.place.bytes, probe.place.words, probe.start, available);
       while (view.next()) {
         seen = view.baseOffset;
@@ -207,7 +242,7 @@ export class Feeds {
         probe.advance(view.at - probe.start);
         return { start, nextOffset: seen };
       }
-      seen = Math.min(start.offset, nextOffset(regions.table, probe.partition));
+      seen = Math.min(start.offset, nextOffset(table, probe.partition));
       probe.advance(available);
     }
   }

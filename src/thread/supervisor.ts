@@ -20,6 +20,7 @@ import { partitionState, readIdentity } from '../memory/partition-entry.ts';
 import type { ArenaEntry, Attachment } from '../memory/regions.ts';
 import { releaseSlotsOf } from '../memory/ring-reader.ts';
 import {
+  brokerState,
   burySeat,
   openLanes,
   partitionsUsed,
@@ -183,7 +184,8 @@ export class Supervisor {
     const { plan } = running;
     this.threadEnded(running.threadId);
     if (plan.seat >= 0) releaseSeat(this.control, plan.seat);
-    if (running.ending) return;
+    const hasFinished = code === 0 && brokerState(this.control) >= CONTROL_STATES.stopped;
+    if (running.ending || hasFinished) return;
     const since = Date.now() - RESTART_WINDOW_MS;
     running.starts = running.starts.filter((at) => at > since);
     if (running.starts.length > RESTARTS_MAX) {

@@ -1,5 +1,5 @@
 // A bench thread that publishes to a topic as fast as it can for a while.
-import { type Attachment, attach } from '../../../src/index.ts';
+import { type Attachment, attach, type ProducerOptions } from '../../../src/index.ts';
 import { Payload } from '../../support/payload.ts';
 import { BOARD } from '../../support/threads.ts';
 
@@ -10,6 +10,8 @@ export interface ProducerData {
   readonly bodyBytes: number;
   readonly durationMs: number;
   readonly partition: number;
+  /** Default: what the topic's default is. */
+  readonly ack?: ProducerOptions['ack'];
 }
 
 const CHUNK = 256;
@@ -19,7 +21,11 @@ export async function run(data: ProducerData, board: Int32Array, ready: () => vo
   const producer =
     data.mode === 'direct'
       ? await connection.directProducer(data.topic)
-      : connection.producer(data.topic, { partition: data.partition, timeoutMs: 60_000 });
+      : connection.producer(data.topic, {
+          partition: data.partition,
+          timeoutMs: 60_000,
+          ...(data.ack === undefined ? {} : { ack: data.ack }),
+        });
   await producer.ready();
   const payload = new Payload(data.bodyBytes);
   ready();

@@ -1,12 +1,16 @@
 import { expect, test } from 'vitest';
 import { size, summary } from '../../../src/cli/figures.ts';
-import { byteCount, property, startFrom, whole } from '../../../src/cli/options.ts';
+import { property, startFrom, whole } from '../../../src/cli/options.ts';
+import { byteCount } from '../../../src/cli/times.ts';
 
 test('starts are read', () => {
   expect(startFrom('latest')).toBe('latest');
   expect(startFrom('earliest')).toBe('earliest');
   expect(startFrom('offset:12')).toEqual({ offset: 12 });
   expect(startFrom('last:3')).toEqual({ last: 3 });
+  expect(startFrom('time:1795406400000')).toEqual({ time: 1_795_406_400_000 });
+  expect(startFrom('time:2026-11-23T04:00:00Z')).toEqual({ time: Date.UTC(2026, 10, 23, 4) });
+  expect(() => startFrom('time:tea')).toThrow(/-1h/);
   for (const wrong of ['', 'first', 'offset:', 'offset:-1', 'last:x', 'last:1.5']) {
     expect(() => startFrom(wrong)).toThrow(/earliest/);
   }
@@ -26,7 +30,8 @@ test('properties gather, and values may contain equals signs', () => {
 
 test('sizes are read and written', () => {
   expect([byteCount('4m'), byteCount('512K'), byteCount('65536')]).toEqual([4_194_304, 524_288, 65_536]);
-  expect(() => byteCount('4g')).toThrow(/bytes/);
+  expect([byteCount('4g'), byteCount('10GB'), byteCount('1GiB')]).toEqual([4 * 2 ** 30, 10 * 2 ** 30, 2 ** 30]);
+  for (const wrong of ['', '4x', 'g', '-1', '1.5m', '999999999999t']) expect(() => byteCount(wrong)).toThrow(/bytes/);
   expect([size(5), size(1_500), size(30_000_000), size(2_000_000_000)]).toEqual([
     '5 B',
     '1.5 kB',

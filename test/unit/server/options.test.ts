@@ -19,6 +19,13 @@ describe('limits', () => {
     ['idle', ['sleep', 7]],
     ['overflow', ['explode', 'drop_oldest']],
     ['logLevel', ['loud']],
+    ['data', ['', 7, 'a\0b']],
+    ['durable', ['yes', true]],
+    ['segmentBytes', [2 ** 19, 2 ** 20 + 1, 2 ** 32]],
+    ['retentionMs', [0, 999, 1e16]],
+    ['retentionBytes', [-1, 1.5]],
+    ['diskMode', ['mmap']],
+    ['onDamage', ['ignore']],
   ])('%s is named when it is out of its range', (name, values) => {
     for (const value of values) {
       const options = { [name]: value } as BrokerOptions;
@@ -70,4 +77,16 @@ test('the default lane fits whatever the number of workers, and one that does no
   }
   expect(settleOptions({ workers: 1 }).laneBytes).toBe(2 * 1024 * 1024);
   expect(() => settleOptions({ workers: 16, laneBytes: 2 ** 25 })).toThrow(/laneBytes/);
+});
+
+test('without a data folder nothing is durable; with one, everything unless it says otherwise', () => {
+  expect(settleOptions({})).toMatchObject({ data: undefined, durable: false });
+  expect(settleOptions({ data: 'd' })).toMatchObject({
+    durable: true,
+    segmentBytes: 2 ** 28,
+    retentionMs: 259_200_000,
+  });
+  expect(settleOptions({ data: 'd', durable: false }).durable).toBe(false);
+  expect(sizesOf(settleOptions({ data: 'd' }), 0).durable).toBe(true);
+  expect(sizesOf(settleOptions({}), 0).durable).toBe(false);
 });

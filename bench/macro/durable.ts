@@ -1,0 +1,203 @@
+// Through the log.
+//
+//   in-process-broker-written   in-process-broker with ack `written`, for a minute, on fresh segments
+//   durable                     the same with ack `durable`; latency from due time to ack at half of that load
+//   topics-10k                  10,000 durable topics, one after the other in turns, against one topic: see notes
+//   catch-up                    reading a topic from the disk, from its beginning
+//   catch-up-beside             the same while another thread publishes: see notes for what the publisher loses
+import { rmSync } from 'node:fs';
+import { type Broker, type BrokerOptions, startBroker } from '../../src/index.ts';
+import { natsJetStream, redisStreams } from '../peers/durable-peers.ts';
+import { type Bench, check, type Measured, type Scale } from '../support/bench.ts';
+import { benchFolder } from '../support/folder.ts';
+import { BOARD, startThread } from '../support/threads.ts';
+import type { DurableSenderResult } from './threads/durable-sender.ts';
+import type { ConsumerResult } from './threads/in-process-consumer.ts';
+import type { TopicsResult } from './threads/topics-producer.ts';
+
+const PRODUCER = new URL('./threads/in-process-producer.js', import.meta.url);
+const CONSUMER = new URL('./threads/in-process-consumer.js', import.meta.url);
+const SENDER = new URL('./threads/durable-sender.js', import.meta.url);
+const TOPICS = new URL('./threads/topics-producer.js', import.meta.url);
+
+const MIB = 1024 * 1024;
+const GIB = 1024 * MIB;
+const RING_BYTES = 16 * MIB;
+/** A minute for each run of the default three seconds. */
+const SUSTAINED_FACTOR = 20;
+const SUSTAINED_RUNS_MAX = 3;
+/** The log of a minute is larger than many disks' free room. */
+const KEPT_BYTES = 8 * GIB;
+const TOPIC_COUNT = 10_000;
+const TINY_TOPIC_COUNT = 50;
+const TINY_MS = 100;
+const RING_BYTES_OF_MANY = 64 * 1024;
+
+/** Runs with a broker that keeps its data in a folder of its own. */
+export async function withBroker<T>(options: BrokerOptions, run: (broker: Broker, folder: string) => Promise<T>) {
+  const folder = benchFolder();
+  try {
+    await using broker = await startBroker({ data: folder, ...options });
+    return await run(broker, folder);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+async function publish(broker: Broker, ack: 'written' | 'durable', scale: Scale): Promise<Measured> {
+  const board = new SharedArrayBuffer(64);
+  const { bodyBytes, durationMs } = scale;
+  const common = { attachment: broker.attachment, topic: 'bench', bodyBytes };
+  const writer = startThread(PRODUCER, { ...common, mode: 'batches', durationMs, partition: 0, ack }, board);
+  await writer.ready;
+  const reader = startThread(CONSUMER, { ...common, producers: 1 }, board);
+  await reader.ready;
+  go(board);
+  const began = performance.now();
+  const sent = (await writer.result) as number;
+  const acked = (performance.now() - began) / 1000;
+  const got = (await reader.result) as ConsumerResult;
+  check(got.wrong === 0, `${got.wrong} messages were reordered or changed`);
+  check(got.received === sent, `${got.received} of ${sent} messages arrived`);
+  // Until the last ack, or until the last message was checked, whichever is later.
+  return { messagesPerSecond: sent / Math.max(acked, got.seconds) };
+}
+
+async function measureWritten(scale: Scale): Promise<Measured> {
+  const durationMs = scale.durationMs > TINY_MS ? scale.durationMs * SUSTAINED_FACTOR : scale.durationMs;
+  return withBroker({ retentionBytes: KEPT_BYTES, recycleSegments: false }, async (broker) => {
+    await broker.connect().createTopic('bench', { partitions: 1, ringBytes: RING_BYTES });
+    return publish(broker, 'written', { ...scale, durationMs });
+  });
+}
+
+async function measureDurable(scale: Scale): Promise<Measured> {
+  return withBroker({}, async (broker) => {
+    const connection = broker.connect();
+    await connection.createTopic('bench', { partitions: 1, ringBytes: RING_BYTES });
+    const { messagesPerSecond } = await publish(broker, 'durable', scale);
+    await connection.createTopic('half', { partitions: 1, ringBytes: RING_BYTES });
+    const board = new SharedArrayBuffer(64);
+    const perSecond = messagesPerSecond / 2;
+    const data = { attachment: broker.attachment, topic: 'half', perSecond, ...scale };
+    const sender = startThread(SENDER, data, board);
+    await sender.ready;
+    go(board);
+    const { latency } = (await sender.result) as DurableSenderResult;
+    return { messagesPerSecond, latency, notes: { latencyAtPerSecond: Math.round(perSecond) } };
+  });
+}
+
+async function measureTopics(scale: Scale): Promise<Measured> {
+  const many = scale.durationMs > TINY_MS ? TOPIC_COUNT : TINY_TOPIC_COUNT;
+  const one = await topics(1, scale);
+  const all = await topics(many, scale);
+  const notes = {
+    topics: many,
+    oneTopicPerSecond: Math.round(one.perSecond),
+    ofOneTopic: Math.round((all.perSecond / one.perSecond) * 1000) / 1000,
+    rssMiB: Math.round(all.rssBytes / MIB),
+    rssOneTopicMiB: Math.round(one.rssBytes / MIB),
+  };
+  return { messagesPerSecond: all.perSecond, notes };
+}
+
+async function topics(count: number, scale: Scale): Promise<TopicsResult> {
+  return withBroker({ ringBytes: RING_BYTES_OF_MANY, partitionsDefault: 1 }, async (broker) => {
+    const board = new SharedArrayBuffer(64);
+    const thread = startThread(TOPICS, { attachment: broker.attachment, topics: count, ...scale }, board);
+    await thread.ready;
+    go(board);
+    return (await thread.result) as TopicsResult;
+  });
+}
+
+async function measureCatchUp(scale: Scale): Promise<Measured> {
+  return withBroker({}, async (broker) => {
+    const sent = await fill(broker, 'bench', scale);
+    const seconds = await readAll(broker, 'bench', sent, scale);
+    return { messagesPerSecond: sent / seconds };
+  });
+}
+
+/** How fast a publisher is alone, and how fast beside a reader of history. */
+async function measureBeside(scale: Scale): Promise<Measured> {
+  return withBroker({}, async (broker) => {
+    const connection = broker.connect();
+    const sent = await fill(broker, 'bench', scale);
+    for (const topic of ['alone', 'beside']) await connection.createTopic(topic, { partitions: 1 });
+    const alone = await publishOnly(broker, 'alone', scale);
+    const reading = readAll(broker, 'bench', sent, scale);
+    const beside = await publishOnly(broker, 'beside', scale);
+    const seconds = await reading;
+    const notes = {
+      publisherAlone: Math.round(alone),
+      publisherBeside: Math.round(beside),
+      ofAlone: Math.round((beside / alone) * 1000) / 1000,
+    };
+    return { messagesPerSecond: sent / seconds, notes };
+  });
+}
+
+async function fill(broker: Broker, topic: string, scale: Scale): Promise<number> {
+  await broker.connect().createTopic(topic, { partitions: 1, ringBytes: MIB });
+  const board = new SharedArrayBuffer(64);
+  const data = { attachment: broker.attachment, topic, mode: 'batches', partition: 0, ack: 'durable', ...scale };
+  const writer = startThread(PRODUCER, data, board);
+  await writer.ready;
+  go(board);
+  return (await writer.result) as number;
+}
+
+async function publishOnly(broker: Broker, topic: string, scale: Scale): Promise<number> {
+  const board = new SharedArrayBuffer(64);
+  const data = { attachment: broker.attachment, topic, mode: 'batches', partition: 0, ack: 'durable', ...scale };
+  const writer = startThread(PRODUCER, data, board);
+  await writer.ready;
+  const began = performance.now();
+  go(board);
+  return (((await writer.result) as number) * 1000) / (performance.now() - began);
+}
+
+/** Seconds that a reader takes for `sent` messages from the beginning. */
+async function readAll(broker: Broker, topic: string, sent: number, scale: Scale): Promise<number> {
+  const board = new SharedArrayBuffer(64);
+  const words = new Int32Array(board);
+  Atomics.store(words, BOARD.sent, sent);
+  Atomics.store(words, BOARD.producersDone, 1);
+  const data = { attachment: broker.attachment, topic, producers: 1, bodyBytes: scale.bodyBytes };
+  const got = (await startThread(CONSUMER, data, board).result) as ConsumerResult;
+  check(got.wrong === 0 && got.received === sent, `${got.received} of ${sent}, ${got.wrong} wrong`);
+  return got.seconds;
+}
+
+function go(board: SharedArrayBuffer): void {
+  const words = new Int32Array(board);
+  Atomics.store(words, BOARD.go, 1);
+  Atomics.notify(words, BOARD.go);
+}
+
+export const durableBenches: readonly Bench[] = [
+  {
+    name: 'in-process-broker-written',
+    what: 'through a broker worker, ack `written`, a minute on fresh segments',
+    peers: [],
+    runsMax: SUSTAINED_RUNS_MAX,
+    measure: measureWritten,
+  },
+  {
+    name: 'durable',
+    what: 'ack `durable` (on the disk); latency of acks at half of the load',
+    peers: [redisStreams, natsJetStream],
+    measure: measureDurable,
+  },
+  {
+    name: 'topics-10k',
+    what: '10,000 durable topics in turns, against one',
+    peers: [],
+    runsMax: SUSTAINED_RUNS_MAX,
+    measure: measureTopics,
+  },
+  { name: 'catch-up', what: 'reading a durable topic from its beginning', peers: [], measure: measureCatchUp },
+  { name: 'catch-up-beside', what: 'the same beside a publisher', peers: [], measure: measureBeside },
+];

@@ -1,0 +1,59 @@
+// Sends at a steady rate with an acknowledgement for every message, and notes how long a sample of them took.
+import { type Attachment, attach } from '../../../src/index.ts';
+import type { Latency } from '../../support/bench.ts';
+import { LatencyRecorder, sharedNow } from '../../support/latency.ts';
+import { BOARD } from '../../support/threads.ts';
+
+export interface DurableSenderData {
+  readonly attachment: Attachment;
+  readonly topic: string;
+  readonly perSecond: number;
+  readonly bodyBytes: number;
+  readonly durationMs: number;
+}
+
+export interface DurableSenderResult {
+  readonly sent: number;
+  readonly latency: Latency;
+}
+
+const TICK_MS = 0.1;
+
+export async function run(data: DurableSenderData, board: Int32Array, ready: () => void): Promise<DurableSenderResult> {
+  const connection = attach(data.attachment);
+  const producer = connection.producer(data.topic, { ack: 'durable', partition: 0, timeoutMs: 60_000 });
+  await producer.ready();
+  const body = new Uint8Array(data.bodyBytes);
+  const recorder = new LatencyRecorder();
+  const perTick = Math.round((data.perSecond * TICK_MS) / 1000);
+  let failed = 0;
+  ready();
+  Atomics.wait(board, BOARD.go, 0);
+  const start = sharedNow();
+  let sent = 0;
+  for (let tick = 0; tick * TICK_MS < data.durationMs; tick++) {
+    // Due times and not sending times: a stall of the sender counts.
+    const due = start + tick * TICK_MS;
+    while (sharedNow() < due) await turn(connection);
+    for (let i = 1; i < perTick; i++) {
+      while (!producer.trySend(body)) await turn(connection);
+      sent++;
+    }
+    producer.send(body).then(
+      () => recorder.record(sharedNow() - due),
+      () => void failed++,
+    );
+    sent++;
+    await turn(connection);
+  }
+  await producer.flush();
+  await connection.close();
+  if (failed > 0) throw new Error(`${failed} sends failed`);
+  return { sent, latency: recorder.result() };
+}
+
+/** Sends what is open, takes what has come, and lets promises settle. */
+async function turn(connection: { poll(): number }): Promise<void> {
+  connection.poll();
+  await undefined;
+}
