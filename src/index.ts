@@ -9,4 +9,4 @@ export { type ConnectOptions, connect, WsConnection } from './client/node.ts';
 export type { Attachment } from './memory/regions.ts';
 export { type Broker, startBroker } from './server/broker.ts';
 export type { BrokerOptions, ListenOptions } from './server/options.ts';
-export type { PartitionPosition, StartFrom, TopicRoute } from './wire/commands.ts';
+export type { PartitionPosition, QueryMatch, StartFrom, TopicRoute } from './wire/commands.ts';

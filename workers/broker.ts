@@ -2,6 +2,9 @@
 import { parentPort, threadId, workerData } from 'node:worker_threads';
 import { BrokerAgent } from '../src/broker/broker-agent.ts';
 import { OwnedPartitions } from '../src/broker/owned-partitions.ts';
+import { NodeDisk } from '../src/log/disk-node.ts';
+import type { Run } from '../src/log/run.ts';
+import { readTail } from '../src/log/run-tail.ts';
 import { ArenaSet, claimArenaId } from '../src/memory/arena.ts';
 import { Doorbell } from '../src/memory/bell.ts';
 import { attachRegions } from '../src/memory/regions.ts';
@@ -10,7 +13,7 @@ import { IDLE_STRATEGIES, runBlocking } from '../src/thread/agent.ts';
 import { Announcements } from '../src/thread/announcements.ts';
 import type { BrokerWorkerData } from '../src/thread/worker-data.ts';
 
-const data = workerData as BrokerWorkerData;
+const data = workerData as BrokerWorkerData<Run>;
 const regions = attachRegions(data.attachment);
 const seat = claimSeat(regions.control, data.seat, data.seat, 'broker', threadId);
 if (seat !== data.seat) throw new Error(`seat ${data.seat} is taken`);
@@ -18,6 +21,11 @@ const arenas = new ArenaSet();
 for (const arena of data.attachment.arenas) arenas.add(arena.id, arena.buffer);
 const announcements = new Announcements(data.attachment.id, arenas);
 const ownArenas = data.attachment.arenas.filter((arena) => arena.owner === seat).map((arena) => arena.id);
+
+const tails = new Map(data.tails?.map((one) => [one.id, one.runs]));
+const disk = data.logFolder === undefined ? undefined : new NodeDisk(data.logFolder);
+const recoveredTail = (id: number, lengthBytes: number): Uint8Array | undefined =>
+  disk && readTail(disk, tails.get(id) ?? [], lengthBytes);
 
 const agent = new BrokerAgent(
   regions,
@@ -28,6 +36,7 @@ const agent = new BrokerAgent(
     arenas,
     ownArenas,
     ringMemoryMaxBytes: data.ringMemoryMaxBytes,
+    recoveredTail,
     addArena: (lengthBytes) => {
       const arena = { id: claimArenaId(regions.control), owner: seat, buffer: new SharedArrayBuffer(lengthBytes) };
       arenas.add(arena.id, arena.buffer);

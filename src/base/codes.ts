@@ -64,6 +64,7 @@ export const CODES = {
   'direct-only': row(212, 'fix', 'the partition is written by a thread of the embedding program alone'),
   'not-durable': row(213, 'fix', 'the broker keeps no data: start it with a data folder'),
   'topic-volatile': row(214, 'fix', 'the topic is volatile: there is nothing in the log'),
+  'group-quota': row(215, 'fix', 'the broker keeps the offsets of as many groups as it may'),
 
   'message-too-large': row(300, 'fix', 'the message is larger than the topic takes'),
   'malformed-batch': row(301, 'fix', 'the batch contradicts itself: sizes, counts or magic are wrong'),
@@ -94,6 +95,7 @@ export const CODES = {
   'data-in-use': row(413, 'fix', 'another broker uses this data folder: stop it, or name another folder'),
   'data-unknown': row(414, 'fix', 'the data folder was written by another version of ringmq'),
   'log-corrupt': row(415, 'fix', 'the log is damaged before its end: nothing was changed; see `ringmq log verify`'),
+  'state-corrupt': row(416, 'fix', 'the state (topics, committed offsets) is damaged: nothing was changed'),
 
   internal: row(500, 'report', 'an error inside ringmq: please report it with the log'),
   closed: row(501, 'fix', 'it was closed'),

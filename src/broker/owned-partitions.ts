@@ -1,12 +1,29 @@
 // The partitions that one broker worker owns: opened on their first batch, refreshed when routes change, returned when
 // their topic is deleted and the last reader has left.
+//
+// Order of opening: ring, its first batches (of a durable partition: the newest that the log has), the store's slot, and
+// only then the place. Nobody sees a ring that is being filled, and nobody sees a durable one that is not held.
 import { CODES } from '../base/codes.ts';
 import { ARENA_BYTES, ArenaAllocator, type ArenaSet } from '../memory/arena.ts';
-import { placeNumbers, publishPlace, readIdentity, readPlace, tryRetire } from '../memory/partition-entry.ts';
+import { openJournalSlot, tryNoticeJournal } from '../memory/journal.ts';
+import {
+  type PartitionIdentity,
+  placeNumbers,
+  publishPlace,
+  readIdentity,
+  readPlace,
+  resetRing,
+  startOffset,
+  tryRetire,
+} from '../memory/partition-entry.ts';
 import type { Regions } from '../memory/regions.ts';
-import type { RingPlace } from '../memory/ring-writer.ts';
+import { type RingPlace, RingWriter } from '../memory/ring-writer.ts';
 import { partitionsUsed } from '../memory/seats.ts';
 import { Partition } from '../partition/partition.ts';
+import { preloadOf } from '../partition/preload.ts';
+
+/** A ring is filled up to this part of it when it is opened: the rest is for what comes. */
+const PRELOAD_DIVISOR = 2;
 
 /** What the worker needs from its thread. */
 export interface OwnedPartitionsContext {
@@ -19,6 +36,17 @@ export interface OwnedPartitionsContext {
   readonly ownArenas: readonly number[];
   /** Most ring bytes of this worker. */
   readonly ringMemoryMaxBytes: number;
+  /**
+   * The newest batches that the log had of a durable partition when the broker started: whole, verified, oldest first,
+   * about `lengthBytes`. Undefined if there are none. Asked for when the partition gets its ring.
+   */
+  readonly recoveredTail?: (id: number, lengthBytes: number) => Uint8Array | undefined;
+}
+
+/** A ring that was carved and that nobody has seen yet. */
+interface Carved {
+  readonly place: RingPlace;
+  readonly arena: number;
 }
 
 export class OwnedPartitions {
@@ -75,52 +103,90 @@ export class OwnedPartitions {
     this.deleted = this.deleted.filter((id) => !this.tryReturn(id));
   }
 
+  /** Calls `notice` for each deleted partition that the store must be told of: it still has a slot there. */
+  eachHeldByStore(notice: (id: number) => void): void {
+    for (const id of this.deleted) if (tryNoticeJournal(this.context.regions.table, id)) notice(id);
+  }
+
   private tryReturn(id: number): boolean {
     const { table } = this.context.regions;
     const place = placeNumbers(table, id);
     if (!tryRetire(table, id)) return false;
-    if (place) {
-      this.allocators.find((one) => one.arena.id === place.arena)?.free(place.byte, place.capacity);
-      this.usedBytes -= place.capacity;
-    }
+    if (place) this.give(place.arena, place.byte, place.capacity);
     return true;
   }
 
   private open(id: number): Partition | undefined {
     this.refusal = 0;
     const { regions, seat, arenas } = this.context;
-    const identity = readIdentity(regions.table, id);
+    const { table } = regions;
+    const identity = readIdentity(table, id);
     if (identity === undefined || identity.owner !== seat) return undefined;
-    const place = readPlace(regions.table, id, arenas) ?? this.carve(id, identity.ringBytes);
-    if (!place) {
-      this.refusal = CODES['memory-quota'].number;
-      return undefined;
-    }
-    const partition = new Partition(regions.table, id, identity, place);
+    const place = readPlace(table, id, arenas) ?? this.openRing(id, identity);
+    if (!place) return undefined;
+    const partition = new Partition(table, id, identity, place);
     this.partitions[id] = partition;
     return partition;
   }
 
-  private carve(id: number, ringBytes: number): RingPlace | undefined {
+  /** Makes the partition's ring and shows it; undefined, with the reason in `refusal`, if that cannot be. */
+  private openRing(id: number, identity: PartitionIdentity): RingPlace | undefined {
+    const { table } = this.context.regions;
+    const carved = this.carve(identity.ringBytes);
+    if (!carved) {
+      this.refusal = CODES['memory-quota'].number;
+      return undefined;
+    }
+    const { place, arena } = carved;
+    resetRing(table, id);
+    if (identity.durable) {
+      this.preload(id, identity, place);
+      if (!openJournalSlot(table, id)) {
+        this.give(arena, place.byte, place.capacity);
+        this.refusal = CODES.busy.number;
+        return undefined;
+      }
+    }
+    publishPlace(table, id, arena, place.byte, place.capacity);
+    return place;
+  }
+
+  /** Puts the newest batches of the log into a fresh ring. */
+  private preload(id: number, identity: PartitionIdentity, place: RingPlace): void {
+    const { regions, recoveredTail } = this.context;
+    const nextOffset = startOffset(regions.table, id);
+    const lengthMaxBytes = place.capacity / PRELOAD_DIVISOR;
+    const tail = nextOffset > 0 ? recoveredTail?.(id, lengthMaxBytes) : undefined;
+    if (!tail) return;
+    const writer = new RingWriter(regions.table, id, place, identity.overflow);
+    writer.preload(preloadOf(tail, { id, nextOffset, lengthMaxBytes, batchMaxBytes: writer.batchMax }), nextOffset);
+  }
+
+  private carve(ringBytes: number): Carved | undefined {
     if (this.usedBytes + ringBytes > this.context.ringMemoryMaxBytes) return undefined;
     for (const allocator of this.allocators) {
-      const place = this.tryCarve(allocator, id, ringBytes);
-      if (place) return place;
+      const carved = this.tryCarve(allocator, ringBytes);
+      if (carved) return carved;
     }
     const arena = this.context.addArena(Math.max(ARENA_BYTES, ringBytes));
     if (arena < 0) return undefined;
     const allocator = this.allocatorOf(arena);
     this.allocators.push(allocator);
-    return this.tryCarve(allocator, id, ringBytes);
+    return this.tryCarve(allocator, ringBytes);
   }
 
-  private tryCarve(allocator: ArenaAllocator, id: number, ringBytes: number): RingPlace | undefined {
+  private tryCarve(allocator: ArenaAllocator, ringBytes: number): Carved | undefined {
     const byte = allocator.tryAllocate(ringBytes);
     if (byte < 0) return undefined;
     const { arena } = allocator;
     this.usedBytes += ringBytes;
-    publishPlace(this.context.regions.table, id, arena.id, byte, ringBytes);
-    return { bytes: arena.bytes, words: arena.words, byte, capacity: ringBytes };
+    return { place: { bytes: arena.bytes, words: arena.words, byte, capacity: ringBytes }, arena: arena.id };
+  }
+
+  /** Takes a ring's memory back. */
+  private give(arena: number, byte: number, capacity: number): void {
+    this.allocators.find((one) => one.arena.id === arena)?.free(byte, capacity);
+    this.usedBytes -= capacity;
   }
 
   private allocatorOf(id: number): ArenaAllocator {

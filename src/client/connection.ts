@@ -4,7 +4,7 @@ import type { OverflowPolicy } from '../../native-layout/partition-table.ts';
 import type { CodeName } from '../base/codes.ts';
 import type { AckLevel } from '../base/units.ts';
 import type { MessageProperties } from '../record/properties.ts';
-import type { GapReason, PartitionPosition, StartFrom, TopicRoute } from '../wire/commands.ts';
+import type { GapReason, PartitionPosition, QueryMatch, StartFrom, TopicRoute } from '../wire/commands.ts';
 import type { Codec } from './codec.ts';
 import type { Batch, Message } from './message.ts';
 
@@ -53,12 +53,22 @@ export interface SendReceipt {
   readonly partition: number;
   /** Number of the message in its partition; -1 with ack `none`, or for a duplicate that the broker has forgotten. */
   readonly offset: number;
+  /** Names the message for as long as it is kept: see Connection.message(). Empty without an offset. */
+  readonly id: string;
 }
 
 export interface ProducerOptions<T = Uint8Array | string> {
   /**
-   * What an acknowledgement means: `none` (sent and forgotten) or `accepted` (in the partition's ring: readers see it,
-   * a restarted broker worker finds it again). Default `accepted`. Stronger ones are refused until topics are durable.
+   * What an acknowledgement means, and what the message survives from then on:
+   *
+   * - `none`: sent and forgotten.
+   * - `accepted`: readers see it. Survives the end of a broker thread, not of the process.
+   * - `written`: the operating system has it. Survives kill -9 of the broker.
+   * - `durable`: the disk has it. Survives the loss of power.
+   *
+   * Default: `durable` on a durable topic, `accepted` on a volatile one; `written` and `durable` are refused there with
+   * `ack-unsupported`. While the disk is full the broker refuses with `disk-full`: over the network that is tried again
+   * until `timeoutMs`, in process send() rejects with it at once. `store-failed` is final until the broker is restarted.
    */
   readonly ack?: AckLevel;
   /** Turns values into bytes. Default: strings as UTF-8, Uint8Array as they are. */
@@ -108,8 +118,26 @@ export interface Producer<T = Uint8Array | string> {
 }
 
 export interface ConsumerOptions<T = Uint8Array> {
-  /** Where to start. Default `latest`. */
+  /**
+   * Where to start: `latest`, `earliest`, `{ offset }`, `{ last }` (so many messages back), `{ time }` (the first batch
+   * stored at that time, milliseconds since 1970, or later) or `{ positions }`. Default `latest`. On a durable topic it
+   * may lie anywhere in the log: what the ring has no more is read from the disk, and joins what is live without a gap
+   * or a duplicate.
+   */
   readonly from?: StartFrom;
+  /**
+   * The broker keeps this consumer's positions under this name, and a consumer of the same group and topic starts there
+   * (`from` is for the first time, and for partitions without a position). For now every consumer of a group reads every
+   * message (broadcasting), so give each running consumer a group of its own. 1 to 255 characters of
+   * A-Z a-z 0-9 % | . _ -
+   */
+  readonly group?: string;
+  /**
+   * Milliseconds between two commits of the group's positions; close() commits too. What counts is what handlers were
+   * given and (async ones) are done with; for iterators, what lies before the message that was taken last. After a crash
+   * the messages since the last commit come again. Default 1,000; `Infinity`: only commit() and close() do.
+   */
+  readonly commitMs?: number;
   /** Numbers of the partitions to read. Default: all, also ones that are added later. */
   readonly partitions?: readonly number[];
   /** Turns bytes into `message.value`. Default: the bytes themselves. */
@@ -143,6 +171,11 @@ export interface Consumer<T = Uint8Array> extends AsyncIterable<Message<T>> {
   positions(): readonly PartitionPosition[];
   /** Messages one by one; bounded by `bufferMessages`. Ends when the consumer is closed. */
   [Symbol.asyncIterator](): AsyncIterator<Message<T>>;
+  /**
+   * Commits the positions of the group now; resolves when the broker keeps them. Rejects with `illegal-argument` without
+   * a group.
+   */
+  commit(): Promise<void>;
   /** Stops delivery until resume(); messages stay where they are. */
   pause(): void;
   resume(): void;
@@ -154,7 +187,7 @@ export interface PullRequest {
   readonly topic: string;
   /** Number of the partition. Default 0. */
   readonly partition?: number;
-  /** Default `latest`. */
+  /** Default `latest`. Of a durable topic, anywhere in the log. */
   readonly from?: 'latest' | 'earliest' | { readonly offset: number };
   /** Epoch that the offset belongs to. Default: whatever is there. */
   readonly epoch?: number;
@@ -183,8 +216,36 @@ export interface TopicOptions {
   readonly ringBytes?: number;
   /** Partitions are made by directProducer() and written without the hop through a broker worker. In process only. */
   readonly direct?: boolean;
+  /**
+   * Keep messages in the log, also over restarts. Default: as the broker does (true where it has a data folder). `true`
+   * is refused with `not-durable` by a broker without one. Direct topics are volatile.
+   */
+  readonly durable?: boolean;
+  /** How long messages are kept. Default 0: as the broker does (72 h). */
+  readonly retentionMs?: number;
+  /** How many bytes of log each partition keeps. Default 0: as the broker does (no limit). */
+  readonly retentionBytes?: number;
   /** Do not fail if the topic is there already. Default false. */
   readonly ifNotExists?: boolean;
+}
+
+/** How much of a durable topic is kept; what is left out or 0: as the broker does. */
+export interface RetentionOptions {
+  readonly retentionMs?: number;
+  readonly retentionBytes?: number;
+}
+
+/** Which messages of a durable topic to find. */
+export interface QueryRequest {
+  readonly topic: string;
+  /** Only messages with this key. */
+  readonly key?: string;
+  /** Only messages stored at this time or later, milliseconds since 1970. */
+  readonly fromTime?: number;
+  /** Only messages stored before this time. */
+  readonly toTime?: number;
+  /** Most matches, 1 to 1,000. Default 64 as in RocketMQ. */
+  readonly limit?: number;
 }
 
 /** A way into a broker. The same for every transport. */
@@ -200,12 +261,23 @@ export interface Connection {
   consumer<T = Uint8Array>(topic: string, options?: ConsumerOptions<T>): Consumer<T>;
   /** Reads once, waiting for the first message if asked to. */
   pull(request: PullRequest): Promise<PullResult>;
-  /** Rejects with `topic-exists`, `illegal-topic`, `topic-quota`, `partition-quota` or `illegal-argument`. */
+  /**
+   * Finds messages of a durable topic by key, by the time they were stored, or both; oldest first. pull() has the rest.
+   * Keys come into their index a moment after the message. Rejects with `topic-volatile` or `unknown-topic`.
+   */
+  query(request: QueryRequest): Promise<readonly QueryMatch[]>;
+  /** The message with this id. Rejects with `not-found` if there is none any more, `illegal-argument` for no id. */
+  message(id: string): Promise<Message>;
+  /** The positions that the broker keeps for a group of consumers; empty for one that it does not know. */
+  committed(group: string, topic: string): Promise<readonly PartitionPosition[]>;
+  /** Rejects with `topic-exists`, `illegal-topic`, `topic-quota`, `partition-quota`, `not-durable`, `illegal-argument`. */
   createTopic(topic: string, options?: TopicOptions): Promise<TopicRoute>;
   /** Readers are told and end; messages are gone. Rejects with `unknown-topic`. */
   deleteTopic(topic: string): Promise<void>;
   /** Grants or wipes: `rw`, `r`, `w` or `` (nothing). Topic name, as RocketMQ's wipeWritePerm does for a broker. */
   setPermission(topic: string, permission: 'rw' | 'r' | 'w' | ''): Promise<void>;
+  /** How much of a durable topic is kept from now on. Rejects with `topic-volatile` or `unknown-topic`. */
+  setRetention(topic: string, retention: RetentionOptions): Promise<void>;
   /** All topics, by name. */
   topics(): Promise<readonly TopicRoute[]>;
   /** The route of a topic. Rejects with `unknown-topic`. */

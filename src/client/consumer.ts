@@ -6,7 +6,7 @@ import type { GapReason, PartitionPosition, PartitionStart, StartFrom } from '..
 import type { Codec } from './codec.ts';
 import type { Consumer, ConsumerOptions, Gap } from './connection.ts';
 import type { GroupOffsets } from './group-offsets.ts';
-import { Batch, Message } from './message.ts';
+import { Batch, Message, type TopicIdentity } from './message.ts';
 import { MessageQueue } from './message-queue.ts';
 
 /** deliver(): the whole batch was taken. */
@@ -39,11 +39,13 @@ export interface ConsumerSource {
 
 const BUFFER_MESSAGES = 1_024;
 
-export class RingConsumer<T> implements Consumer<T> {
+export class RingConsumer<T> implements Consumer<T>, TopicIdentity {
   readonly topic: string;
   readonly options: ConsumerOptions<T>;
-  /** Where to start: as the user asked for, until a group's positions are known. */
-  from: StartFrom;
+  /** Of the topic, for message ids: the source knows it. */
+  topicId = 0;
+  /** Positions to start at, of the user or of the group; other partitions start at options.from. */
+  asked: readonly PartitionPosition[] = [];
   source: ConsumerSource | undefined;
   /** Keeps the positions of the consumer's group. */
   group: GroupOffsets | undefined;
@@ -70,7 +72,8 @@ export class RingConsumer<T> implements Consumer<T> {
     if (!(bufferMessages >= 1))
       throw new RingmqError('illegal-argument', `bufferMessages is ${bufferMessages}: 1 or more`);
     checkFrom(options.from);
-    this.from = options.from ?? 'latest';
+    const { from } = options;
+    if (typeof from === 'object' && 'positions' in from) this.asked = from.positions;
     this.topic = topic;
     this.options = options;
     this.codec = options.codec;
@@ -153,6 +156,22 @@ export class RingConsumer<T> implements Consumer<T> {
   /** True while deliver() should not be called: paused, an async handler at work, or the iterator's buffer full. HOT */
   get full(): boolean {
     return this.paused || this.busy !== undefined || this.queue.full || this.closing !== undefined;
+  }
+
+  /** For sources: what goes wrong in the background. */
+  tell(error: Error): void {
+    this.failed(error);
+  }
+
+  /** For sources: begin() was called. */
+  get hasBegun(): boolean {
+    return this.begun;
+  }
+
+  /** For sources: where to start in a partition. */
+  fromIn(number: number): StartFrom {
+    const { asked, options } = this;
+    return asked.some((one) => one.partition === number) ? { positions: asked } : (options.from ?? 'latest');
   }
 
   /** For sources: the subscription stands. */
@@ -257,7 +276,7 @@ export class RingConsumer<T> implements Consumer<T> {
       const offset = record.offset;
       if (offset < cursor.expected) continue;
       if (this.full) return STOP;
-      const message = new Message<T>(this.topic, cursor.number, view, record, this.codec);
+      const message = new Message<T>(this.topic, cursor.number, view, record, this, this.codec);
       cursor.expected = offset + 1;
       if (this.options.onMessage) this.handle(this.options.onMessage, message, cursor);
       else this.queue.put(message);
@@ -296,9 +315,7 @@ export class RingConsumer<T> implements Consumer<T> {
   /** Why a partition does not start where it was asked to. */
   private reasonOf(start: PartitionStart): GapReason {
     if (start.gapFrom < start.offset) return 'expired';
-    const { from } = this;
-    const asked = typeof from === 'object' && 'positions' in from ? from.positions : [];
-    const position = asked.find((one) => one.partition === start.number);
+    const position = this.asked.find((one) => one.partition === start.number);
     return position === undefined || position.epoch === start.epoch ? 'ahead' : 'epoch-changed';
   }
 

@@ -95,7 +95,7 @@ export class DirectProducer implements Producer<Body> {
     } catch (error) {
       return this.refuse(asRefusal(error));
     }
-    this.outcome ??= new BatchOutcome(this.topic, this.partition);
+    this.outcome ??= new BatchOutcome(this.topic, this.partition, this.target.identity.topic);
     return new Sent(this.outcome, this.builder.count - 1);
   }
 
@@ -124,7 +124,7 @@ export class DirectProducer implements Producer<Body> {
     const sent: Sent[] = [];
     for (const body of bodies) {
       while (!this.trySend(body, extras)) await this.ready();
-      this.outcome ??= new BatchOutcome(this.topic, this.partition);
+      this.outcome ??= new BatchOutcome(this.topic, this.partition, this.target.identity.topic);
       sent.push(new Sent(this.outcome, this.builder.count - 1));
     }
     await this.flush();
@@ -252,7 +252,7 @@ export class DirectProducer implements Producer<Body> {
     if (error) {
       this.firstError ??= error;
       // Without an outcome nobody can wait.
-      this.unheard.add(outcome ?? new BatchOutcome(this.topic, this.partition), error);
+      this.unheard.add(outcome ?? new BatchOutcome(this.topic, this.partition, this.target.identity.topic), error);
     }
     outcome?.settle(baseOffset, error);
   }

@@ -7,10 +7,12 @@ import { HEAVY_WORK, HOUSEKEEP_MS } from '../thread/agent.ts';
 import type { Announcement } from '../thread/announcements.ts';
 import { EventLoopDriver } from '../thread/loop.ts';
 import { Participant } from '../thread/participant.ts';
-import type { Command, TopicRoute } from '../wire/commands.ts';
+import type { Command, CommandOf, TopicRoute } from '../wire/commands.ts';
 import type { Connection, ConsumerOptions, ProducerOptions, PullRequest, PullResult } from './connection.ts';
 import { RingConsumer } from './consumer.ts';
 import { DirectProducer } from './direct-producer.ts';
+import { GroupOffsets } from './group-offsets.ts';
+import { findInLog } from './log-query.ts';
 import type { Expecting, Outlet } from './outlet.ts';
 import { type HostedProducer, RingProducer } from './producer.ts';
 import { pullOnce } from './pull.ts';
@@ -32,6 +34,7 @@ export class InProcessConnection extends TopicAdmin implements Connection {
   private readonly expecting = new Map<number, Expecting>();
   private readonly routes = new Map<string, TopicRoute>();
   private readonly outlet: Outlet;
+  private readonly keysFolder: string | undefined;
   private request = 0;
   /** Bytes taken or put since this thread last slept in wait(). */
   private did = 0;
@@ -41,6 +44,7 @@ export class InProcessConnection extends TopicAdmin implements Connection {
   /** Use attach() or broker.connect(). Throws `seat-quota`. */
   constructor(attachment: Attachment) {
     super('connected');
+    this.keysFolder = attachment.keysFolder;
     this.participant = new Participant(attachment, 'embedded', threadId, {
       completion: (request, status, _partition, baseOffset) => this.completed(request, status, baseOffset),
       notice: (partition) => this.readers.noticed(partition),
@@ -97,6 +101,7 @@ export class InProcessConnection extends TopicAdmin implements Connection {
   consumer<T = Uint8Array>(topic: string, options: ConsumerOptions<T> = {}): RingConsumer<T> {
     this.assertOpen();
     const consumer = new RingConsumer<T>(topic, options, (error) => this.emitError(error));
+    consumer.group = GroupOffsets.of(consumer, (command) => this.ask(command, true));
     this.readers.start(consumer as unknown as RingConsumer<unknown>);
     this.driver.hold(true);
     return consumer;
@@ -152,7 +157,8 @@ export class InProcessConnection extends TopicAdmin implements Connection {
   private async shutDown(): Promise<void> {
     this.driver.hold(true);
     const late = new Promise<void>((resolve) => setTimeout(resolve, CLOSE_WAIT_MS).unref());
-    const flushed = Promise.allSettled([...this.producers, ...this.direct].map((producer) => producer.close()));
+    const producers = [...this.producers, ...this.direct].map((producer) => producer.close());
+    const flushed = Promise.allSettled([...producers, ...this.readers.closeGroups()]);
     await Promise.race([flushed, late]);
     this.end(new RingmqError('closed', 'the connection was closed'));
     // Other threads clear the seat. Who opens and closes connections quickly must not run out of seats.
@@ -200,7 +206,7 @@ export class InProcessConnection extends TopicAdmin implements Connection {
     this.participant.housekeep();
     this.participant.control.expire(now);
     for (const producer of this.producers) producer.housekeep(now);
-    this.readers.housekeep();
+    this.readers.housekeep(now);
     for (const producer of this.retiring) if (producer.tryRetire()) this.retiring.delete(producer);
     this.driver.hold(!this.idle);
   }
@@ -213,10 +219,18 @@ export class InProcessConnection extends TopicAdmin implements Connection {
     return true;
   }
 
-  protected override ask(command: Command): Promise<Command> {
-    this.assertOpen();
+  /** `last`: also while the connection closes. */
+  protected override ask(command: Command, last = false): Promise<Command> {
+    if (last) this.assertLives();
+    else this.assertOpen();
     this.driver.hold(true);
     return this.participant.control.request(command, Date.now());
+  }
+
+  protected override async find(query: CommandOf<'query'>): Promise<Command> {
+    const route = await this.fetchRoute(query.topic, false);
+    this.driver.hold(true);
+    return findInLog(this.participant.history, this.keysFolder, route, query);
   }
 
   private async fetchRoute(topic: string, create: boolean): Promise<TopicRoute> {

@@ -4,9 +4,15 @@ import { BATCH_BASE_OFFSET } from '../../native-layout/batch.ts';
 import type { BatchView } from '../record/batch-view.ts';
 import { RecordView } from '../record/batch-view.ts';
 import { getInt64 } from '../record/int64.ts';
+import { messageId } from '../record/message-id.ts';
 import type { MessageProperties } from '../record/properties.ts';
 import { fromUtf8 } from '../record/text.ts';
 import type { Codec } from './codec.ts';
+
+/** Knows the topic's id; 0 until the route is known. */
+export interface TopicIdentity {
+  readonly topicId: number;
+}
 
 /** A received message that owns its bytes. */
 export class Message<T = Uint8Array> {
@@ -20,6 +26,8 @@ export class Message<T = Uint8Array> {
   readonly bornAt: number;
   /** Milliseconds since 1970 when the broker accepted it. */
   readonly storedAt: number;
+  /** Number that its producer chose for itself at random; 0 for ack `none` and direct producers. */
+  readonly producerId: number;
   readonly key: string | undefined;
   readonly tag: string | undefined;
   readonly properties: MessageProperties | undefined;
@@ -27,20 +35,35 @@ export class Message<T = Uint8Array> {
   readonly flags: number;
   readonly body: Uint8Array;
   private readonly codec: Codec<T> | undefined;
+  readonly #identity: TopicIdentity;
 
-  constructor(topic: string, partition: number, batch: BatchView, record: RecordView, codec?: Codec<T>) {
+  constructor(
+    topic: string,
+    partition: number,
+    batch: BatchView,
+    record: RecordView,
+    identity: TopicIdentity,
+    codec?: Codec<T>,
+  ) {
     this.topic = topic;
     this.partition = partition;
     this.epoch = batch.epoch;
     this.offset = record.offset;
     this.bornAt = batch.bornAt;
     this.storedAt = batch.storedAt;
+    this.producerId = batch.producerId;
     this.key = record.key;
     this.tag = record.tag;
     this.properties = record.properties;
     this.flags = record.flags;
     this.body = record.copyBody();
     this.codec = codec;
+    this.#identity = identity;
+  }
+
+  /** Names the message for as long as it is kept: see Connection.message(). */
+  get id(): string {
+    return messageId(this.#identity.topicId, this.partition, this.offset);
   }
 
   /** The body, decoded by the consumer's codec. Throws what the codec throws. */
@@ -102,5 +125,9 @@ export class Batch extends RecordView {
   }
   get bornAt(): number {
     return this.batch?.bornAt ?? 0;
+  }
+  /** See Message.producerId. */
+  get producerId(): number {
+    return this.batch?.producerId ?? 0;
   }
 }

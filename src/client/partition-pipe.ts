@@ -12,6 +12,7 @@ import { BatchOutcome } from './sent.ts';
 /** What a pipe needs to know of its producer. */
 export interface PipeOwner {
   readonly topic: string;
+  readonly topicId: number;
   readonly outlet: Outlet;
   /** Ack level's number. */
   readonly ack: number;
@@ -33,7 +34,7 @@ const NO_ACK = 0;
 const COUNTED_MAX = 256;
 const UNLIMITED = Number.POSITIVE_INFINITY;
 /** Answers that are no attempt of their own: waiting for room, behind a refused batch, or for a connection. */
-const WAITS: ReadonlySet<CodeName> = new Set(['busy', 'lane-full', 'out-of-order', 'connection-lost']);
+const WAITS: ReadonlySet<CodeName> = new Set(['busy', 'lane-full', 'out-of-order', 'connection-lost', 'disk-full']);
 /** Emptied builders kept for reuse: about what is under way at full speed. */
 const SPARES_MAX = 64;
 
@@ -80,7 +81,8 @@ export class PartitionPipe {
 
   /** The answer that the open batch's messages will share. HOT */
   openOutcome(): BatchOutcome {
-    if (this.outcome === undefined) this.outcome = new BatchOutcome(this.owner.topic, this.route.number);
+    const { topic, topicId } = this.owner;
+    if (this.outcome === undefined) this.outcome = new BatchOutcome(topic, this.route.number, topicId);
     return this.outcome;
   }
 

@@ -7,11 +7,12 @@ import { PartitionSelector } from '../routing/selector.ts';
 import type { PartitionRoute, TopicRoute } from '../wire/commands.ts';
 import { bytesCodec, type Codec } from './codec.ts';
 import type { MessageExtras, Producer, ProducerOptions, SendReceipt } from './connection.ts';
+import { EarlySends } from './early-sends.ts';
 import type { Outlet } from './outlet.ts';
 import { PartitionPipe, type PipeOwner } from './partition-pipe.ts';
 import type { PendingBatch } from './pending-batch.ts';
-import { settleProducerOptions } from './producer-options.ts';
-import { asRefusal, BatchOutcome, checkBody, type EarlySend, Sent, tooLarge, Unheard } from './sent.ts';
+import { ackOn, settleProducerOptions } from './producer-options.ts';
+import { asRefusal, type BatchOutcome, checkBody, Sent, tooLarge, Unheard } from './sent.ts';
 
 /** Header bytes of a batch and of a record, and padding: the largest message makes a batch this much longer. */
 const BATCH_OVERHEAD_BYTES = 64 + 24 + 8;
@@ -39,7 +40,9 @@ export interface ProducerHost {
 export class RingProducer<T> implements Producer<T>, PipeOwner, HostedProducer {
   readonly topic: string;
   readonly outlet: Outlet;
-  readonly ack: number;
+  /** Number of the level; known when the route is. */
+  ack = 0;
+  topicId = 0;
   /** As asked for, but never more than the topic takes. */
   batchBytes: number;
   readonly attemptsMax: number;
@@ -57,8 +60,7 @@ export class RingProducer<T> implements Producer<T>, PipeOwner, HostedProducer {
   /** Longest body that needs no check of its length; 0 while a codec stands in between. */
   private quickMax = 0;
   private sticky: PartitionPipe | undefined;
-  private readonly early: EarlySend[] = [];
-  private earlyBytes = 0;
+  private readonly early = new EarlySends();
   private inflightBytes = 0;
   private flushAsked = false;
   private closing = false;
@@ -75,7 +77,6 @@ export class RingProducer<T> implements Producer<T>, PipeOwner, HostedProducer {
     this.topic = topic;
     this.options = options;
     const settled = settleProducerOptions(options);
-    this.ack = settled.ack;
     this.codec = options.codec ?? (bytesCodec as unknown as Codec<T>);
     this.batchWanted = settled.batchBytes;
     this.batchBytes = settled.batchBytes;
@@ -94,7 +95,7 @@ export class RingProducer<T> implements Producer<T>, PipeOwner, HostedProducer {
 
   send(body: T, extras?: MessageExtras): PromiseLike<SendReceipt> {
     if (this.closing) return this.refuse(new RingmqError('closed', 'the producer is closed'));
-    if (this.inflightBytes + this.earlyBytes >= this.bufferBytes) {
+    if (this.inflightBytes + this.early.bytes >= this.bufferBytes) {
       const text = `${this.bufferBytes} bytes wait to be acknowledged: await ready()`;
       return this.refuse(new RingmqError('buffer-full', text));
     }
@@ -135,7 +136,7 @@ export class RingProducer<T> implements Producer<T>, PipeOwner, HostedProducer {
 
   async flush(): Promise<void> {
     // What goes wrong here is the failure of the messages that wait for the route: see below.
-    if (!this.selector && this.early.length > 0) await this.learnRoute().catch(() => {});
+    if (!this.selector && this.early.count > 0) await this.learnRoute().catch(() => {});
     this.flushNow();
     if (!this.idle) await new Promise<void>((resolve) => this.idleWaiters.push(resolve));
     const error = this.firstError;
@@ -160,7 +161,7 @@ export class RingProducer<T> implements Producer<T>, PipeOwner, HostedProducer {
 
   /** True if nothing is open or unanswered. */
   get idle(): boolean {
-    return this.early.length === 0 && this.pipes.every((pipe) => pipe === undefined || pipe.idle);
+    return this.early.count === 0 && this.pipes.every((pipe) => pipe === undefined || pipe.idle);
   }
 
   /** Closes and sends all open batches. */
@@ -185,8 +186,7 @@ export class RingProducer<T> implements Producer<T>, PipeOwner, HostedProducer {
   abort(error: RingmqError): void {
     this.closing = true;
     this.filling = undefined;
-    for (const one of this.early.splice(0)) one.outcome.settle(-1, error);
-    this.earlyBytes = 0;
+    this.early.failAll(error, () => {});
     for (const pipe of this.pipes) pipe?.failAll(error);
     this.wakeWaiters();
   }
@@ -239,7 +239,7 @@ export class RingProducer<T> implements Producer<T>, PipeOwner, HostedProducer {
 
   /** False while trySend() would decline: too much is unanswered, or the lane is full. */
   get hasRoom(): boolean {
-    return this.inflightBytes + this.earlyBytes < this.bufferBytes && !this.sticky?.stalled;
+    return this.inflightBytes + this.early.bytes < this.bufferBytes && !this.sticky?.stalled;
   }
 
   /** Adds one message to the batch of its partition. HOT */
@@ -323,12 +323,9 @@ export class RingProducer<T> implements Producer<T>, PipeOwner, HostedProducer {
   }
 
   private sendEarly(body: Uint8Array | string, extras: MessageExtras | undefined): Sent {
-    const outcome = new BatchOutcome(this.topic, -1);
-    const owned = typeof body === 'string' ? body : body.slice();
-    this.early.push({ body: owned, extras, outcome });
-    this.earlyBytes += owned.length;
+    const sent = this.early.add(this.topic, body, extras);
     this.learnRoute().catch(() => {});
-    return new Sent(outcome, 0);
+    return sent;
   }
 
   private learnRoute(): Promise<void> {
@@ -339,8 +336,7 @@ export class RingProducer<T> implements Producer<T>, PipeOwner, HostedProducer {
         this.takeRoute(route);
       })
       .catch((error: unknown) => {
-        for (const one of this.early.splice(0)) this.failEarly(one, asRefusal(error));
-        this.earlyBytes = 0;
+        this.early.failAll(asRefusal(error), this.failedEarly);
         throw error;
       })
       .finally(() => {
@@ -356,13 +352,15 @@ export class RingProducer<T> implements Producer<T>, PipeOwner, HostedProducer {
     return sent;
   }
 
-  private failEarly(one: EarlySend, error: RingmqError): void {
+  private readonly failedEarly = (outcome: BatchOutcome, error: RingmqError): void => {
     this.firstError ??= error;
-    this.unheard.add(one.outcome, error);
-    one.outcome.settle(-1, error);
-  }
+    this.unheard.add(outcome, error);
+  };
 
   private takeRoute(route: TopicRoute): void {
+    // Who asked for a level that the topic no longer gives is refused by the broker.
+    if (!this.selector || this.options.ack === undefined) this.ack = ackOn(route, this.options.ack);
+    this.topicId = route.topicId;
     this.messageMax = route.messageMaxBytes;
     this.batchBytes = Math.min(this.batchWanted, this.messageMax + BATCH_OVERHEAD_BYTES);
     this.quickMax = this.options.codec === undefined ? Math.floor(this.messageMax / 3) : 0;
@@ -373,25 +371,13 @@ export class RingProducer<T> implements Producer<T>, PipeOwner, HostedProducer {
       const pipe = this.pipes[one.number];
       if (pipe) pipe.route = one;
     }
-    const early = this.early.splice(0);
-    this.earlyBytes = 0;
-    for (const one of early) this.addEarly(one);
+    this.early.go(this.place, this.failedEarly);
   }
 
-  private addEarly(one: EarlySend): void {
-    try {
-      const pipe = this.add(one.body, one.extras);
-      const shared = pipe.openOutcome();
-      const index = pipe.open.count - 1;
-      one.outcome.partition = shared.partition;
-      shared.whenSettled(() => {
-        if (shared.error) this.unheard.add(one.outcome, shared.error);
-        one.outcome.settle(shared.baseOffset < 0 ? -1 : shared.baseOffset + index, shared.error);
-      });
-    } catch (error) {
-      this.failEarly(one, asRefusal(error));
-    }
-  }
+  private readonly place = (body: Uint8Array | string, extras: MessageExtras | undefined) => {
+    const pipe = this.add(body, extras);
+    return { outcome: pipe.openOutcome(), index: pipe.open.count - 1 };
+  };
 
   private readonly wakeWaiters = (): void => {
     if (this.hasRoom || this.closing) for (const wake of this.roomWaiters.splice(0)) wake();

@@ -1,10 +1,13 @@
 // All in-process consumers of one thread: opens their rings, polls those with news, follows routes.
 
 import { CODES, RingmqError } from '../base/codes.ts';
-import { joinAt, openRequest } from '../partition/join.ts';
+import type { RingReader } from '../memory/ring-reader.ts';
+import { joinAt, openRequest, ringHas } from '../partition/join.ts';
 import type { Participant } from '../thread/participant.ts';
-import type { PartitionRoute, PartitionStart, TopicRoute } from '../wire/commands.ts';
+import type { PartitionRoute, PartitionStart, StartFrom, TopicRoute } from '../wire/commands.ts';
 import type { RingConsumer } from './consumer.ts';
+import { ChunkPool, HistorySource } from './history-source.ts';
+import { locateInLog, locateInRing } from './log-requests.ts';
 import { assertReadable, RingSubscription } from './ring-source.ts';
 
 export interface RingReadersHost {
@@ -20,6 +23,10 @@ interface Reading {
   /** Partitions whose rings do not exist yet, and whether the owner was asked. */
   readonly missing: Map<number, { readonly route: PartitionRoute; asked: boolean }>;
   readonly starts: PartitionStart[];
+  /** Where the log begins at the time to start from, by partition number. */
+  readonly located: Map<number, number>;
+  /** Of its topic, once the route is known. */
+  durable: boolean;
   /** Its route is known, and every partition of it is open or missing. */
   routed: boolean;
   /** All its rings are open. */
@@ -38,6 +45,7 @@ export class RingReaders {
   private readonly leaving = new Map<RingSubscription, Reading>();
   /** Direct partitions: their writers ring the bell but send no notices. */
   private readonly direct = new Set<RingSubscription>();
+  private readonly chunks = new ChunkPool();
 
   constructor(participant: Participant, host: RingReadersHost) {
     this.participant = participant;
@@ -56,14 +64,44 @@ export class RingReaders {
 
   /** Starts a consumer; it hears of its start, or of the refusal. */
   start(consumer: RingConsumer<unknown>): void {
-    const state = { subscriptions: new Map(), missing: new Map(), starts: [], routed: false, begun: false };
-    const reading: Reading = { consumer, ...state };
+    const reading: Reading = {
+      consumer,
+      subscriptions: new Map(),
+      missing: new Map(),
+      starts: [],
+      located: new Map(),
+      durable: false,
+      routed: false,
+      begun: false,
+    };
     this.readings.add(reading);
     consumer.source = { wanted: () => this.wanted(reading), close: async () => this.stop(reading) };
-    this.host.route(consumer.topic).then(
-      (route) => this.begin(reading, route),
-      (error: unknown) => this.refuse(reading, error),
-    );
+    this.host
+      .route(consumer.topic)
+      .then((route) => this.prepare(reading, route))
+      .then(
+        (route) => this.begin(reading, route),
+        (error: unknown) => this.refuse(reading, error),
+      );
+  }
+
+  /** Asks what must be asked before the partitions can be joined: the group's positions, a place in time. */
+  private async prepare(reading: Reading, route: TopicRoute): Promise<TopicRoute> {
+    const { consumer } = reading;
+    const { history } = this.participant;
+    const { group } = consumer;
+    const { from } = consumer.options;
+    const time = typeof from === 'object' && 'time' in from && route.durable && history ? from.time : undefined;
+    if (group === undefined && time === undefined) return route;
+    if (group) consumer.asked = await group.fetch();
+    if (time !== undefined && history) {
+      const places = this.chosen(reading, route).map(async ({ number }) => {
+        reading.located.set(number, await locateInLog(history, route.topicId, number, time));
+      });
+      await Promise.all(places);
+    }
+    // It may have changed meanwhile.
+    return this.host.route(consumer.topic);
   }
 
   /** A worker's notice: the partition has news. HOT */
@@ -71,7 +109,10 @@ export class RingReaders {
     const subscriptions = this.byPartition.get(partition);
     if (subscriptions === undefined) return;
     subscriptions[0].reader.noticed();
-    for (let i = 0; i < subscriptions.length; i++) this.hot.add(subscriptions[i]);
+    for (let i = 0; i < subscriptions.length; i++) {
+      subscriptions[i].past?.rouse();
+      this.hot.add(subscriptions[i]);
+    }
   }
 
   /** Reads what is there, a bounded amount from each. Returns how much. HOT */
@@ -114,8 +155,11 @@ export class RingReaders {
     this.retry();
   }
 
-  housekeep(): void {
+  housekeep(nowMs: number): void {
     for (const reading of this.readings) {
+      const { consumer } = reading;
+      if (reading.begun) consumer.group?.tick(nowMs, () => consumer.progress());
+      for (const { past } of reading.subscriptions.values()) past?.rouse();
       if (reading.missing.size === 0) continue;
       for (const waiting of reading.missing.values())
         if (!waiting.asked) waiting.asked = this.host.openRing(waiting.route);
@@ -147,6 +191,11 @@ export class RingReaders {
     this.maybeBegun(reading);
   }
 
+  /** Closes the consumers that have a group, which commits where they are. */
+  closeGroups(): Promise<void>[] {
+    return [...this.readings].filter(({ consumer }) => consumer.group).map(({ consumer }) => consumer.close());
+  }
+
   close(): void {
     for (const reading of [...this.readings]) {
       reading.consumer.ended();
@@ -163,6 +212,8 @@ export class RingReaders {
     this.guard(reading, () => {
       const chosen = this.chosen(reading, route);
       if (!route.direct) assertReadable(chosen, route.topic);
+      reading.consumer.topicId = route.topicId;
+      reading.durable = route.durable;
       for (const one of chosen) this.add(reading, one);
       reading.routed = true;
       this.maybeBegun(reading);
@@ -193,23 +244,41 @@ export class RingReaders {
     const noticed = sharers.length === 0;
     const reader = this.participant.tryOpenReader(route.id, { noticed, epoch: route.epoch });
     if (!reader) return false;
-    // A partition that appears later is read from its beginning.
-    const from = reading.begun ? 'earliest' : (reading.consumer.options.from ?? 'latest');
     const { consumer } = reading;
+    let subscription: RingSubscription;
     try {
+      const from = this.fromIn(reading, reader, route.number);
       const start = joinAt(this.participant.regions.table, reader, route, from);
+      subscription = new RingSubscription(route, reader, consumer, this.past(reading, route, () => subscription));
+      if (from !== 'latest') subscription.startAt(start.offset);
       if (reading.begun) consumer.begin([start]);
       else reading.starts.push(start);
     } catch (error) {
       reader.close();
       throw error;
     }
-    const subscription = new RingSubscription(route, reader, consumer);
     reading.subscriptions.set(route.id, subscription);
     this.byPartition.set(route.id, [...sharers, subscription]);
     if (this.participant.laneOf(route.owner) === undefined) this.direct.add(subscription);
     else this.hot.add(subscription);
     return true;
+  }
+
+  private fromIn(reading: Reading, reader: RingReader, number: number): StartFrom {
+    // A partition that appears later is read from its beginning.
+    if (reading.begun) return 'earliest';
+    const from = reading.consumer.fromIn(number);
+    if (typeof from !== 'object' || !('time' in from)) return from;
+    // The ring may have messages that the log has not yet: it knows better where the time begins, if it goes back so far.
+    const located = reading.located.get(number);
+    if (located !== undefined && !ringHas(reader, located)) return { offset: located };
+    return { offset: Math.max(located ?? 0, locateInRing(reader, from.time)) };
+  }
+
+  private past(reading: Reading, route: PartitionRoute, whose: () => RingSubscription): HistorySource | undefined {
+    const { history } = this.participant;
+    if (!reading.durable || !history) return undefined;
+    return new HistorySource(history, this.chunks, reading.consumer.topicId, route.number, () => this.hot.add(whose()));
   }
 
   private maybeBegun(reading: Reading): void {

@@ -1,7 +1,7 @@
 // Receipts. All messages of a batch share one answer, so a send costs one small object, and promises exist only for
 // those that are awaited.
 import { RingmqError } from '../base/codes.ts';
-import type { RecordExtras } from '../record/batch-builder.ts';
+import { messageId } from '../record/message-id.ts';
 import type { SendReceipt } from './connection.ts';
 
 type Settle = () => void;
@@ -11,15 +11,17 @@ export class BatchOutcome {
   readonly topic: string;
   /** Number of the partition in its topic; -1 until it is chosen. */
   partition: number;
+  topicId: number;
   /** Offset of the first message once acknowledged; -1 if unknown. */
   baseOffset = -1;
   settled = false;
   error: Error | undefined;
   private waiting: Settle[] | undefined;
 
-  constructor(topic: string, partition: number) {
+  constructor(topic: string, partition: number, topicId: number) {
     this.topic = topic;
     this.partition = partition;
+    this.topicId = topicId;
   }
 
   /** True if somebody has asked for this answer. */
@@ -62,7 +64,7 @@ export class Sent implements PromiseLike<SendReceipt> {
 
   /** A send that failed before it went anywhere. */
   static refused(topic: string, error: RingmqError): Sent {
-    const outcome = new BatchOutcome(topic, -1);
+    const outcome = new BatchOutcome(topic, -1, 0);
     outcome.settle(-1, error);
     return new Sent(outcome, 0);
   }
@@ -83,8 +85,27 @@ export class Sent implements PromiseLike<SendReceipt> {
 
   /** The receipt; only once settled without error. */
   receipt(): SendReceipt {
-    const { topic, partition, baseOffset } = this.outcome;
-    return { topic, partition, offset: baseOffset < 0 ? -1 : baseOffset + this.index };
+    const { baseOffset } = this.outcome;
+    return new Receipt(this.outcome, baseOffset < 0 ? -1 : baseOffset + this.index);
+  }
+}
+
+/** The id is made when it is asked for: most receipts are only waited for. */
+class Receipt implements SendReceipt {
+  readonly topic: string;
+  readonly partition: number;
+  readonly offset: number;
+  readonly #topicId: number;
+
+  constructor({ topic, partition, topicId }: BatchOutcome, offset: number) {
+    this.topic = topic;
+    this.partition = partition;
+    this.offset = offset;
+    this.#topicId = topicId;
+  }
+
+  get id(): string {
+    return this.offset < 0 ? '' : messageId(this.#topicId, this.partition, this.offset);
   }
 }
 
@@ -110,13 +131,6 @@ export class Unheard {
     const byText = new Map(unheard.map(({ error }) => [error.message, error]));
     for (const error of byText.values()) this.host.failed(error);
   };
-}
-
-/** A message that was sent before the route was known. */
-export interface EarlySend {
-  readonly body: Uint8Array | string;
-  readonly extras: RecordExtras | undefined;
-  readonly outcome: BatchOutcome;
 }
 
 /** What a codec made of a value, if it can be sent. */

@@ -1,11 +1,16 @@
 // What every kind of connection does with topics: commands to the NameServer, and their answers.
 import { RingmqError } from '../base/codes.ts';
-import type { Command, TopicRoute } from '../wire/commands.ts';
-import type { TopicOptions } from './connection.ts';
+import { parseMessageId } from '../record/message-id.ts';
+import type { Command, CommandOf, PartitionPosition, QueryMatch, TopicRoute } from '../wire/commands.ts';
+import type { PullRequest, PullResult, QueryRequest, RetentionOptions, TopicOptions } from './connection.ts';
 import { ConnectionEvents } from './connection-events.ts';
+import { fetchOffsets } from './group-offsets.ts';
+import type { Message } from './message.ts';
 
 const PERMISSIONS = { rw: 6, r: 4, w: 2, '': 0 } as const;
 const TOPICS_PAGE = 200;
+/** Most matches of one query. */
+const QUERY_MAX = 1_000;
 
 export abstract class TopicAdmin extends ConnectionEvents {
   async createTopic(topic: string, options: TopicOptions = {}): Promise<TopicRoute> {
@@ -16,9 +21,9 @@ export abstract class TopicAdmin extends ConnectionEvents {
       overflow: options.overflow ?? 'block',
       ringBytes: options.ringBytes ?? 0,
       direct: options.direct ?? false,
-      durable: undefined,
-      retentionMs: 0,
-      retentionBytes: 0,
+      durable: options.durable,
+      retentionMs: options.retentionMs ?? 0,
+      retentionBytes: options.retentionBytes ?? 0,
       ifNotExists: options.ifNotExists ?? false,
     });
     return this.learn(reply);
@@ -35,6 +40,40 @@ export abstract class TopicAdmin extends ConnectionEvents {
     await this.ask({ type: 'set-permission', topic, owner: -1, permission: PERMISSIONS[permission] });
   }
 
+  async setRetention(topic: string, { retentionMs = 0, retentionBytes = 0 }: RetentionOptions): Promise<void> {
+    await this.ask({ type: 'set-retention', topic, retentionMs, retentionBytes });
+  }
+
+  async committed(group: string, topic: string): Promise<readonly PartitionPosition[]> {
+    return fetchOffsets((command) => this.ask(command), group, topic);
+  }
+
+  async query(request: QueryRequest): Promise<readonly QueryMatch[]> {
+    const { topic, key = '', fromTime = 0, toTime = 0, limit = 0 } = request;
+    for (const [name, value] of Object.entries({ fromTime, toTime, limit })) {
+      if (Number.isSafeInteger(value) && value >= 0 && (name !== 'limit' || value <= QUERY_MAX)) continue;
+      const range = name === 'limit' ? `1 to ${QUERY_MAX}` : 'milliseconds since 1970';
+      throw new RingmqError('illegal-argument', `query: ${name} is ${value}: ${range}`);
+    }
+    const reply = await this.find({ type: 'query', topic, key, fromTime, toTime, limit });
+    if (reply.type !== 'query-reply') throw new RingmqError('internal', `unexpected ${reply.type}`);
+    return reply.matches;
+  }
+
+  async message(id: string): Promise<Message> {
+    const place = parseMessageId(id);
+    if (!place) throw new RingmqError('illegal-argument', `message id '${id}': 24 hex digits, as in receipts and messages`);
+    const { topicId, partition, offset } = place;
+    const route = (await this.topics()).find((one) => one.topicId === topicId);
+    if (route?.partitions.some((one) => one.number === partition)) {
+      const { topic } = route;
+      const { messages } = await this.pull({ topic, partition, from: { offset }, max: 1, waitMs: 0 });
+      if (messages[0]?.offset === offset) return messages[0];
+    }
+    const where = route ? `${route.topic}/${partition} has no offset ${offset}` : 'its topic is gone';
+    throw new RingmqError('not-found', `no message has the id ${id} (any more): ${where}`);
+  }
+
   async topics(): Promise<readonly TopicRoute[]> {
     const all: TopicRoute[] = [];
     for (;;) {
@@ -48,6 +87,13 @@ export abstract class TopicAdmin extends ConnectionEvents {
 
   async route(topic: string): Promise<TopicRoute> {
     return this.learn(await this.ask({ type: 'route-request', topic, create: false }));
+  }
+
+  abstract pull(request: PullRequest): Promise<PullResult>;
+
+  /** Answers a query. */
+  protected find(query: CommandOf<'query'>): Promise<Command> {
+    return this.ask(query);
   }
 
   /** Asks the broker. Rejects with what it refuses with. */

@@ -4,9 +4,11 @@ import { type CodeName, RingmqError } from '../base/codes.ts';
 import type { AckEntry, Command, TopicRoute } from '../wire/commands.ts';
 import type { Connection, ConsumerOptions, ProducerOptions, PullRequest, PullResult } from './connection.ts';
 import { RingConsumer } from './consumer.ts';
+import { GroupOffsets } from './group-offsets.ts';
 import { type HostedProducer, RingProducer } from './producer.ts';
 import { TopicAdmin } from './topic-admin.ts';
 import type { ReconnectOptions } from './ws-backoff.ts';
+import { WsGroups } from './ws-groups.ts';
 import { LinkPool } from './ws-links.ts';
 import { WsOutlet } from './ws-outlet.ts';
 import type { Platform } from './ws-platform.ts';
@@ -47,6 +49,7 @@ const REFETCH_MS = 100;
 export class WsConnection extends TopicAdmin implements Connection {
   private readonly links: LinkPool;
   private readonly outlet: WsOutlet;
+  private readonly groups: WsGroups;
   private readonly producers = new Set<HostedProducer>();
   private readonly routes = new Map<string, TopicRoute>();
   private readonly fetching = new Map<string, Promise<TopicRoute>>();
@@ -94,6 +97,10 @@ export class WsConnection extends TopicAdmin implements Connection {
         for (const producer of this.producers) producer.onRoom();
       },
     });
+    this.groups = new WsGroups({
+      freshRoute: (topic) => this.route(topic),
+      start: (consumer) => this.links.start(consumer),
+    });
     const { signal } = options;
     this.forgetSignal = () => signal?.removeEventListener('abort', this.abort);
     signal?.addEventListener('abort', this.abort, { once: true });
@@ -116,12 +123,30 @@ export class WsConnection extends TopicAdmin implements Connection {
   consumer<T = Uint8Array>(topic: string, options: ConsumerOptions<T> = {}): RingConsumer<T> {
     this.assertOpen();
     const consumer = new RingConsumer<T>(topic, options, (error) => this.emitError(error));
-    this.links.start(consumer as unknown as RingConsumer<unknown>);
+    const hosted = consumer as unknown as RingConsumer<unknown>;
+    consumer.group = GroupOffsets.of(consumer, (command) => this.ask(command));
+    if (consumer.group) this.groups.start(hosted, consumer.group);
+    else this.links.start(hosted);
+    this.identify(consumer);
     return consumer;
   }
 
-  pull(request: PullRequest): Promise<PullResult> {
-    return pullOverWire((command, options) => this.ask(command, options.timeoutMs), request);
+  /** Deliveries do not say the topic's id, which is part of message ids. */
+  private identify(consumer: { readonly topic: string; ready(): Promise<unknown>; topicId: number }): void {
+    consumer
+      .ready()
+      .then(() => this.fetchRoute(consumer.topic, false))
+      .then(
+        ({ topicId }) => {
+          consumer.topicId = topicId;
+        },
+        () => {}, // Closed or refused, which others tell.
+      );
+  }
+
+  async pull(request: PullRequest): Promise<PullResult> {
+    const route = await this.fetchRoute(request.topic, false);
+    return pullOverWire((command, options) => this.ask(command, options.timeoutMs), route, request);
   }
 
   close(): Promise<void> {
@@ -138,7 +163,7 @@ export class WsConnection extends TopicAdmin implements Connection {
     const late = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, CLOSE_WAIT_MS);
     });
-    const flushed = Promise.allSettled([...this.producers].map((producer) => producer.close()));
+    const flushed = Promise.allSettled([this.groups.close(), ...[...this.producers].map((one) => one.close())]);
     await Promise.race([flushed, late]);
     clearTimeout(timer);
     this.end('closed', 'the connection was closed');
@@ -152,6 +177,7 @@ export class WsConnection extends TopicAdmin implements Connection {
     this.forgetSignal();
     for (const producer of [...this.producers]) producer.abort(new RingmqError(code, reason));
     this.producers.clear();
+    this.groups.stop();
     this.links.close(code, reason);
   }
 

@@ -3,7 +3,7 @@ import { RingmqError } from '../base/codes.ts';
 import { BatchView, RecordView } from '../record/batch-view.ts';
 import type { Command, CommandOf } from '../wire/commands.ts';
 import type { PullRequest, PullResult } from './connection.ts';
-import { Message } from './message.ts';
+import { Message, type TopicIdentity } from './message.ts';
 import { DeliveredFrame } from './ws-frame.ts';
 
 const MAX = 32;
@@ -15,7 +15,7 @@ const ANSWER_MS = 5_000;
 type Ask = (command: Command, options: { timeoutMs: number }) => Promise<Command>;
 
 /** Asks for messages of one partition once. */
-export async function pullOverWire(ask: Ask, request: PullRequest): Promise<PullResult> {
+export async function pullOverWire(ask: Ask, identity: TopicIdentity, request: PullRequest): Promise<PullResult> {
   const { topic, partition = 0, from = 'latest', max = MAX, waitMs = WAIT_MS, signal } = request;
   if (!(max >= 1 && waitMs >= 0)) throw new RingmqError('illegal-argument', `pull: max ${max} and waitMs ${waitMs}`);
   const deadline = Date.now() + waitMs;
@@ -28,7 +28,7 @@ export async function pullOverWire(ask: Ask, request: PullRequest): Promise<Pull
     );
     const reply = await (signal ? unlessAborted(answer, signal) : answer);
     if (reply.type !== 'pull-reply') throw new RingmqError('internal', `unexpected ${reply.type}`);
-    const result = resultOf(topic, reply, place.from, max);
+    const result = resultOf(topic, identity, reply, place.from, max);
     if (result.messages.length > 0 || reply.gap || Date.now() >= deadline) return result;
     // The broker waits for less long than was asked for: go on where it stood.
     place = { from: { offset: reply.nextOffset }, epoch: reply.epoch };
@@ -46,6 +46,7 @@ function unlessAborted(answer: Promise<Command>, signal: AbortSignal): Promise<C
 
 function resultOf(
   topic: string,
+  identity: TopicIdentity,
   reply: CommandOf<'pull-reply'>,
   from: NonNullable<PullRequest['from']>,
   max: number,
@@ -59,7 +60,7 @@ function resultOf(
   while (messages.length < max && view.next()) {
     record.open(view);
     while (messages.length < max && record.next()) {
-      if (record.offset >= first) messages.push(new Message(topic, reply.number, view, record));
+      if (record.offset >= first) messages.push(new Message(topic, reply.number, view, record, identity));
     }
   }
   const last = messages.at(-1);

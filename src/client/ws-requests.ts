@@ -26,7 +26,16 @@ interface Waiting {
 }
 
 /** Asking twice does no harm. */
-const REPEATABLE: ReadonlySet<CommandType> = new Set(['route-request', 'topics-request', 'pull', 'set-permission']);
+const REPEATABLE: ReadonlySet<CommandType> = new Set([
+  'route-request',
+  'topics-request',
+  'pull',
+  'query',
+  'offsets-request',
+  'commit-offsets',
+  'set-permission',
+  'set-retention',
+]);
 /** Most requests without an answer. */
 const WAITING_MAX = 65_536;
 

@@ -56,8 +56,9 @@ export class WsSubscription {
 
   /** Where to (re)start: what the user asked for, or where it was. */
   from(): StartFrom {
-    if (!this.begun) return this.consumer.options.from ?? 'latest';
-    return { positions: this.received() };
+    const { asked, options } = this.consumer;
+    if (this.begun) return { positions: this.received() };
+    return asked.length > 0 ? { positions: asked } : (options.from ?? 'latest');
   }
 
   /** The broker has said where partitions start, for the first time or again. */
@@ -178,11 +179,14 @@ export class WsSubscription {
     const { consumer } = this;
     const cursor = consumer.cursor(start.id);
     if (cursor === undefined || cursor.number !== start.number) return false;
-    const { id, number, epoch, offset } = start;
-    const gap = { type: 'gap', id, number, epoch, topic: this.topic, toOffset: offset } as const;
-    // In its place among what is held: that is of the generation before.
-    if (cursor.epoch !== epoch) this.gap({ ...gap, fromOffset: offset, reason: 'epoch-changed' });
-    else if (start.gap) this.gap({ ...gap, fromOffset: start.gapFrom, reason: 'expired' });
+    const { id, number, epoch, offset: toOffset, gapFrom: fromOffset } = start;
+    if (start.gap) {
+      // In its place among what is held: that is of the generation before.
+      const again = epoch === cursor.newest ? 'ahead' : 'epoch-changed';
+      const reason = fromOffset < toOffset ? 'expired' : again;
+      this.gap({ type: 'gap', id, number, epoch, topic: this.topic, fromOffset, toOffset, reason });
+    }
+    cursor.newest = Math.max(cursor.newest, epoch);
     return true;
   }
 
@@ -190,15 +194,14 @@ export class WsSubscription {
     const { consumer } = this;
     const cursor = consumer.cursor(gap.id);
     if (cursor === undefined) return;
-    const sameEpoch = cursor.epoch === gap.epoch;
-    if (sameEpoch && gap.toOffset <= cursor.expected) return;
-    consumer.gap(
-      gap.number,
-      sameEpoch ? Math.max(cursor.expected, gap.fromOffset) : gap.fromOffset,
-      gap.toOffset,
-      gap.reason,
-    );
-    cursor.epoch = gap.epoch;
-    cursor.expected = gap.toOffset;
+    const { fromOffset, toOffset, reason, epoch } = gap;
+    // Offsets may go back where a restart took some, or all of a volatile partition.
+    const anew = reason === 'epoch-changed' || reason === 'ahead' || epoch > cursor.newest;
+    if (!anew && toOffset <= cursor.expected) return;
+    const from = anew ? fromOffset : Math.max(cursor.expected, fromOffset);
+    cursor.epoch = epoch;
+    cursor.newest = Math.max(cursor.newest, epoch);
+    cursor.expected = toOffset;
+    consumer.gap(gap.number, from, toOffset, reason);
   }
 }

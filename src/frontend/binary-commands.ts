@@ -5,6 +5,7 @@ import type { Command, CommandOf } from '../wire/commands.ts';
 import type { BinarySession } from './binary-session.ts';
 import { FRAME_MAX_BYTES, HEARTBEAT_MS, PUBLISH_WINDOW_BYTES } from './config.ts';
 import type { Pulls } from './pulls.ts';
+import type { Queries } from './queries.ts';
 import { relay } from './relay.ts';
 import type { Ask, RouteBook } from './routes.ts';
 import { Subscription } from './subscription.ts';
@@ -15,6 +16,7 @@ export interface BinaryCommandsContext {
   readonly routes: RouteBook;
   readonly subscriptions: Subscriptions;
   readonly pulls: Pulls;
+  readonly queries: Queries;
   readonly brokerName: string;
   /** Of the package. */
   readonly version: string;
@@ -70,8 +72,14 @@ export class BinaryCommands {
       case 'create-topic':
       case 'delete-topic':
       case 'set-permission':
+      case 'set-retention':
+      case 'commit-offsets':
+      case 'offsets-request':
       case 'topics-request':
         this.relay(session, correlation, command);
+        break;
+      case 'query':
+        relay(this.answerQuery, session, correlation, command, (reply) => session.say(correlation, reply));
         break;
       case 'open-direct':
         throw new RingmqError('direct-only');
@@ -79,6 +87,8 @@ export class BinaryCommands {
         throw new RingmqError('unknown-command', `a broker does not take ${command.type}`);
     }
   }
+
+  private readonly answerQuery = (query: CommandOf<'query'>): Promise<Command> => this.context.queries.answer(query);
 
   private hello(session: BinarySession, correlation: number): void {
     const { brokerName, version, messageMaxBytes, clock, welcomed } = this.context;

@@ -64,6 +64,15 @@ export const HISTORY_MAX_BYTES = 64 * MIB;
 /** Questions to the log (pulls, queries, times) that are answered at a time, and that wait for their turn. */
 export const LOG_QUESTIONS = 16;
 export const LOG_QUESTIONS_WAITING = 4_096;
+/** Matches of a query that names no limit (as in RocketMQ). */
+export const QUERY_MATCHES = 64;
+/** Partitions that a query by time reads at a time, and how much of each. */
+export const QUERY_PARTITIONS = 8;
+export const QUERY_READ_BYTES = 256 * KIB;
+/** Bytes of messages that one HTTP answer to a query has. */
+export const QUERY_BODIES_MAX_BYTES = 8 * MIB;
+/** Time that a query by key gives the index to catch up with what is stored. */
+export const INDEX_WAIT_MS = 1_000;
 /** Time that the log reader has to answer one. */
 export const LOG_ANSWER_MS = 10_000;
 

@@ -65,6 +65,11 @@ export class PartitionFeed {
     return this.log?.topicId ?? 0;
   }
 
+  /** Offset that the partition's next record will get. */
+  get endOffset(): number {
+    return this.tailOffset();
+  }
+
   /** The log keeps it. */
   get durable(): boolean {
     return this.log !== undefined;

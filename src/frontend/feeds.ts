@@ -26,7 +26,7 @@ const SEARCHES_MAX = 8;
 const STALL_PAUSE_MS = 1_000;
 
 /** Where a subscriber begins. */
-interface Place {
+export interface Place {
   readonly start: PartitionStart;
   readonly wide: number;
   readonly nextOffset: number;
@@ -128,6 +128,29 @@ export class Feeds {
     const wide = feed.reader.wideOf(probe.position, feed.wide);
     feed.reader.adopt(probe, wide);
     return found ? { ...found, wide, inLog: false } : { start, wide, nextOffset: start.offset, inLog: true };
+  }
+
+  /** Offset of the first batch in the ring that was stored at a time or later; the next offset if there is none. */
+  offsetAt(topic: string, route: PartitionRoute, timeMs: number): number {
+    const feed = this.obtain(topic, route);
+    const probe = this.openReader(route, false, false);
+    try {
+      probe.joinHead();
+      for (;;) {
+        const available = probe.tryPin();
+        if (available === EMPTY) return nextOffset(this.participant.regions.table, route.id);
+        if (available === EVICTED) {
+          probe.joinHead();
+          continue;
+        }
+        const view = this.view.span(probe.place.bytes, probe.place.words, probe.start, available);
+        while (view.next()) if (view.storedAt >= timeMs) return view.baseOffset;
+        probe.advance(available);
+      }
+    } finally {
+      probe.close();
+      this.settle(feed);
+    }
   }
 
   leave(cursor: Cursor): void {

@@ -76,12 +76,13 @@ export class FramePublisher {
     const { words } = this;
     if (this.refusing !== undefined) return this.refusing;
     const ack = words[(at + REQUEST_ACK) >> 2];
-    if (ack !== ACK_LEVELS.none && ack !== ACK_LEVELS.accepted) return 'ack-unsupported';
+    if (ack < ACK_LEVELS.none || ack > ACK_LEVELS.durable) return 'ack-unsupported';
     const partition = this.book.find(words[(at + BATCH_PARTITION) >> 2]);
     if (partition === undefined) return 'unknown-partition';
     if (partition.epoch !== words[(at + REQUEST_EPOCH) >> 2]) return 'route-stale';
     const lane = this.owners.laneOf(partition.owner);
     if (lane === undefined) return 'direct-only';
+    if (ack > ACK_LEVELS.accepted && !partition.durable) return 'ack-unsupported';
     if ((partition.permission & PERMISSION_WRITE) === 0) return 'no-write-permission';
     if (words[(at + BATCH_SIZE) >> 2] > lane.frameMax) return 'message-too-large';
     this.owner = partition.owner;

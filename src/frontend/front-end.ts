@@ -19,10 +19,13 @@ import { Feeds } from './feeds.ts';
 import { FramePublisher } from './frame-publisher.ts';
 import { JsonCommands } from './json-commands.ts';
 import { JsonSession } from './json-session.ts';
+import { openKeys } from './key-finder.ts';
+import { LogQuestions } from './log-questions.ts';
 import { MessageBatches } from './message-batches.ts';
 import { PartitionBook } from './partition-book.ts';
 import { PublishDesk } from './publish-desk.ts';
 import { Pulls } from './pulls.ts';
+import { Queries } from './queries.ts';
 import { RequestTable } from './request-table.ts';
 import { Rings } from './rings.ts';
 import { RouteBook } from './routes.ts';
@@ -42,6 +45,9 @@ export class FrontEnd implements SessionHost {
   private readonly rings: Rings;
   private readonly feeds: Feeds;
   readonly pulls: Pulls;
+  /** Undefined if the broker keeps no data. */
+  readonly questions: LogQuestions | undefined;
+  readonly queries: Queries;
   readonly batches: MessageBatches;
   private readonly subscriptions: Subscriptions;
   private readonly sessions = new Sessions();
@@ -68,13 +74,23 @@ export class FrontEnd implements SessionHost {
     this.routes = new RouteBook(this.ask);
     this.rings = new Rings(participant, this.desk.requests);
     this.feeds = new Feeds(participant);
-    this.pulls = new Pulls(this.feeds, this.rings, this.routes, Date.now);
-    this.subscriptions = new Subscriptions(this.feeds, this.rings, this.routes, Date.now);
+    this.questions = participant.history && new LogQuestions(participant.history, Date.now);
+    const { feeds, rings, routes, questions } = this;
+    this.queries = new Queries({
+      regions: participant.regions,
+      routes,
+      questions,
+      openKeys: () => openKeys(attachment.keysFolder),
+      clock: Date.now,
+    });
+    this.pulls = new Pulls(feeds, rings, routes, questions, Date.now);
+    this.subscriptions = new Subscriptions(feeds, rings, routes, questions, Date.now);
     this.commands = new BinaryCommands({
       ask: this.ask,
       routes: this.routes,
       subscriptions: this.subscriptions,
       pulls: this.pulls,
+      queries: this.queries,
       brokerName: config.brokerName,
       version,
       messageMaxBytes: participant.regions.sizes.laneBytes / 2,
@@ -87,6 +103,7 @@ export class FrontEnd implements SessionHost {
       routes: this.routes,
       subscriptions: this.subscriptions,
       pulls: this.pulls,
+      queries: this.queries,
       batches: this.batches,
       desk: this.desk,
       clock: Date.now,
@@ -180,6 +197,7 @@ export class FrontEnd implements SessionHost {
     this.driver.stop();
     this.subscriptions.close();
     this.rings.close();
+    this.questions?.close();
     this.feeds.close();
     this.participant.control.close();
     this.participant.close();
@@ -220,6 +238,8 @@ export class FrontEnd implements SessionHost {
     this.participant.control.expire(now);
     this.rings.housekeep(now);
     this.pulls.housekeep(now);
+    this.questions?.housekeep();
+    if (this.feeds.housekeep()) this.driver.kick();
     this.sessions.housekeep(now);
     for (const session of this.feeds.stalled(now, this.config.stallMs ?? STALL_MS)) {
       session.close('too-slow', 'the client took nothing for too long and held others up');

@@ -1,14 +1,15 @@
 // What a readable session may ask for besides publishing, and the way of its messages into batches.
 import { RingmqError } from '../base/codes.ts';
 import type { AckLevel } from '../base/units.ts';
-import type { Command, TopicRoute } from '../wire/commands.ts';
+import type { Command, CommandOf, TopicRoute } from '../wire/commands.ts';
 import type { JsonCommand, JsonMessage } from '../wire/json.ts';
-import { jsonOk, jsonPong, jsonPulled, jsonRoute, jsonTopics } from '../wire/json-replies.ts';
+import { jsonOffsets, jsonOk, jsonPong, jsonPulled, jsonQueried, jsonRoute, jsonTopics } from '../wire/json-replies.ts';
 import type { JsonSession } from './json-session.ts';
 import { messageTexts } from './json-texts.ts';
 import { type BuiltBatch, type MessageBatches, submitAll } from './message-batches.ts';
 import type { PublishDesk, Publisher } from './publish-desk.ts';
 import type { PullResult, Pulls } from './pulls.ts';
+import type { Queries } from './queries.ts';
 import { relay } from './relay.ts';
 import type { Ask, RouteBook } from './routes.ts';
 import { Subscription } from './subscription.ts';
@@ -19,6 +20,7 @@ export interface JsonCommandsContext {
   readonly routes: RouteBook;
   readonly subscriptions: Subscriptions;
   readonly pulls: Pulls;
+  readonly queries: Queries;
   readonly batches: MessageBatches;
   readonly desk: PublishDesk;
   readonly clock: () => number;
@@ -65,6 +67,18 @@ export class JsonCommands {
         break;
       case 'delete-topic':
         this.relay(session, id, { type: 'delete-topic', topic: command.topic });
+        break;
+      case 'set-retention':
+        this.relay(session, id, retentionCommand(command));
+        break;
+      case 'commit-offsets':
+        this.relay(session, id, commitCommand(command));
+        break;
+      case 'offsets':
+        this.offsets(session, command);
+        break;
+      case 'query':
+        this.query(session, command);
         break;
       case 'publish':
         throw new RingmqError('internal', 'a session publishes by itself');
@@ -120,6 +134,20 @@ export class JsonCommands {
     });
   }
 
+  private offsets(session: JsonSession, { id, group, topic }: Op<'offsets'>): void {
+    relay(this.context.ask, session, id, { type: 'offsets-request', group, topic }, (reply) => {
+      if (reply.type === 'offsets-reply') session.say(jsonOffsets(id, group, topic, reply.positions));
+    });
+  }
+
+  private query(session: JsonSession, { id, op: type, ...rest }: Op<'query'>): void {
+    relay(this.answerQuery, session, id, { type, ...rest }, (reply) => {
+      if (reply.type === 'query-reply') session.say(jsonQueried(id, rest.topic, reply.matches, reply.more));
+    });
+  }
+
+  private readonly answerQuery = (query: CommandOf<'query'>): Promise<Command> => this.context.queries.answer(query);
+
   private relay(session: JsonSession, id: number, command: Command): void {
     relay(this.context.ask, session, id, command, (reply) => {
       const text = replyText(id, reply);
@@ -156,6 +184,14 @@ function createTopic(op: Op<'create-topic'>): Command {
     retentionBytes,
     ifNotExists,
   };
+}
+
+function retentionCommand({ topic, retentionMs, retentionBytes }: Op<'set-retention'>): Command {
+  return { type: 'set-retention', topic, retentionMs, retentionBytes };
+}
+
+function commitCommand({ group, topic, positions }: Op<'commit-offsets'>): Command {
+  return { type: 'commit-offsets', group, topic, positions };
 }
 
 function replyText(id: number, reply: Command): string | undefined {

@@ -10,6 +10,7 @@ import { MALFORMED_MAX, PUBLISH_WINDOW_BYTES } from './config.ts';
 import type { Cursor } from './cursor.ts';
 import type { JsonCommands } from './json-commands.ts';
 import { textsOf } from './json-texts.ts';
+import { defaultAck } from './message-batches.ts';
 import { refusalOf } from './refusal.ts';
 import { Session, type SessionHost } from './session.ts';
 import type { Span, SpanText } from './span.ts';
@@ -132,7 +133,7 @@ export class JsonSession extends Session {
   }
 
   private publishTo(route: TopicRoute, command: Publish): void {
-    const { id, topic, messages, ack = 'accepted' } = command;
+    const { id, topic, messages, ack = defaultAck(route) } = command;
     const batches = this.commands.buildBatches(route, messages, ack, this.nextRequest);
     if (ack !== 'none') {
       for (const { request, partition } of batches)

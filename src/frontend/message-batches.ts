@@ -46,7 +46,7 @@ export class MessageBatches {
 
   /** Throws a RingmqError for the first message that the topic cannot take. */
   build(route: TopicRoute, messages: readonly JsonMessage[], options: BatchesOptions): BuiltBatch[] {
-    if (options.ack !== 'none' && options.ack !== 'accepted') throw new RingmqError('ack-unsupported');
+    checkAck(route, options.ack);
     const groups = this.group(route, messages, options.partition);
     return [...groups].flatMap(([partition, indexes]) => this.buildGroup(route, partition, messages, indexes, options));
   }
@@ -152,6 +152,19 @@ export class MessageBatches {
     this.selectors.set(route.topic, { route, selector });
     return selector;
   }
+}
+
+/** What a publisher waits for that does not say: whatever the topic can promise. */
+export function defaultAck(route: TopicRoute): AckLevel {
+  return route.durable ? 'durable' : 'accepted';
+}
+
+/** Throws `ack-unsupported` if the topic cannot promise that much. */
+function checkAck({ topic, durable }: TopicRoute, ack: AckLevel): void {
+  if (ack === 'none' || ack === 'accepted') return;
+  if (durable && ack !== 'replicated') return;
+  const levels = durable ? 'none, accepted, written and durable' : 'none and accepted: it is volatile';
+  throw new RingmqError('ack-unsupported', `topic ${topic} acknowledges ${levels}`);
 }
 
 /** Hands batches to the desk, in order. */

@@ -1,10 +1,13 @@
-// Pulls: read once from an offset, waiting for messages if there are none and the client wants to.
+// Pulls: read once from an offset, waiting for messages if there are none and the client wants to. What has left the
+// ring of a durable partition comes from the log.
 import { PERMISSION_READ } from '../../native-layout/partition-table.ts';
 import { RingmqError } from '../base/codes.ts';
-import type { CommandOf, PartitionRoute, PartitionStart, StartFrom } from '../wire/commands.ts';
+import type { CommandOf, PartitionRoute, PartitionStart, StartFrom, TopicRoute } from '../wire/commands.ts';
+import type { FeedWaiter } from './catch-up.ts';
 import { PULL_MAX_BYTES, PULL_WAIT_MAX_MS, PULLS_ALL_MAX, PULLS_MAX } from './config.ts';
-import type { FeedWaiter, PartitionFeed } from './feed.ts';
-import type { Feeds } from './feeds.ts';
+import type { PartitionFeed } from './feed.ts';
+import type { Feeds, Place } from './feeds.ts';
+import type { LogQuestions } from './log-questions.ts';
 import { refusalOf } from './refusal.ts';
 import type { Rings } from './rings.ts';
 import type { RouteBook } from './routes.ts';
@@ -26,18 +29,23 @@ export interface Puller {
 }
 
 const NOTHING = new Uint8Array(0);
+/** Times that a pull looks again because the writer was faster, or because the log said where to go on. */
+const LOOKS_MAX = 8;
 
 export class Pulls {
   private readonly feeds: Feeds;
   private readonly rings: Rings;
   private readonly routes: RouteBook;
+  private readonly log: LogQuestions | undefined;
   private readonly clock: () => number;
   private readonly waiting = new Set<WaitingPull>();
 
-  constructor(feeds: Feeds, rings: Rings, routes: RouteBook, clock: () => number) {
+  /** `log`: undefined if the broker keeps no data. */
+  constructor(feeds: Feeds, rings: Rings, routes: RouteBook, log: LogQuestions | undefined, clock: () => number) {
     this.feeds = feeds;
     this.rings = rings;
     this.routes = routes;
+    this.log = log;
     this.clock = clock;
   }
 
@@ -71,23 +79,62 @@ export class Pulls {
       throw new RingmqError('unknown-partition', `topic ${route.topic} has no partition ${request.partition}`);
     }
     if ((partition.permission & PERMISSION_READ) === 0) throw new RingmqError('no-read-permission');
-    await this.rings.ready(partition, this.clock());
+    let from = startOf(request, partition);
+    let gap: Gap | undefined;
+    for (let looks = 0; looks < LOOKS_MAX; looks++) {
+      await this.rings.ready(partition, this.clock());
+      const look = this.look(route, partition, request, from, gap, puller, target);
+      if (look === undefined) return;
+      const answer = await this.readLog(look, request);
+      if (answer.result) {
+        puller.pulls--;
+        if (!puller.closed) target.answer(answer.result);
+        return;
+      }
+      gap = answer.gap;
+      from = startAt(partition, answer.offset);
+    }
+    throw new RingmqError('log-busy', 'the writer is faster than this pull: ask again');
+  }
+
+  /** Reads the ring, or waits for news in it; returns a place that only the log has. */
+  private look(
+    route: TopicRoute,
+    partition: PartitionRoute,
+    request: PullRequest,
+    from: StartFrom,
+    gap: Gap | undefined,
+    puller: Puller,
+    target: PullTarget,
+  ): LogPlace | undefined {
     const feed = this.feeds.obtain(route.topic, partition);
     try {
-      this.readOrWait(feed, puller, request, target);
+      const place = this.feeds.locate(feed, from);
+      const start = gap ? { ...place.start, gap: true, gapFrom: gap.from } : place.start;
+      if (place.inLog) return { topicId: feed.topicId, start };
+      return this.readOrWait(feed, { ...place, start }, puller, request, target)
+        ? undefined
+        : { topicId: feed.topicId, start };
     } finally {
       this.feeds.settle(feed);
     }
   }
 
-  private readOrWait(feed: PartitionFeed, puller: Puller, request: PullRequest, target: PullTarget): void {
-    const { maxBytes, waitMs } = request;
-    const most = Math.min(maxBytes || PULL_MAX_BYTES, PULL_MAX_BYTES);
-    const { start, wide } = this.feeds.locate(feed, startOf(request, feed.route));
+  /** False: a durable partition's writer was faster. */
+  private readOrWait(
+    feed: PartitionFeed,
+    { start, wide }: Place,
+    puller: Puller,
+    request: PullRequest,
+    target: PullTarget,
+  ): boolean {
+    const { waitMs } = request;
+    const most = mostOf(request);
+    const { bytes, nextOffset } = request.from === 'latest' ? NONE_READ : feed.read(wide, most);
+    if (bytes.length === 0 && feed.durable && start.offset < feed.endOffset) return false;
     const one: WaitingPull = new WaitingPull(feed, start, puller, target, most, (bytes, nextOffset) =>
       this.finish(one, bytes, nextOffset),
     );
-    const { bytes, nextOffset } = request.from === 'latest' ? NONE_READ : feed.read(wide, most);
     this.waiting.add(one);
     const nobodyWaits = waitMs === 0 || start.gap;
     if (bytes.length > 0) this.finish(one, bytes, nextOffset);
@@ -97,6 +144,27 @@ export class Pulls {
       feed.wait(one);
       this.feeds.look(feed);
     }
+    return true;
+  }
+
+  /** A result, or where to look instead. */
+  private async readLog(
+    { topicId, start }: LogPlace,
+    request: PullRequest,
+  ): Promise<{ result?: PullResult; offset: number; gap?: Gap | undefined }> {
+    if (!this.log) throw new RingmqError('not-durable');
+    const { id, number, epoch, offset } = start;
+    const part = await this.log.read({ topicId, number }, offset, mostOf(request));
+    const known = start.gap ? { from: start.gapFrom } : undefined;
+    const { baseOffset, nextOffset, oldestOffset, bytes } = part;
+    if (bytes.length > 0) {
+      const gap = start.gap || baseOffset > offset;
+      return { result: { id, number, epoch, nextOffset, gap, batches: bytes }, offset };
+    }
+    const next = part.code === 'log-damaged' ? nextOffset : oldestOffset;
+    // Nothing there yet: it is in the ring.
+    if (part.code === 'ok' || next <= offset) return { offset, gap: known };
+    return { offset: next, gap: known ?? { from: offset } };
   }
 
   private finish(one: WaitingPull, bytes: Uint8Array, nextOffset: number): void {
@@ -107,6 +175,15 @@ export class Pulls {
     // Not at once: the feed may be in the middle of its turn.
     queueMicrotask(() => this.feeds.settle(one.feed));
   }
+}
+
+interface Gap {
+  readonly from: number;
+}
+
+interface LogPlace {
+  readonly topicId: number;
+  readonly start: PartitionStart;
 }
 
 const NONE_READ = { bytes: NOTHING, nextOffset: 0 };
@@ -149,6 +226,11 @@ class WaitingPull implements FeedWaiter {
     return true;
   }
 
+  /** It stood at the newest batch: what has come since is in the log, and the client asks again. */
+  passed(): void {
+    this.done(NOTHING, this.offset);
+  }
+
   answer(batches: Uint8Array, nextOffset: number): void {
     if (this.puller.closed) return;
     const { id, number, epoch, gap } = this.start;
@@ -160,4 +242,12 @@ function startOf(request: PullRequest, route: PartitionRoute): StartFrom {
   const { from, epoch, partition } = request;
   if (typeof from === 'string') return from;
   return { positions: [{ partition, epoch: epoch || route.epoch, offset: from.offset }] };
+}
+
+function startAt({ number, epoch }: PartitionRoute, offset: number): StartFrom {
+  return { positions: [{ partition: number, epoch, offset }] };
+}
+
+function mostOf({ maxBytes }: PullRequest): number {
+  return Math.min(maxBytes || PULL_MAX_BYTES, PULL_MAX_BYTES);
 }

@@ -2,9 +2,17 @@
 // only after it the first delivery.
 import { PERMISSION_READ } from '../../native-layout/partition-table.ts';
 import { RingmqError } from '../base/codes.ts';
-import type { CommandOf, PartitionRoute, PartitionStart, StartFrom, TopicRoute } from '../wire/commands.ts';
+import type {
+  CommandOf,
+  PartitionPosition,
+  PartitionRoute,
+  PartitionStart,
+  StartFrom,
+  TopicRoute,
+} from '../wire/commands.ts';
 import { SUBSCRIPTIONS_MAX } from './config.ts';
 import type { Feeds } from './feeds.ts';
+import type { LogQuestions } from './log-questions.ts';
 import { refusalOf } from './refusal.ts';
 import type { Rings } from './rings.ts';
 import type { RouteBook } from './routes.ts';
@@ -20,15 +28,18 @@ export class Subscriptions {
   private readonly feeds: Feeds;
   private readonly rings: Rings;
   private readonly routes: RouteBook;
+  private readonly log: LogQuestions | undefined;
   private readonly clock: () => number;
   private readonly byTopic = new Map<string, Set<Subscription>>();
   private readonly refetching = new Set<string>();
   private closed = false;
 
-  constructor(feeds: Feeds, rings: Rings, routes: RouteBook, clock: () => number) {
+  /** `log`: undefined if the broker keeps no data. */
+  constructor(feeds: Feeds, rings: Rings, routes: RouteBook, log: LogQuestions | undefined, clock: () => number) {
     this.feeds = feeds;
     this.rings = rings;
     this.routes = routes;
+    this.log = log;
     this.clock = clock;
   }
 
@@ -89,14 +100,33 @@ export class Subscriptions {
       throw new RingmqError('unknown-partition', `topic ${route.topic} has none of the partitions asked for`);
     }
     await Promise.all(chosen.map((one) => this.rings.ready(one, this.clock())));
+    const from = await this.withoutTime(route, chosen, subscription.from);
     if (subscription.dropped) {
       throw new RingmqError('unknown-subscription', `the subscription to ${route.topic} was ended before it began`);
     }
-    const starts = this.attach(subscription, chosen, subscription.from);
+    const starts = this.attach(subscription, chosen, from);
     subscription.begun = true;
     subscription.session.saySubscribed(correlation, subscription, starts);
     // Whatever has changed since the route was asked for: nobody followed it for this subscription yet.
     if (this.routes.known(subscription.topic) === undefined) void this.follow(subscription.topic);
+  }
+
+  /** A time as the offsets that it has: in the log, or in the rings of a volatile topic. */
+  private async withoutTime(
+    { topic, topicId, durable }: TopicRoute,
+    partitions: readonly PartitionRoute[],
+    from: StartFrom,
+  ): Promise<StartFrom> {
+    if (typeof from === 'string' || !('time' in from)) return from;
+    const position = async (one: PartitionRoute): Promise<PartitionPosition> => {
+      const { number, epoch } = one;
+      const offset =
+        durable && this.log
+          ? await this.log.locate({ topicId, number }, from.time)
+          : this.feeds.offsetAt(topic, one, from.time);
+      return { partition: number, epoch, offset };
+    };
+    return { positions: await Promise.all(partitions.map(position)) };
   }
 
   private attach(

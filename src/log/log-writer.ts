@@ -169,11 +169,12 @@ export class LogWriter {
   private createSegment(lengthBytes: number): void {
     const { disk } = this;
     const name = segmentName(this.endPosition);
-    if (!disk.exists(name)) {
-      if (!this.takeSpare(name, lengthBytes)) {
-        this.makeFile(NEW_SEGMENT_NAME, lengthBytes);
-        disk.rename(NEW_SEGMENT_NAME, name);
-      }
+    if (disk.exists(name)) {
+      // An attempt before this one got as far as here.
+      if (fileLength(disk, name) !== lengthBytes) this.makeFile(name, lengthBytes);
+    } else if (!this.takeSpare(name, lengthBytes)) {
+      this.makeFile(NEW_SEGMENT_NAME, lengthBytes);
+      disk.rename(NEW_SEGMENT_NAME, name);
     }
     this.final(() => disk.syncFolder());
     const file = disk.open(name, this.openMode);
@@ -184,10 +185,16 @@ export class LogWriter {
   }
 
   private takeSpare(name: string, lengthBytes: number): boolean {
-    const spare = spareNames(this.disk).find((one) => fileLength(this.disk, one) === lengthBytes);
-    if (spare === undefined) return false;
-    this.disk.rename(spare, name);
-    return true;
+    try {
+      const spare = spareNames(this.disk).find((one) => fileLength(this.disk, one) === lengthBytes);
+      if (spare === undefined) return false;
+      this.disk.rename(spare, name);
+      return true;
+    } catch (error) {
+      // The log reader removes what it has too many of.
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
+      throw error;
+    }
   }
 
   /** Its bytes are not allocated: that takes time, and spare segments are made for it. */
@@ -207,6 +214,8 @@ export class LogWriter {
     // Only a file that somebody cut is too short for the seal block or ends within a sector.
     const lengthBytes = alignBlock(Math.max(file.size(), used + LOG_ALIGN_BYTES));
     if (file.size() !== lengthBytes) file.truncate(lengthBytes);
+    // After kill -9 what was found may still be on its way to the disk (I2).
+    this.final(() => file.sync());
     this.file = file;
     this.base = last.base;
     this.limit = last.base + lengthBytes;
@@ -232,8 +241,9 @@ export class LogWriter {
     try {
       action();
     } catch (error) {
-      this.failure = error;
-      throw error;
+      const text = `the disk could not be synced: ${(error as Error).message}`;
+      this.failure = Object.assign(new Error(text, { cause: error }), { code: 'EIO' });
+      throw this.failure;
     }
   }
 }

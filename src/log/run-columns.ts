@@ -1,4 +1,4 @@
-// Runs in growing typed arrays: what the unsealed segment's index is made of. 72 bytes a run, no object. One owner.
+// Runs as columns of numbers: about 80 bytes each and no object, however many there are.
 import type { Run } from './run.ts';
 
 const FIRST_CAPACITY = 1_024;

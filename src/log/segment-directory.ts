@@ -1,4 +1,4 @@
-// The front of a segment's index file: which queues have runs in the segment. And how the files of a segment are called.
+// The front of a segment's index file: which queues have runs in the segment.
 import {
   INDEX_BASE,
   INDEX_END,
@@ -9,23 +9,10 @@ import {
 } from '../../native-layout/segment-index.ts';
 
 const NAME_DIGITS = 20;
-const SEGMENT_NAME = /^(\d{20})\.log$/;
 
-/** Name of the segment that begins at a log position. */
-export function segmentName(base: number): string {
-  return `${String(base).padStart(NAME_DIGITS, '0')}.log`;
-}
-
-/** Name of its index file. */
+/** Name of the index file of the segment that begins at a log position. */
 export function indexName(base: number): string {
   return `${String(base).padStart(NAME_DIGITS, '0')}.idx`;
-}
-
-/** Log position that a segment's file name says; undefined for any other file. */
-export function segmentBase(name: string): number | undefined {
-  const digits = SEGMENT_NAME.exec(name)?.[1];
-  const base = Number(digits);
-  return digits !== undefined && Number.isSafeInteger(base) ? base : undefined;
 }
 
 /** Which queues have runs in a segment, and what of each. Columns, sorted by topic id and partition number. */
@@ -89,6 +76,18 @@ export class SegmentDirectory {
   endRun(queue: number): number {
     return queue + 1 < this.queueCount ? this.firstRuns[queue + 1] : this.runCount;
   }
+}
+
+/** Index of the first value that is at least (or `above`: larger than) the wanted one in a part that never falls. */
+export function firstAtLeast(column: Float64Array, from: number, end: number, value: number, above: boolean): number {
+  let low = from;
+  let high = end;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (above ? column[middle] > value : column[middle] >= value) high = middle;
+    else low = middle + 1;
+  }
+  return low;
 }
 
 /** Takes columns of one length out of a buffer, one after the other. */

@@ -28,12 +28,14 @@ import { crashPoint } from './crash-point.ts';
 import type { Disk, DiskFile } from './disk.ts';
 import type { Run } from './run.ts';
 import { RunColumns } from './run-columns.ts';
-import { ColumnsOf, indexName, SegmentDirectory } from './segment-directory.ts';
+import { ColumnsOf, firstAtLeast, indexName, SegmentDirectory } from './segment-directory.ts';
+import { replaceFile } from './segment-files.ts';
 
 /** All runs of a segment. About 56 bytes a run and 52 a queue. */
 export class SegmentIndex {
   readonly directory: SegmentDirectory;
-  readonly lengthBytes: number;
+  /** The bytes of its file. */
+  readonly buffer: ArrayBuffer;
   private readonly baseOffsets: Float64Array;
   private readonly nextOffsets: Float64Array;
   private readonly storedFirsts: Float64Array;
@@ -47,7 +49,7 @@ export class SegmentIndex {
 
   /** Over the bytes of an index file that were verified. */
   constructor(buffer: ArrayBuffer) {
-    this.lengthBytes = buffer.byteLength;
+    this.buffer = buffer;
     this.directory = new SegmentDirectory(new DataView(buffer), buffer, INDEX_HEADER_BYTES);
     const { queueCount, runCount } = this.directory;
     const columns = new ColumnsOf(buffer, INDEX_HEADER_BYTES + indexQueuesBytes(queueCount), runCount);
@@ -119,18 +121,6 @@ export class SegmentIndex {
   }
 }
 
-/** Index of the first value that is at least (or `above`: larger than) the wanted one in a part that never falls. */
-export function firstAtLeast(column: Float64Array, from: number, end: number, value: number, above: boolean): number {
-  let low = from;
-  let high = end;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (above ? column[middle] > value : column[middle] >= value) high = middle;
-    else low = middle + 1;
-  }
-  return low;
-}
-
 /** Writes the index of a segment. Runs come in any order, those of a queue in the order of their offsets. */
 export function writeSegmentIndex(disk: Disk, base: number, runs: Iterable<Run>, endPosition: number): SegmentIndex {
   const columns = new RunColumns();
@@ -142,35 +132,19 @@ export function writeSegmentIndex(disk: Disk, base: number, runs: Iterable<Run>,
       columns.partition[a] - columns.partition[b] ||
       columns.nextOffset[a] - columns.nextOffset[b],
   );
-  return writeIndexColumns(disk, base, columns, order, endPosition);
+  const index = encodeIndex(base, columns, order, endPosition);
+  writeIndex(disk, index);
+  return index;
 }
 
-/** The same from columns, with the order of the runs by queue and offset. */
-export function writeIndexColumns(
-  disk: Disk,
-  base: number,
-  columns: RunColumns,
-  order: Int32Array,
-  endPosition: number,
-): SegmentIndex {
-  const buffer = encodeIndex(base, columns, order, endPosition);
-  const name = indexName(base);
-  const temporary = `${name}.tmp`;
-  const file = disk.open(temporary, 'write');
-  try {
-    file.truncate(0);
-    file.write(new Uint8Array(buffer), 0);
-    file.sync();
-  } finally {
-    file.close();
-  }
-  disk.rename(temporary, name);
-  disk.syncFolder();
+/** Puts an index on the disk. */
+export function writeIndex(disk: Disk, index: SegmentIndex): void {
+  replaceFile(disk, indexName(index.base), new Uint8Array(index.buffer));
   crashPoint('log.index-written');
-  return new SegmentIndex(buffer);
 }
 
-function encodeIndex(base: number, columns: RunColumns, order: Int32Array, end: number): ArrayBuffer {
+/** The index of the runs of a segment, from columns and the order of the runs by queue and offset. */
+export function encodeIndex(base: number, columns: RunColumns, order: Int32Array, end: number): SegmentIndex {
   const starts = queueStarts(columns, order);
   const queuesBytes = indexQueuesBytes(starts.length);
   const runsAt = INDEX_HEADER_BYTES + queuesBytes;
@@ -190,7 +164,7 @@ function encodeIndex(base: number, columns: RunColumns, order: Int32Array, end: 
   header.setUint32(INDEX_QUEUES_CRC, crc32(bytes.subarray(INDEX_HEADER_BYTES, runsAt)), true);
   header.setUint32(INDEX_RUNS_CRC, crc32(bytes.subarray(runsAt)), true);
   header.setUint32(INDEX_CRC, crc32(bytes.subarray(0, INDEX_CRC)), true);
-  return buffer;
+  return new SegmentIndex(buffer);
 }
 
 /** Places in `order` where a queue begins. */

@@ -65,6 +65,13 @@ export class LaneWriter extends LaneEnd {
     return (this.tail - this.headCache) | 0;
   }
 
+  /** True if frames that fill `lengthBytes` together have room, in a lane whose capacity they divide. HOT */
+  hasRoom(lengthBytes: number): boolean {
+    if (this.capacity - ((this.tail - this.headCache) | 0) >= lengthBytes) return true;
+    this.headCache = Atomics.load(this.words, this.headWord); // OBSERVE: LaneReader.release()
+    return this.capacity - ((this.tail - this.headCache) | 0) >= lengthBytes;
+  }
+
   /** Byte index in the region of `lengthBytes` (a multiple of 8) contiguous bytes to fill, or FULL. HOT */
   tryClaim(lengthBytes: number): number {
     const index = this.tail & this.mask;

@@ -202,6 +202,17 @@ export function tryRetire(table: Int32Array, partition: number): boolean {
   return true;
 }
 
+/**
+ * Owner: cursors of an entry without a place start from 0. A predecessor may have died while it filled a ring that
+ * nobody has seen.
+ */
+export function resetRing(table: Int32Array, partition: number): void {
+  const entry = partition * PARTITION_ENTRY_WORDS;
+  for (const word of [RING_TAIL, RING_HEAD, WRITER_BLOCKED, STORED_WRITTEN, STORED_DURABLE]) {
+    Atomics.store(table, entry + word, 0);
+  }
+}
+
 /** The offset that the partition's next record will get. */
 export function nextOffset(table: Int32Array, partition: number): number {
   return readWide(table, partition * PARTITION_ENTRY_WORDS + NEXT_OFFSET_LOW);

@@ -6,11 +6,14 @@
 // I5  A cursor word is written by compare-exchange while idle and by plain store while pinned or evicted: the owner
 //     leaves pinned cursors alone, so nobody else writes then.
 import { BATCH_MAGIC, MAGIC_WORD_PADDING } from '../../native-layout/batch.ts';
+import { SEAT_STORE } from '../../native-layout/control.ts';
 import {
   CURSOR_FREE,
   CURSOR_HOLDING,
   CURSOR_IDLE,
   CURSOR_PINNED,
+  CURSOR_STATE_MASK,
+  JOURNAL_SLOT,
   PARTITION_ENTRY_WORDS,
   PARTITION_EPOCH,
   PARTITION_OWNER,
@@ -28,6 +31,8 @@ import {
   WRITER_BLOCKED,
 } from '../../native-layout/partition-table.ts';
 import type { Bells } from './bell.ts';
+import { hasJournalSlot } from './journal.ts';
+import { isDurable } from './partition-entry.ts';
 import type { RingPlace } from './ring-writer.ts';
 
 /** tryPin(): nothing new. */
@@ -86,8 +91,8 @@ export class RingReader {
   }
 
   /**
-   * Takes a free slot; undefined if all 32 are taken, or the partition is not the one of `o.epoch` any more. The
-   * reader must join next. While it holds the slot, joined or not, the partition keeps its ring (tryRetire()).
+   * Takes a free slot; undefined if all 32 (31 of a durable partition, where slot 0 is the store's) are taken, or the
+   * partition is not the one of `o.epoch` any more. The reader must join next. While it holds the slot, joined or not, the partition keeps its ring (tryRetire()).
    */
   static tryOpen(
     table: Int32Array,
@@ -97,7 +102,7 @@ export class RingReader {
     o: ReaderOptions,
   ): RingReader | undefined {
     const entry = partition * PARTITION_ENTRY_WORDS;
-    for (let slot = 0; slot < SLOT_COUNT; slot++) {
+    for (let slot = isDurable(table, partition) ? JOURNAL_SLOT + 1 : 0; slot < SLOT_COUNT; slot++) {
       const owner = entry + SLOT_BASE + slot * SLOT_STRIDE + SLOT_OWNER;
       // CLAIM the slot -> close(), releaseSlotsOf(), tryRetire()
       if (Atomics.compareExchange(table, owner, 0, o.seat + 1) === 0) {
@@ -109,6 +114,23 @@ export class RingReader {
       }
     }
     return undefined;
+  }
+
+  /**
+   * Store: takes the journal slot of a partition over as it stands, from the owner that opened it or from a store
+   * thread that has died (in the middle of reading, perhaps): holding, at the position where that one was. Undefined if
+   * the store's seat does not have the slot. Poll once afterwards: a notice may have died with the predecessor.
+   */
+  static tryAdopt(table: Int32Array, partition: number, place: RingPlace, bells: Bells): RingReader | undefined {
+    if (!hasJournalSlot(table, partition)) return undefined;
+    const reader = new RingReader(table, partition, place, bells, JOURNAL_SLOT, { seat: SEAT_STORE, holds: true });
+    // OBSERVE: openJournalSlot(), or the predecessor's last release(); nobody else writes a cursor that holds.
+    const cursor = Atomics.load(table, reader.slotWord + SLOT_CURSOR);
+    reader.current = cursor & ~CURSOR_STATE_MASK;
+    reader.tailSeen = reader.current;
+    Atomics.store(table, reader.slotWord + SLOT_CURSOR, reader.current | CURSOR_HOLDING);
+    reader.ringIfBlocked(); // The predecessor may have died before it rang.
+    return reader;
   }
 
   /** Position of the next byte to read. */

@@ -6,7 +6,8 @@
 // I2  Bytes before `free` may be overwritten. `free` never passes a slot that gates, and HEAD is published at or
 //     beyond `free` before the slots are looked at: a reader that joins at p looks at HEAD after showing its slot, so
 //     either the writer sees the slot or the reader sees that p is gone.
-// I3  A pinned slot is never evicted; an idle one only where the policy is drop-oldest, by compare-exchange.
+// I3  A pinned slot is never evicted; an idle one only where the policy is drop-oldest or the partition is durable (its
+//     reader goes on from the log), by compare-exchange. A holding one never.
 // I4  Batches never straddle the wrap: padding fills the rest. A batch is at most a quarter of the ring, so the newest
 //     batch is always between HEAD and TAIL and a successor of a dead owner finds the next offset there.
 import { BATCH_SIZE, MAGIC_WORD_PADDING } from '../../native-layout/batch.ts';
@@ -32,6 +33,7 @@ import {
 } from '../../native-layout/partition-table.ts';
 import { assert } from '../base/fault.ts';
 import { FULL } from './lane.ts';
+import { isDurable } from './partition-entry.ts';
 import { storeWide } from './wide.ts';
 
 /** Memory of a ring: views of its arena, and where in it the ring lies. */
@@ -69,7 +71,7 @@ export class RingWriter {
     this.table = table;
     this.entry = partition * PARTITION_ENTRY_WORDS;
     this.place = place;
-    this.evicts = overflow === OVERFLOW_CODES['drop-oldest'];
+    this.evicts = overflow === OVERFLOW_CODES['drop-oldest'] || isDurable(table, partition);
     this.mask = place.capacity - 1;
     this.tail = Atomics.load(table, this.entry + RING_TAIL);
     this.published = this.tail;
@@ -130,6 +132,25 @@ export class RingWriter {
     } else Atomics.store(this.table, this.entry + NEXT_OFFSET_LOW, nextOffset | 0);
     Atomics.store(this.table, this.entry + RING_TAIL, this.tail); // PUBLISH: batch bytes -> RingReader.tryPin()
     return true;
+  }
+
+  /**
+   * Fills a fresh ring, before anybody can see it, with whole batches that are in the log: offsets stamped, oldest
+   * first, the last one ending at `nextOffset`. At most half a ring, each at most a quarter.
+   */
+  preload(batches: Uint8Array, nextOffset: number): void {
+    assert(this.tail === 0 && this.head === 0, 'ring: only a fresh one is filled');
+    const sizes = new DataView(batches.buffer, batches.byteOffset, batches.length);
+    for (let at = 0; at < batches.length; ) {
+      const size = sizes.getInt32(at + BATCH_SIZE, true);
+      assert(size > 0 && at + size <= batches.length && size <= this.batchMax, 'ring: no whole batch to fill it with');
+      const target = this.tryClaim(size);
+      assert(target !== FULL, 'ring: more batches than it may be filled with');
+      this.place.bytes.set(batches.subarray(at, at + size), target);
+      this.commit(size);
+      at += size;
+    }
+    this.publish(nextOffset);
   }
 
   /** Calls `news` for every taken slot whose reader has not been noticed since it last looked. After publish(). HOT */

@@ -59,6 +59,11 @@ export function seatState(control: Int32Array, seat: number): number {
   return Atomics.load(control, seatWord(seat) + SEAT_STATE);
 }
 
+/** Which of its holders a seat has, or had last. HOT */
+export function seatGeneration(control: Int32Array, seat: number): number {
+  return Atomics.load(control, seatWord(seat) + SEAT_GENERATION);
+}
+
 /** ROLE word of a seat: one of SEAT_ROLES. */
 export function seatRole(control: Int32Array, seat: number): number {
   return Atomics.load(control, seatWord(seat) + SEAT_ROLE);

@@ -5,11 +5,14 @@ import {
   activatePartition,
   epochOf,
   nextOffset,
+  oldestOffset,
+  type PartitionHistory,
   partitionState,
   placeNumbers,
   readIdentity,
   setPartitionState,
   setPermission,
+  setRetention,
   tryRetire,
 } from '../memory/partition-entry.ts';
 import type { Regions } from '../memory/regions.ts';
@@ -28,6 +31,9 @@ interface Removed {
 }
 
 const OWNER_UNKNOWN = -1;
+const MINUTE_MS = 60_000;
+const MIB = 1024 * 1024;
+const WORD_MAX = 2_147_483_647;
 
 export class TablePartitionSlots implements PartitionSlots {
   private readonly regions: Regions;
@@ -42,11 +48,17 @@ export class TablePartitionSlots implements PartitionSlots {
     this.clock = clock;
     // Epochs must differ from those of an earlier process on the same port: seconds since 1970 do.
     this.epoch = Math.floor(clock() / 1000) | 0;
-    this.fresh = partitionsUsed(regions.control);
-    const inUse = new Set(known.flatMap((record) => record.partitions.map((one) => one.id)));
-    for (let id = 0; id < this.fresh; id++) {
+    const partitions = known.flatMap((record) => record.partitions);
+    for (const one of partitions) this.epoch = Math.max(this.epoch, one.epoch);
+    const inUse = new Set(partitions.map((one) => one.id));
+    const used = partitionsUsed(regions.control);
+    this.fresh = partitions.reduce((fresh, one) => Math.max(fresh, one.id + 1), used);
+    for (let id = this.fresh - 1; id >= 0; id--) {
       this.epoch = Math.max(this.epoch, epochOf(regions.table, id));
-      if (!inUse.has(id)) this.discard(id, OWNER_UNKNOWN);
+      if (inUse.has(id)) continue;
+      // What no thread has ever seen is free at once.
+      if (id < used) this.discard(id, OWNER_UNKNOWN);
+      else this.free.push(id);
     }
   }
 
@@ -56,17 +68,42 @@ export class TablePartitionSlots implements PartitionSlots {
 
   activate(topic: TopicRecord, number: number, owner: number, permission: number): TopicPartition {
     const id = this.take();
-    const partition: TopicPartition = { id, number, owner, epoch: ++this.epoch, permission };
-    activatePartition(this.regions.table, id, {
+    const epoch = ++this.epoch;
+    const partition: TopicPartition = { id, number, owner, epoch, permission, epochs: [{ epoch, offset: 0 }] };
+    this.write(topic, partition);
+    return partition;
+  }
+
+  /** Brings a partition of an earlier process back to life, in its entry. False if it lives already. */
+  revive(topic: TopicRecord, partition: TopicPartition, history: PartitionHistory | undefined): boolean {
+    if (this.isOpen(partition)) return false;
+    this.write(topic, partition, history);
+    setPartitionsUsed(this.regions.control, this.fresh);
+    return true;
+  }
+
+  private write(topic: TopicRecord, partition: TopicPartition, history?: PartitionHistory): void {
+    const { id, number, owner, epoch, permission } = partition;
+    const identity = {
       topic: topic.topicId,
       number,
       owner,
-      epoch: partition.epoch,
+      epoch,
       permission,
       overflow: OVERFLOW_CODES[topic.overflow],
       ringBytes: topic.ringBytes,
-    });
-    return partition;
+      durable: topic.durable,
+    };
+    this.setRetention({ ...topic, partitions: [partition] }, topic.partitions.length);
+    activatePartition(this.regions.table, id, identity, history);
+  }
+
+  /** The topic's bytes are shared out evenly: an entry says what is kept of its partition. */
+  setRetention(topic: TopicRecord, shares = topic.partitions.length): void {
+    const { retentionMs, retentionBytes } = topic;
+    const minutes = Math.min(Math.ceil(retentionMs / MINUTE_MS), WORD_MAX);
+    const mebibytes = Math.min(Math.ceil(retentionBytes / Math.max(1, shares) / MIB), WORD_MAX);
+    for (const { id } of topic.partitions) setRetention(this.regions.table, id, minutes, mebibytes);
   }
 
   remove(partition: TopicPartition): void {
@@ -88,6 +125,10 @@ export class TablePartitionSlots implements PartitionSlots {
 
   nextOffset(partition: TopicPartition): number {
     return nextOffset(this.regions.table, partition.id);
+  }
+
+  oldestOffset(partition: TopicPartition): number {
+    return oldestOffset(this.regions.table, partition.id);
   }
 
   /** Entries whose owner has let go (or that never had a ring) may be used again. */

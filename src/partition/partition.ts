@@ -14,7 +14,7 @@ import {
 import { OVERFLOW_CODES, PERMISSION_WRITE } from '../../native-layout/partition-table.ts';
 import { CODES } from '../base/codes.ts';
 import { FULL } from '../memory/lane.ts';
-import { type PartitionIdentity, permissionOf, readIdentity } from '../memory/partition-entry.ts';
+import { type PartitionIdentity, permissionOf, readIdentity, startOffset } from '../memory/partition-entry.ts';
 import { type RingPlace, RingWriter } from '../memory/ring-writer.ts';
 import { BatchView } from '../record/batch-view.ts';
 import { getInt64, putInt64 } from '../record/int64.ts';
@@ -30,7 +30,7 @@ export class Partition {
   readonly identity: PartitionIdentity;
   readonly writer: RingWriter;
   /** Offset that the next record gets. */
-  nextOffset = 0;
+  nextOffset: number;
   /** Offset behind the last record that readers can see. */
   published = 0;
   /** Offset that the last append() gave (or that a duplicate has had). */
@@ -50,6 +50,8 @@ export class Partition {
     this.id = id;
     this.table = table;
     this.identity = identity;
+    // Offsets of a durable partition go on where the log ends.
+    this.nextOffset = startOffset(table, id);
     this.rejects = identity.overflow === OVERFLOW_CODES.reject;
     this.writer = new RingWriter(table, id, place, identity.overflow);
     this.writable = (identity.permission & PERMISSION_WRITE) !== 0;
@@ -67,9 +69,10 @@ export class Partition {
 
   /**
    * Takes a batch of `size` bytes at byte `at` of a lane: returns a code number, or NO_ROOM. Nothing is seen by readers
-   * before publish(), unless the ring is too small for a turn. HOT
+   * before publish(), unless the ring is too small for a turn. `refusal`, unless 0, is the code that the store's state
+   * refuses new batches with. HOT
    */
-  append(bytes: Uint8Array, words: Int32Array, at: number, size: number, nowMs: number): number {
+  append(bytes: Uint8Array, words: Int32Array, at: number, size: number, nowMs: number, refusal = 0): number {
     if (words[(at + REQUEST_EPOCH) >> 2] !== this.identity.epoch) return CODES['route-stale'].number;
     // No records: somebody wanted the ring to be opened (see openRequest()), and it is. Nothing of it is stored.
     if (size === BATCH_HEADER_BYTES) return OK;
@@ -84,6 +87,10 @@ export class Partition {
       const strict = (words[(at + REQUEST_FLAGS) >> 2] & REQUEST_WAITS) === 0;
       const verdict = this.dedupe.check(producerId, sequence, strict);
       if (verdict !== FRESH) return this.notFresh(verdict, producerId, sequence);
+    }
+    if (refusal !== 0 && this.identity.durable) {
+      this.defer(words, at);
+      return refusal;
     }
     let target = this.writer.tryClaim(size);
     // A ring keeps what nobody could see yet: a turn that fills a whole ring shows its first part early.
@@ -103,7 +110,7 @@ export class Partition {
     return OK;
   }
 
-  /** The publisher will not wait for room and was told `busy`: later batches of it must not overtake this one. */
+  /** The publisher was told to come again (`busy`, `disk-full`): later batches of it must not overtake this one. */
   defer(words: Int32Array, at: number): void {
     const producerId = getInt64(words, (at + BATCH_PRODUCER_ID) >> 2);
     if (producerId !== 0) this.dedupe.deferred(producerId, words[(at + BATCH_BASE_SEQUENCE) >> 2]);
@@ -143,7 +150,10 @@ export class Partition {
     this.writer.setBlocked(blocked);
   }
 
-  /** Takes over from a predecessor: offsets and producers are read from what it published. */
+  /**
+   * Takes over from a predecessor, or from the log: offsets and producers are read from what the ring has. Batches of a
+   * durable partition keep the epoch that they were accepted in.
+   */
   private recover(): void {
     const { writer, identity } = this;
     const place = writer.place;
@@ -154,7 +164,7 @@ export class Partition {
       const at = place.byte + index;
       const size = place.words[at >> 2];
       view.span(place.bytes, place.words, at, size);
-      if (view.next() && view.epoch === identity.epoch) this.learn(view);
+      if (view.next() && (identity.durable || view.epoch === identity.epoch)) this.learn(view);
       position = (position + size) | 0;
     }
   }

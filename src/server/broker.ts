@@ -1,9 +1,16 @@
 // The composition root: options in, a running broker out.
 import { randomUUID } from 'node:crypto';
-import { CONTROL_STATES, SEAT_FIRST_WORKER, SEAT_NAMESERVER } from '../../native-layout/control.ts';
+import {
+  CONTROL_STATES,
+  SEAT_FIRST_WORKER,
+  SEAT_LOG_READER,
+  SEAT_NAMESERVER,
+  SEAT_STORE,
+} from '../../native-layout/control.ts';
 import { RingmqError } from '../base/codes.ts';
 import { type Log, makeLog } from '../base/log.ts';
 import { InProcessConnection } from '../client/in-process.ts';
+import { dataFolders } from '../log/disk-folder.ts';
 import { ARENA_BYTES, claimArenaId } from '../memory/arena.ts';
 import { type ArenaEntry, type Attachment, createRegions } from '../memory/regions.ts';
 import { setBrokerState } from '../memory/seats.ts';
@@ -12,6 +19,7 @@ import { Supervisor } from '../thread/supervisor.ts';
 import { FrontEnds } from './front-ends.ts';
 import { type BrokerOptions, type SettledOptions, settleOptions } from './options.ts';
 import { sizesOf } from './sizes.ts';
+import type { OpenStore } from './store.ts';
 
 /** A running broker. */
 export interface Broker {
@@ -23,7 +31,10 @@ export interface Broker {
   readonly attachment: Attachment;
   /** A connection for the calling thread. Close it when done. */
   connect(): InProcessConnection;
-  /** Stops in order: front ends drain, acknowledged messages stay readable until then, threads end. */
+  /**
+   * Stops in order: front ends drain, acknowledged messages stay readable until then, threads end. With a data folder
+   * everything that was accepted is on the disk then, and the folder is free for the next broker.
+   */
   stop(): Promise<void>;
   /** Resolves when the broker has stopped; rejects if it had to give up. */
   readonly stopped: Promise<void>;
@@ -31,9 +42,11 @@ export interface Broker {
 }
 
 /**
- * Starts a broker in this process: NameServer thread, broker workers and, with `listen`, front ends.
+ * Starts a broker in this process: NameServer thread, broker workers and, with `listen`, front ends. With `data` also the
+ * store: what the folder has is verified first, and is there when the promise resolves.
  *
- * @throws RingmqError `illegal-argument` naming the option; TransportError (EADDRINUSE, say) when it cannot listen.
+ * @throws RingmqError `illegal-argument` naming the option; `data-in-use`, `data-unknown`, `log-corrupt` or
+ * `state-corrupt` saying what is wrong with the data folder; TransportError (EADDRINUSE, say) when it cannot listen.
  */
 export async function startBroker(options: BrokerOptions = {}): Promise<Broker> {
   const settled = settleOptions(options);
@@ -56,7 +69,7 @@ function makeAttachment(id: string, options: SettledOptions): Attachment {
     owner: SEAT_FIRST_WORKER + i,
     buffer: new SharedArrayBuffer(Math.max(ARENA_BYTES, options.ringBytes)),
   }));
-  return { ...regions, arenas };
+  return { ...regions, arenas, ...(options.data === undefined ? {} : { keysFolder: dataFolders(options.data).keys }) };
 }
 
 class RunningBroker implements Broker {
@@ -69,6 +82,7 @@ class RunningBroker implements Broker {
   private readonly topics = new Map<string, TopicRecord>();
   private readonly connections = new Set<InProcessConnection>();
   private readonly frontEnds: FrontEnds | undefined;
+  private store: OpenStore | undefined;
   private stopping: Promise<void> | undefined;
   private ended: () => void = () => {};
   private failed: (error: Error) => void = () => {};
@@ -97,33 +111,15 @@ class RunningBroker implements Broker {
 
   async start(): Promise<void> {
     await this.frontEnds?.probe();
-    const { options, supervisor } = this;
-    const nameserver = supervisor.start({
-      name: 'nameserver',
-      seat: SEAT_NAMESERVER,
-      workerData: (attachment) => ({
-        attachment,
-        options: nameServerOptions(options),
-        topics: [...this.topics.values()],
-      }),
-      onMessage: (message) => this.keepTopic(message as { type: string; topic?: string; record?: TopicRecord }),
-    });
-    const brokers = Array.from({ length: options.workers }, (_, i) =>
-      supervisor.start({
-        name: 'broker',
-        seat: SEAT_FIRST_WORKER + i,
-        workerData: (attachment) => ({
-          attachment,
-          seat: SEAT_FIRST_WORKER + i,
-          idle: options.idle,
-          ringMemoryMaxBytes: Math.floor(options.ringMemoryMaxBytes / options.workers),
-        }),
-      }),
-    );
-    await Promise.all([nameserver, ...brokers]);
+    await this.openStore();
+    // The others look for partitions, and for their owners, in the table.
+    await this.startNameServer();
+    await this.startStore();
+    await Promise.all(Array.from({ length: this.options.workers }, (_, i) => this.startWorker(SEAT_FIRST_WORKER + i)));
     setBrokerState(this.control, CONTROL_STATES.running);
     await this.frontEnds?.start();
-    this.log.info({ workers: options.workers, url: this.url }, 'broker runs');
+    const { workers, data } = this.options;
+    this.log.info({ workers, url: this.url, data }, 'broker runs');
   }
 
   connect(): InProcessConnection {
@@ -145,11 +141,67 @@ class RunningBroker implements Broker {
     return this.stop();
   }
 
+  /** Only a broker with data loads what that needs. */
+  private async openStore(): Promise<void> {
+    const { data } = this.options;
+    if (data === undefined) return;
+    const { openStore } = await import('./store.ts');
+    this.store = await openStore({ ...this.options, data }, this.log);
+  }
+
+  private startNameServer(): Promise<unknown> {
+    const { options, store } = this;
+    return this.supervisor.start({
+      name: 'nameserver',
+      seat: SEAT_NAMESERVER,
+      workerData: (attachment) => ({
+        attachment,
+        options: nameServerOptions(options),
+        topics: [...this.topics.values()],
+        workers: options.workers,
+        ...store?.forNameServer(),
+      }),
+      onMessage: (message) => this.keepTopic(message as { type: string; topic?: string; record?: TopicRecord }),
+    });
+  }
+
+  /** The store first: the log reader hears from it what was written. */
+  private async startStore(): Promise<void> {
+    const { store } = this;
+    if (!store) return;
+    await this.supervisor.start({
+      name: 'store',
+      seat: SEAT_STORE,
+      workerData: (attachment) => ({ attachment, ...store.forStoreThread() }),
+    });
+    await this.supervisor.start({
+      name: 'log-reader',
+      seat: SEAT_LOG_READER,
+      workerData: (attachment) => ({ attachment, ...store.forLogReader() }),
+    });
+  }
+
+  private startWorker(seat: number): Promise<unknown> {
+    const { options, store } = this;
+    return this.supervisor.start({
+      name: 'broker',
+      seat,
+      workerData: (attachment) => ({
+        attachment,
+        seat,
+        idle: options.idle,
+        ringMemoryMaxBytes: Math.floor(options.ringMemoryMaxBytes / options.workers),
+        ...store?.forWorker(attachment, seat),
+      }),
+    });
+  }
+
   private async shutDown(): Promise<void> {
     setBrokerState(this.control, CONTROL_STATES.stopping);
     await this.frontEnds?.stop(this.options.drainMs);
     await Promise.all([...this.connections].map((connection) => connection.close()));
     await this.supervisor.finish(this.options.drainMs);
+    this.store?.release();
     this.log.info('broker stopped');
     this.ended();
   }
@@ -174,6 +226,7 @@ function nameServerOptions(options: SettledOptions): object {
     ringBytesDefault: options.ringBytes,
     laneMessageMaxBytes: options.laneBytes / 2,
     overflowDefault: options.overflow,
+    durableDefault: options.durable,
     autoCreate: options.autoCreateTopics,
     expireMs: options.brokerExpireMs,
     scanMs: options.brokerScanMs,

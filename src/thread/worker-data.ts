@@ -15,11 +15,17 @@ export interface BrokerWorkerData<Run = never> {
   readonly logFolder?: string;
 }
 
-/** `options` and `topics` are the NameServer agent's own types. */
-export interface NameServerWorkerData<Options = never, Topic = never> {
+/** `options` and `topics` are the NameServer agent's own types, `Queues` the log's queues and whether it was closed. */
+export interface NameServerWorkerData<Options = never, Topic = never, Queues = never> {
   readonly attachment: Attachment;
   readonly options: Options;
   readonly topics: readonly Topic[];
+  /** Folder of the state. Only if the broker keeps its data. */
+  readonly stateFolder?: string;
+  /** What the log had when the broker started: for every start of the thread. Only if the broker keeps its data. */
+  readonly recovered?: Queues;
+  /** What it says to people, on standard error. Default: warnings. */
+  readonly logLevel?: string;
 }
 
 /** `Recovered` is the log's RecoveredLog: for the first start only, a successor recovers by itself. */

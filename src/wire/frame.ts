@@ -23,7 +23,7 @@ export const COMMAND_BYTES_MIN = 24;
 export const COMMAND_ITEMS_MAX = 65_536;
 
 /** Most positions in one command about a group's offsets. A topic has at most as many partitions. */
-export const POSITIONS_MAX = 1024;
+export const POSITIONS_MAX = 4096;
 /** Most matches in the answer to one query. */
 export const QUERY_MATCHES_MAX = 1000;
 

@@ -17,7 +17,15 @@ import { Bells } from '../../src/memory/bell.ts';
 import { FULL, LaneReader, LaneWriter, NONE } from '../../src/memory/lane.ts';
 import { NoticeReader } from '../../src/memory/notice.ts';
 import { activatePartition, readIdentity, readPlace } from '../../src/memory/partition-entry.ts';
-import { attachRegions, createRegions, laneBack, laneTo, noticesFrom } from '../../src/memory/regions.ts';
+import {
+  type Attachment,
+  attachRegions,
+  createRegions,
+  laneBack,
+  laneTo,
+  noticesFrom,
+  type Regions,
+} from '../../src/memory/regions.ts';
 import { RingReader } from '../../src/memory/ring-reader.ts';
 import { claimSeat, openLane, setPartitionsUsed, setRouteVersion } from '../../src/memory/seats.ts';
 import { BatchBuilder } from '../../src/record/batch-builder.ts';
@@ -78,21 +86,40 @@ export interface Answer {
 
 /** Everything that one broker worker needs, and its publishers, in one thread. */
 export class Table {
-  readonly attachment = createRegions('test', {
-    workerCount: 1,
-    frontendCount: 0,
-    partitionMax: 64,
-    laneBytes: 64 * 1024,
-    replyBytes: 256,
-    controlLaneBytes: 64 * 1024,
-  });
-  readonly regions = attachRegions(this.attachment);
+  readonly attachment: Attachment;
+  readonly regions: Regions;
+  readonly bells: Bells;
+  /** What the log had of a partition when the broker started: whole batches. */
+  readonly tails = new Map<number, Uint8Array>();
   readonly arenas = new ArenaSet();
   readonly arenaIds: number[] = [];
-  readonly bells = new Bells(this.regions.control);
   arenasMax = 4;
   arenaBytes = 4 * RING;
   private version = 0;
+
+  /** `durable`: the broker keeps its data, there is a store region. */
+  constructor(durable = false, partitionMax = 64) {
+    this.attachment = createRegions('test', {
+      workerCount: 1,
+      frontendCount: 0,
+      partitionMax,
+      laneBytes: 64 * 1024,
+      replyBytes: 256,
+      controlLaneBytes: 64 * 1024,
+      durable,
+    });
+    this.regions = attachRegions(this.attachment);
+    this.bells = new Bells(this.regions.control);
+  }
+
+  /** Brings a durable partition to life, owned by the worker, that goes on at `nextOffset`. */
+  activateDurable(id: number, nextOffset = 0, overflow: OverflowPolicy = 'block', epoch = 1): void {
+    const identity = { topic: 1, number: id, owner: WORKER, epoch, permission: 6, ringBytes: RING, durable: true };
+    const history = { nextOffset, oldestOffset: 0 };
+    activatePartition(this.regions.table, id, { ...identity, overflow: OVERFLOW_CODES[overflow] }, history);
+    setPartitionsUsed(this.regions.control, Math.max(id + 1, 16));
+    this.routesChanged();
+  }
 
   /** Brings a partition to life, owned by the worker. */
   activate(id: number, overflow: OverflowPolicy = 'block', epoch = 1, ringBytes = RING, permission = 6): void {
@@ -113,6 +140,7 @@ export class Table {
       arenas: this.arenas,
       ownArenas: this.arenaIds,
       ringMemoryMaxBytes,
+      recoveredTail: (id) => this.tails.get(id),
       addArena: (lengthBytes) => {
         if (this.arenaIds.length >= this.arenasMax) return -1;
         const id = claimArenaId(this.regions.control);

@@ -1,6 +1,9 @@
 // Brokers for the engine's integration tests: started with small limits, stopped after each test, with a way to their
-// threads; and worker threads that play a role.
+// threads; folders for their data, removed after each test; and worker threads that play a role.
 import { once } from 'node:events';
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { afterEach } from 'vitest';
 import type { InProcessConnection } from '../../src/client/in-process.ts';
@@ -14,13 +17,22 @@ const ROLES = new URL('engine-roles.mjs', import.meta.url);
 
 const brokers: Broker[] = [];
 const threads: RoleThread[] = [];
+const folders: string[] = [];
 
 afterEach(async () => {
   for (const thread of threads.splice(0)) await thread.worker.terminate();
   for (const broker of brokers.splice(0)) await broker.stop();
+  for (const folder of folders.splice(0)) fs.rmSync(folder, { recursive: true, force: true });
 });
 
-/** A broker with one worker and rings of 64 KiB, if not said otherwise; stopped after the test. */
+/** An empty folder for the data of a broker. */
+export function dataFolder(): string {
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'ringmq-data-'));
+  folders.push(folder);
+  return folder;
+}
+
+/** A broker with one worker and rings of 64 KiB, without data if not said otherwise; stopped after the test. */
 export async function startTestBroker(options: BrokerOptions = {}): Promise<Broker> {
   const broker = await startBroker({ workers: 1, ringBytes: 64 * 1024, drainMs: 2_000, ...options });
   brokers.push(broker);

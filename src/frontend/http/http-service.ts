@@ -7,6 +7,7 @@ import type { TopicRoute } from '../../wire/commands.ts';
 import type { FrontEnd } from '../front-end.ts';
 import type { HttpRequest, HttpResponse } from '../transport/transport.ts';
 import { json, NO_STORE } from './answers.ts';
+import { HistoryApi } from './history-api.ts';
 import { MessagesApi } from './messages-api.ts';
 import type { Origins } from './origins.ts';
 import { HttpRouter } from './router.ts';
@@ -30,6 +31,7 @@ export class HttpService {
     this.prometheus = new Prometheus(frontEnd.participant.regions, figures, facts);
     const topics = new TopicsApi(frontEnd.ask);
     const messages = new MessagesApi(frontEnd);
+    const history = new HistoryApi(frontEnd);
     this.router = new HttpRouter({
       origins,
       asset: (request) => this.asset(request),
@@ -41,6 +43,9 @@ export class HttpService {
       route: (request, topic) => topics.route(request, topic),
       publish: (request, topic) => messages.publish(request, topic),
       pull: (request, topic) => messages.pull(request, topic),
+      query: (request, topic) => history.query(request, topic),
+      setRetention: (request, topic) => topics.setRetention(request, topic),
+      message: (request, id) => history.message(request, id),
     });
   }
 

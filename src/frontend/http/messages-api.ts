@@ -3,7 +3,7 @@ import { CODES, codeName, RingmqError } from '../../base/codes.ts';
 import { PULL_MAX_BYTES, PULL_WAIT_MAX_MS } from '../config.ts';
 import { HeldBatches } from '../held-batches.ts';
 import { pulledTexts } from '../json-commands.ts';
-import { type BuiltBatch, type MessageBatches, submitAll } from '../message-batches.ts';
+import { type BuiltBatch, defaultAck, type MessageBatches, submitAll } from '../message-batches.ts';
 import type { PublishDesk, Publisher } from '../publish-desk.ts';
 import type { PullRequest, PullResult, Pulls } from '../pulls.ts';
 import type { RouteBook } from '../routes.ts';
@@ -38,11 +38,15 @@ export class MessagesApi {
   /** POST /api/topics/NAME/messages */
   async publish(request: HttpRequest, topic: string): Promise<HttpResponse> {
     const { routes, batches, desk, kick } = this.context;
-    const { messages, partition } = readPublish(request, topic);
+    const { messages, partition, ack } = readPublish(request, topic);
     if (this.context.stopping()) throw new RingmqError('shutting-down');
     const route = await routes.fetch(topic, true);
     let number = 0;
-    const built = batches.build(route, messages, { ack: 'accepted', request: () => number++, partition });
+    const built = batches.build(route, messages, {
+      ack: ack ?? defaultAck(route),
+      request: () => number++,
+      partition,
+    });
     const publication = new Publication(built, messages.length);
     submitAll(desk, publication, built);
     kick();
@@ -134,10 +138,9 @@ class Publication implements Publisher {
 function fromOf(query: Query): PullRequest['from'] {
   if (query.has('offset')) return { offset: query.count('offset', 0) };
   const from = query.text('from') || 'earliest';
-  if (from !== 'latest' && from !== 'earliest') {
-    throw new RingmqError('illegal-argument', 'from is latest or earliest, or give an offset');
-  }
-  return from;
+  if (from === 'latest' || from === 'earliest') return from;
+  if (/^\d/.test(from)) return { offset: query.count('from', 0) };
+  throw new RingmqError('illegal-argument', 'from is latest, earliest or an offset');
 }
 
 function offsetOf(text: string): number {

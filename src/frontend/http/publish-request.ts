@@ -1,6 +1,7 @@
 // What a POST of messages says: one JSON message, many, or raw bytes.
 import { RingmqError } from '../../base/codes.ts';
-import { type JsonMessage, parseJsonCommand } from '../../wire/json.ts';
+import { ACK_LEVELS, type AckLevel } from '../../base/units.ts';
+import { type JsonCommand, type JsonMessage, parseJsonCommand } from '../../wire/json.ts';
 import { BODY_MAX_BYTES } from '../config.ts';
 import type { HttpRequest } from '../transport/transport.ts';
 import { Query } from './query.ts';
@@ -15,19 +16,31 @@ export interface PublishRequest {
   readonly messages: readonly JsonMessage[];
   /** Number of the partition that all go to. */
   readonly partition: number | undefined;
+  /** What the answer waits for; undefined: what the topic can promise. */
+  readonly ack: AckLevel | undefined;
 }
+
+type Read = Pick<Extract<JsonCommand, { op: 'publish' }>, 'messages' | 'ack'>;
 
 /** Reads it. Throws a RingmqError that says what is wrong. */
 export function readPublish(request: HttpRequest, topic: string): PublishRequest {
-  const query = new Query(request.query, ['key', 'tag', 'lines', 'partition']);
+  const query = new Query(request.query, ['key', 'tag', 'lines', 'partition', 'ack']);
   const partition = query.has('partition') ? query.count('partition', 0) : undefined;
   const type = request.header('content-type').split(';')[0].trim().toLowerCase();
-  const messages = type === 'application/json' ? readJson(request.body, topic) : readRaw(request.body, query);
-  return { messages, partition };
+  const read: Read =
+    type === 'application/json' ? readJson(request.body, topic) : { messages: readRaw(request.body, query) };
+  return { messages: read.messages, partition, ack: ackOf(query.has('ack') ? query.text('ack') : read.ack) };
+}
+
+function ackOf(ack: string | undefined): AckLevel | undefined {
+  if (ack === undefined) return undefined;
+  // Without an acknowledgement there would be nothing to answer.
+  if (Object.hasOwn(ACK_LEVELS, ack) && ack !== 'none') return ack as AckLevel;
+  throw new RingmqError('illegal-argument', `ack is ${JSON.stringify(ack)}: accepted, written or durable`);
 }
 
 /** The same members as in a publish of the readable protocol. */
-function readJson(body: Uint8Array, topic: string): readonly JsonMessage[] {
+function readJson(body: Uint8Array, topic: string): Read {
   const value = parse(body);
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw new RingmqError('malformed-command', 'the body is a JSON object: {"body": ..} or {"messages": [..]}');
@@ -35,7 +48,7 @@ function readJson(body: Uint8Array, topic: string): readonly JsonMessage[] {
   const whole = JSON.stringify({ ...value, op: 'publish', topic, id: 0 });
   const command = parseJsonCommand(new TextEncoder().encode(whole), BODY_MAX_BYTES + ROOM_FOR_OP);
   if (command.op !== 'publish') throw new RingmqError('internal', `read ${command.op}`);
-  return command.messages;
+  return command;
 }
 
 function parse(body: Uint8Array): unknown {

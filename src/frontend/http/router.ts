@@ -19,6 +19,10 @@ export interface HttpParts {
   readonly route: Serve;
   readonly publish: Serve;
   readonly pull: Serve;
+  readonly query: Serve;
+  readonly setRetention: Serve;
+  /** Called with the message's id. */
+  readonly message: Serve;
 }
 
 type Methods = Readonly<Record<string, Serve>>;
@@ -69,20 +73,24 @@ export class HttpRouter {
     return method === 'GET' || method === 'HEAD' ? asset : notAllowed('GET', 'HEAD');
   }
 
-  /** /api/topics/NAME, /api/topics/NAME/messages, /api/routes/NAME */
+  /** /api/topics/NAME, /api/topics/NAME/messages (query, retention), /api/routes/NAME, /api/messages/ID */
   private serveTopic(request: HttpRequest): Promise<HttpResponse> | HttpResponse {
     const [, , kind, name, what, ...rest] = request.path.split('/');
     const methods = rest.length === 0 ? this.methodsOf(kind, what) : undefined;
     if (!methods || name === undefined) return refusal('not-found');
+    if (kind === 'messages') return call(methods, request, name);
     const topic = decoded(name);
     if (topic === undefined || !isTopicName(topic)) return refusal('illegal-topic');
     return call(methods, request, topic);
   }
 
   private methodsOf(kind: string, what: string | undefined): Methods | undefined {
-    const { createTopic, deleteTopic, publish, pull, route } = this.parts;
+    const { createTopic, deleteTopic, message, publish, pull, query, route, setRetention } = this.parts;
     if (kind === 'topics' && what === undefined) return { PUT: createTopic, DELETE: deleteTopic };
     if (kind === 'topics' && what === 'messages') return { POST: publish, GET: pull };
+    if (kind === 'topics' && what === 'query') return { GET: query };
+    if (kind === 'topics' && what === 'retention') return { PUT: setRetention };
+    if (kind === 'messages' && what === undefined) return { GET: message };
     return kind === 'routes' && what === undefined ? { GET: route } : undefined;
   }
 }

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { assert as assertInvariant, Fault } from '../../../src/base/fault.ts';
-import { ACK_LEVELS, isTopicName } from '../../../src/base/units.ts';
+import { ACK_LEVELS, isGroupName, isTopicName } from '../../../src/base/units.ts';
 
 describe('topic names', () => {
   test.each(['t', 'orders', '%RETRY%group', '%DLQ%g', 'a.b-c_D|9', '...', 'x'.repeat(127)])('%j is one', (name) => {
@@ -13,6 +13,16 @@ describe('topic names', () => {
       expect(isTopicName(name)).toBe(false);
     },
   );
+});
+
+describe('group names', () => {
+  test.each(['g', '%RETRY%g', 'a.b-c_D|9', '.', 'x'.repeat(255)])('%j is one', (name) => {
+    expect(isGroupName(name)).toBe(true);
+  });
+
+  test.each(['', 'a b', 'a/b', 'ü', 'a\n', 'x'.repeat(256)])('%j is none', (name) => {
+    expect(isGroupName(name)).toBe(false);
+  });
 });
 
 test('ack levels are numbered from the weakest to the strongest', () => {

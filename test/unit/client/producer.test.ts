@@ -187,7 +187,7 @@ describe('acknowledgements', () => {
 
 test.each<[string, ProducerOptions]>([
   ['illegal-argument', { ack: 'perhaps' as 'none' }],
-  ['ack-unsupported', { ack: 'durable' }],
+  ['ack-unsupported', { ack: 'replicated' }],
   ['illegal-argument', { batchBytes: 0 }],
   ['illegal-argument', { bufferBytes: Number.NaN }],
   ['illegal-argument', { attemptsMax: 0 }],

@@ -1,9 +1,9 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { OverflowPolicy } from '../../../native-layout/partition-table.ts';
+import { BLOCKED, LIVE } from '../../../src/frontend/catch-up.ts';
 import { DELIVERY_MAX_BYTES } from '../../../src/frontend/config.ts';
 import type { Cursor } from '../../../src/frontend/cursor.ts';
-import { BLOCKED, LIVE } from '../../../src/frontend/feed.ts';
 import { NEAR_WRAP } from '../memory/support.ts';
 import { FakeSession, FeedRig, range } from './support.ts';
 
@@ -100,6 +100,9 @@ describe.each(POLICIES)('a feed of a topic with overflow %s', (policy) => {
       tryTake: (span) => {
         taken.push(span.firstOffset, span.nextOffset);
         return true;
+      },
+      passed: () => {
+        throw new Error('nothing was missed');
       },
     });
     expect(rig.feed.unused).toBe(false);

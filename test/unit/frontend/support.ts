@@ -16,6 +16,7 @@ import {
   SLOT_CURSOR,
 } from '../../../native-layout/partition-table.ts';
 import type { CodeName } from '../../../src/base/codes.ts';
+import type { FeedLog } from '../../../src/frontend/catch-up.ts';
 import type { Cursor } from '../../../src/frontend/cursor.ts';
 import { PartitionFeed } from '../../../src/frontend/feed.ts';
 import { FeedReader } from '../../../src/frontend/feed-reader.ts';
@@ -53,16 +54,19 @@ export class FeedRig {
   readonly reader: FeedReader;
   /** Offset that the next record gets. */
   next = 0;
+  /** Copy of the batch that was published last. */
+  newest = new Uint8Array(0);
   private readonly writer: RingWriter;
 
-  constructor(policy: OverflowPolicy, capacity = 4_096, position = 0) {
+  /** `log`: of a durable topic. Its writer never waits for front ends: give it `drop-oldest`. */
+  constructor(policy: OverflowPolicy, capacity = 4_096, position = 0, log?: FeedLog) {
     this.ring = new RingRig(policy, capacity, position);
     this.writer = this.ring.writer();
-    const lossless = policy !== 'drop-oldest';
+    const lossless = policy !== 'drop-oldest' && log === undefined;
     const slot = this.ring.open({ seat: 20, holds: lossless });
     slot.joinTail();
     this.reader = new FeedReader(slot, lossless);
-    this.feed = new PartitionFeed('t', ROUTE, this.reader, new Span(), counters(), () => this.next);
+    this.feed = new PartitionFeed('t', ROUTE, this.reader, new Span(), counters(), () => this.next, log);
   }
 
   /** Publishes one batch; false if readers hold the room. */
@@ -77,6 +81,7 @@ export class FeedRig {
     words[(at + BATCH_EPOCH) >> 2] = ROUTE.epoch;
     words[(at + BATCH_COUNT) >> 2] = records;
     putInt64(words, (at + BATCH_BASE_OFFSET) >> 2, this.next);
+    this.newest = new Uint8Array(this.ring.place.bytes.slice(at, at + lengthBytes));
     this.writer.commit(lengthBytes);
     this.next += records;
     this.writer.publish(this.next);

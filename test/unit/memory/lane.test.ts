@@ -190,3 +190,16 @@ test('a lane inside a region leaves the bytes around it alone', () => {
   expect(bytes.subarray(end).every((byte) => byte === 0)).toBe(true);
   expect(words[128 + LANE_TAIL]).toBe(64);
 });
+
+test('hasRoom counts what frames fill together, and sees what the consumer gave back', () => {
+  const { writer, reader } = lane(64);
+  expect([writer.hasRoom(64), writer.hasRoom(72)]).toEqual([true, false]);
+  send(writer, 32, 1);
+  writer.publish();
+  expect([writer.hasRoom(32), writer.hasRoom(40)]).toEqual([true, false]);
+  reader.look();
+  reader.consume();
+  expect(writer.hasRoom(64)).toBe(false);
+  reader.release();
+  expect(writer.hasRoom(64)).toBe(true);
+});

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { MAGIC_WORD_PADDING } from '../../../native-layout/batch.ts';
+import { MAGIC_WORD, MAGIC_WORD_PADDING } from '../../../native-layout/batch.ts';
 import {
   CURSOR_EVICTED,
   CURSOR_STATE_MASK,
@@ -278,4 +278,47 @@ test('another partition of the same table is not touched', () => {
   for (let sequence = 0; sequence < 20; sequence++) publish(writer, 64, sequence);
   expect(rig.table.subarray(0, rig.word(0)).every((word) => word === 0)).toBe(true);
   expect(rig.table[rig.word(RING_TAIL)]).toBe(20 * 64);
+});
+
+describe('preload', () => {
+  function batches(...sizes: readonly number[]): Uint8Array {
+    const bytes = new Uint8Array(sizes.reduce((sum, size) => sum + size, 0));
+    const words = new Int32Array(bytes.buffer);
+    let at = 0;
+    for (const [sequence, size] of sizes.entries()) {
+      words[at >> 2] = size;
+      words[(at >> 2) + 1] = MAGIC_WORD;
+      words.fill(sequence, (at >> 2) + 2, (at + size) >> 2);
+      at += size;
+    }
+    return bytes;
+  }
+
+  test('shows whole batches to whoever comes, and the writer goes on behind them', () => {
+    const rig = new RingRig('block');
+    rig.writer().preload(batches(64, 24, 40), 3);
+    const writer = rig.writer();
+    expect([writer.oldest, writer.position]).toEqual([0, 128]);
+    expect(nextOffset(rig.table, rig.partition)).toBe(3);
+    const reader = rig.open();
+    reader.joinHead();
+    publish(writer, 64, 3);
+    expect(readAll(reader)).toEqual([0, 1, 2, 3]);
+  });
+
+  test('nothing to preload leaves a fresh ring', () => {
+    const rig = new RingRig('block');
+    rig.writer().preload(new Uint8Array(0), 77);
+    expect(rig.writer().position).toBe(0);
+  });
+
+  test('a ring in use, a batch beyond a quarter and one that is cut off are Faults', () => {
+    const used = new RingRig('block');
+    const writer = used.writer();
+    publish(writer, 64, 0);
+    expect(() => writer.preload(batches(64), 2)).toThrow('only a fresh one');
+    expect(() => new RingRig('block').writer().preload(batches(72), 1)).toThrow('no whole batch');
+    expect(() => new RingRig('block').writer().preload(batches(64).subarray(0, 56), 1)).toThrow('no whole batch');
+    expect(() => new RingRig('block').writer().preload(new Uint8Array(64), 1)).toThrow('no whole batch');
+  });
 });

@@ -2,11 +2,11 @@ import { describe, expect, test } from 'vitest';
 import type { RingmqError } from '../../../src/base/codes.ts';
 import {
   Directory,
-  type DirectoryOptions,
   type PartitionSlots,
   type TopicPartition,
-  type TopicRequest,
+  type TopicRecord,
 } from '../../../src/nameserver/directory.ts';
+import type { DirectoryOptions, TopicRequest } from '../../../src/nameserver/topic-request.ts';
 
 const OPTIONS: DirectoryOptions = {
   topicsMax: 4,
@@ -16,6 +16,8 @@ const OPTIONS: DirectoryOptions = {
   laneMessageMaxBytes: 32_768,
   overflowDefault: 'block',
   autoCreate: true,
+  store: true,
+  durableDefault: false,
 };
 
 /** Entries of a table that is not there. */
@@ -23,12 +25,15 @@ class FakeSlots implements PartitionSlots {
   room = 20;
   readonly live = new Map<number, TopicPartition>();
   readonly closed = new Set<number>();
+  readonly permissions = new Map<number, number>();
+  readonly retentions = new Map<number, number[]>();
   private next = 0;
   private epoch = 100;
 
   activate(_topic: unknown, number: number, owner: number, permission: number): TopicPartition {
     this.room--;
-    const partition = { id: this.next++, number, owner, epoch: ++this.epoch, permission };
+    const epoch = ++this.epoch;
+    const partition = { id: this.next++, number, owner, epoch, permission, epochs: [{ epoch, offset: 0 }] };
     this.live.set(partition.id, partition);
     return partition;
   }
@@ -36,7 +41,15 @@ class FakeSlots implements PartitionSlots {
     this.room++;
     this.live.delete(partition.id);
   }
-  setPermission(): void {}
+  setPermission(partition: TopicPartition): void {
+    this.permissions.set(partition.id, partition.permission);
+  }
+  setRetention(topic: TopicRecord): void {
+    this.retentions.set(topic.topicId, [topic.retentionMs, topic.retentionBytes]);
+  }
+  oldestOffset(partition: TopicPartition): number {
+    return partition.id;
+  }
   nextOffset(partition: TopicPartition): number {
     return partition.id * 10;
   }
@@ -51,7 +64,8 @@ function rig(options: Partial<DirectoryOptions> = {}) {
 }
 
 function request(topic: string, more: Partial<TopicRequest> = {}): TopicRequest {
-  return { topic, partitions: 0, overflow: 'block', ringBytes: 0, direct: false, ...more };
+  const rest = { durable: undefined, retentionMs: 0, retentionBytes: 0 };
+  return { topic, partitions: 0, overflow: 'block', ringBytes: 0, direct: false, ...rest, ...more };
 }
 
 function codeOf(call: () => unknown): string {

@@ -15,6 +15,7 @@ import {
 } from '../../../src/memory/seats.ts';
 import type { TopicRecord } from '../../../src/nameserver/directory.ts';
 import { NameServerAgent } from '../../../src/nameserver/nameserver-agent.ts';
+import { MemoryMetaStore } from '../../../src/state/meta.ts';
 import { ControlLane } from '../../../src/thread/control-lane.ts';
 import type { Command } from '../../../src/wire/commands.ts';
 
@@ -42,6 +43,7 @@ class Rig {
       laneMessageMaxBytes: 32_768,
       overflowDefault: 'block',
       autoCreate: true,
+      durableDefault: false,
       expireMs: 120_000,
       scanMs: 5_000,
     } as const;
@@ -49,7 +51,13 @@ class Rig {
       if (record) this.topics.set(topic, structuredClone(record));
       else this.topics.delete(topic);
     };
-    return new NameServerAgent(this.regions, options, () => this.now, [...this.topics.values()], keep);
+    const memory = {
+      known: [...this.topics.values()],
+      meta: new MemoryMetaStore(),
+      recovered: { queues: [], clean: true },
+      warn: () => {},
+    };
+    return new NameServerAgent(this.regions, options, () => this.now, memory, keep);
   }
 
   /** Time passes: the agent keeps house as it would. */
@@ -102,6 +110,9 @@ const create = (topic: string, more: object = {}): Command =>
     overflow: 'block',
     ringBytes: 0,
     direct: false,
+    durable: undefined,
+    retentionMs: 0,
+    retentionBytes: 0,
     ifNotExists: false,
     ...more,
   }) as Command;

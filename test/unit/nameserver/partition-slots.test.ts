@@ -24,6 +24,9 @@ function rig() {
     overflow: 'reject',
     ringBytes: RING,
     direct: false,
+    durable: false,
+    retentionMs: 0,
+    retentionBytes: 0,
     partitions: [],
   };
   const slots = (known: readonly TopicRecord[] = []) => new TablePartitionSlots(regions, () => now, known);

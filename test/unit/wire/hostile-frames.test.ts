@@ -208,7 +208,7 @@ describe('built to cost much', () => {
       const positions = builder.endVector();
       return CommitOffsets.createCommitOffsets(builder, name, name, positions);
     });
-    expect(refusal(commit).message).toBe('positions: at most 1024 are taken, these are 1025');
+    expect(refusal(commit).message).toBe('positions: at most 4096 are taken, these are 4097');
     const query = frameOf('query', (builder) => Query.createQuery(builder, builder.createString('t'), 0, 0n, 0n, 1001));
     expect(refusal(query).message).toBe('limit is 1001, above 1000');
   });

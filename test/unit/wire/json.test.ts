@@ -237,8 +237,8 @@ describe('refused by the name of the field', () => {
     [/^retentionBytes must be an integer/, { op: 'set-retention', topic: 't', retentionBytes: 1.5 }],
     [/^positions must not be empty$/, { op: 'commit-offsets', group: 'g', topic: 't', positions: [] }],
     [
-      /^positions takes at most 1024/,
-      { op: 'commit-offsets', group: 'g', topic: 't', positions: Array(1025).fill({ partition: 0, offset: 0 }) },
+      /^positions takes at most 4096/,
+      { op: 'commit-offsets', group: 'g', topic: 't', positions: Array(4097).fill({ partition: 0, offset: 0 }) },
     ],
     [/^group is missing$/, { op: 'offsets', topic: 't' }],
     [/^limit must be an integer/, { op: 'query', topic: 't', limit: 1001 }],

@@ -1,0 +1,98 @@
+// Gathers what the log has of every partition, from its segments in ascending order.
+import { queueKey, type RecoveredQueue, type Run } from './run.ts';
+import type { QueueSpan } from './run-rows.ts';
+
+/** Runs of all tails together: a limit on memory, shared by the partitions. */
+const TAIL_RUNS_MAX = 262_144;
+/** Limits on the runs of one partition's tail: each is a read from the disk when its ring is opened. */
+const TAIL_RUNS_LEAST = 16;
+const TAIL_RUNS_MOST = 1_024;
+
+interface Gathered {
+  readonly topicId: number;
+  readonly partition: number;
+  readonly oldestOffset: number;
+  nextOffset: number;
+  /** Newest run first. */
+  readonly tail: Run[];
+  tailBytes: number;
+  /** Nothing older is wanted. */
+  complete: boolean;
+}
+
+export class RecoveredQueues {
+  private readonly queues = new Map<number, Gathered>();
+  private readonly tailBytesMax: number;
+  private incomplete = 0;
+
+  /** `tailBytesMax`: bytes of runs that a partition's ring wants to start with. */
+  constructor(tailBytesMax: number) {
+    this.tailBytesMax = tailBytesMax;
+  }
+
+  /** Adds a queue of a segment; segments come oldest first. */
+  add(span: QueueSpan): void {
+    const key = queueKey(span.topicId, span.partition);
+    const queue = this.queues.get(key);
+    if (queue !== undefined) queue.nextOffset = Math.max(queue.nextOffset, span.nextOffset);
+    else {
+      const { topicId, partition, firstOffset, nextOffset } = span;
+      const tail: Run[] = [];
+      this.queues.set(key, {
+        topicId,
+        partition,
+        oldestOffset: firstOffset,
+        nextOffset,
+        tail,
+        tailBytes: 0,
+        complete: false,
+      });
+      this.incomplete++;
+    }
+  }
+
+  /** Some queue wants more runs than it has. */
+  get wantsTails(): boolean {
+    return this.incomplete > 0;
+  }
+
+  /** True if the queue wants older runs than it has. */
+  wantsTail(topicId: number, partition: number): boolean {
+    return this.queues.get(queueKey(topicId, partition))?.complete === false;
+  }
+
+  /** Adds a run to the front of its queue's tail; runs of a queue come newest first. */
+  addOlder(run: Run): void {
+    const queue = this.queues.get(queueKey(run.topicId, run.partition));
+    if (queue === undefined || queue.complete) return;
+    const next = queue.tail.at(-1)?.baseOffset ?? queue.nextOffset;
+    const fits = queue.tailBytes + run.size <= this.tailBytesMax && queue.tail.length < this.tailRunsMax;
+    // A tail has no gap: what stands before damage is read from the log.
+    const taken = run.nextOffset === next && fits;
+    if (taken) {
+      queue.tail.push(run);
+      queue.tailBytes += run.size;
+    }
+    if (taken && run.baseOffset > queue.oldestOffset) return;
+    queue.complete = true;
+    this.incomplete--;
+  }
+
+  /** In the order of topic ids and partition numbers. */
+  toArray(): RecoveredQueue[] {
+    return [...this.queues.values()]
+      .sort((a, b) => a.topicId - b.topicId || a.partition - b.partition)
+      .map(({ topicId, partition, oldestOffset, nextOffset, tail }) => ({
+        topicId,
+        partition,
+        oldestOffset,
+        nextOffset,
+        tail: tail.toReversed(),
+      }));
+  }
+
+  private get tailRunsMax(): number {
+    const share = Math.floor(TAIL_RUNS_MAX / this.queues.size);
+    return Math.min(TAIL_RUNS_MOST, Math.max(TAIL_RUNS_LEAST, share));
+  }
+}

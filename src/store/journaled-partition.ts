@@ -1,0 +1,150 @@
+// One durable partition as the store thread meets it: its cursor in the ring, and how far the log has it.
+//
+// Who writes, who reads: the store thread alone.
+import {
+  BATCH_BASE_OFFSET,
+  BATCH_COUNT,
+  BATCH_MAGIC,
+  BATCH_SIZE,
+  MAGIC_WORD_PADDING,
+} from '../../native-layout/batch.ts';
+import { RUN_HEADER_BYTES } from '../../native-layout/log.ts';
+import { assert } from '../base/fault.ts';
+import type { BlockBuilder } from '../log/block-builder.ts';
+import { releaseJournalSlot } from '../memory/journal.ts';
+import { type PartitionIdentity, setStoredPosition } from '../memory/partition-entry.ts';
+import { EMPTY, EVICTED, type RingReader } from '../memory/ring-reader.ts';
+import { getInt64 } from '../record/int64.ts';
+
+/** What stage() did. */
+export const STAGE = {
+  /** The ring has nothing new. */
+  nothing: 0,
+  /** Something goes with this commit. */
+  staged: 1,
+  /** The next batch is larger than what is left of the block. */
+  full: 2,
+} as const;
+
+export class JournaledPartition {
+  readonly id: number;
+  readonly identity: PartitionIdentity;
+  /** In the list of partitions with news, or in the block under way. */
+  dirty = false;
+  /** Written, and waits for a sync. */
+  unsynced = false;
+  /** It was deleted: nothing of the partition's entry may be touched any more. */
+  gone = false;
+  private readonly table: Int32Array;
+  private readonly reader: RingReader;
+  /** The log has every record before this offset. */
+  private logNext: number;
+  /** Bytes of the ring that the block under way takes, padding and what the log has already included. */
+  private stagedBytes = 0;
+  private stagedNext = 0;
+  private writtenPosition: number;
+
+  /** `reader`: slot 0 with its cursor; `logNext`: offset behind what the log has. */
+  constructor(table: Int32Array, reader: RingReader, identity: PartitionIdentity, logNext: number) {
+    this.table = table;
+    this.id = reader.partition;
+    this.reader = reader;
+    this.identity = identity;
+    this.logNext = logNext;
+    this.writtenPosition = reader.position;
+  }
+
+  /** True if the ring has what the store has not taken yet. */
+  get hasNews(): boolean {
+    return this.reader.hasNews;
+  }
+
+  /** A notice came: the next one is allowed. HOT */
+  noticed(): void {
+    this.reader.noticed();
+  }
+
+  /**
+   * Copies about `shareBytes` of what is new into the block, at least one batch. The ring keeps the bytes until
+   * written(). HOT
+   */
+  stage(builder: BlockBuilder, shareBytes: number): number {
+    const available = this.reader.tryPin();
+    if (available === EMPTY) return STAGE.nothing;
+    assert(available !== EVICTED, `partition ${this.id}: the slot of the store was taken from it`);
+    const { place, start } = this.reader;
+    const from = start + this.knownBytes(start, available);
+    const limit = Math.min(shareBytes - RUN_HEADER_BYTES, builder.room);
+    const to = this.endOf(from, start + available, limit);
+    if (to > from && to - from > builder.room && !builder.empty) {
+      this.reader.advance(0);
+      return STAGE.full;
+    }
+    this.stagedNext = this.logNext;
+    if (to > from) this.copyRun(builder, from, to);
+    // Padding goes with the batch before it.
+    const rest = start + available - to;
+    const isPadding = rest > 0 && place.words[(to + BATCH_MAGIC) >> 2] === MAGIC_WORD_PADDING;
+    this.stagedBytes = to - start + (isPadding ? rest : 0);
+    return STAGE.staged;
+  }
+
+  /** The block is in the log: moves the cursor. HOT */
+  written(): void {
+    this.reader.advance(this.stagedBytes);
+    this.logNext = this.stagedNext;
+    this.stagedBytes = 0;
+    this.writtenPosition = this.reader.position;
+  }
+
+  /** Tells the owner how far the log has the partition. HOT */
+  show(level: 'written' | 'durable'): void {
+    setStoredPosition(this.table, this.id, level, this.writtenPosition);
+  }
+
+  /** The partition was deleted: what the log does not have of it is not written. */
+  giveUp(): void {
+    this.gone = true;
+    releaseJournalSlot(this.table, this.id);
+  }
+
+  private copyRun(builder: BlockBuilder, from: number, to: number): void {
+    const { identity, reader } = this;
+    const { words } = reader.place;
+    builder.openRun(identity.topic, identity.number, identity.epoch);
+    builder.copy(reader.place.bytes, from, to - from);
+    builder.closeRun();
+    this.stagedNext = this.nextOffsetOf(words, this.lastBatch);
+  }
+
+  private lastBatch = 0;
+
+  /** Bytes at the beginning of the span that the log has already (from before a restart of this thread). */
+  private knownBytes(start: number, available: number): number {
+    const { words } = this.reader.place;
+    let at = start;
+    while (at < start + available && words[(at + BATCH_MAGIC) >> 2] !== MAGIC_WORD_PADDING) {
+      if (this.nextOffsetOf(words, at) > this.logNext) break;
+      at += words[(at + BATCH_SIZE) >> 2];
+    }
+    return at - start;
+  }
+
+  /** End of the batches from `from` on that fit `limitBytes`; of the first one if it is larger. */
+  private endOf(from: number, end: number, limitBytes: number): number {
+    const { words } = this.reader.place;
+    let at = from;
+    while (at < end && words[(at + BATCH_MAGIC) >> 2] !== MAGIC_WORD_PADDING) {
+      const size = words[(at + BATCH_SIZE) >> 2];
+      assert(size > 0 && (size & 7) === 0, 'ring: broken batch size before the store');
+      if (at > from && at + size - from > limitBytes) break;
+      this.lastBatch = at;
+      at += size;
+    }
+    return at;
+  }
+
+  private nextOffsetOf(words: Int32Array, at: number): number {
+    return getInt64(words, (at + BATCH_BASE_OFFSET) >> 2) + words[(at + BATCH_COUNT) >> 2];
+  }
+}

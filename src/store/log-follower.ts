@@ -1,0 +1,117 @@
+// Keeps the index up with the log: takes the store's notices of runs, and looks into the files where notices were lost
+// with a thread.
+//
+// Who writes, who reads: the log reader thread alone.
+// I1  A notice is given back only when its whole block is before STORE_WRITTEN: what a successor of this thread does not
+//     find in the lane lies before that position, and it scans the segment up to there.
+// I2  A run may come twice (from the file and from the lane): the index leaves the second one out.
+import { STORE_WRITTEN_LOW } from '../../native-layout/store.ts';
+import type { Disk } from '../log/disk.ts';
+import type { LogIndex } from '../log/log-index.ts';
+import { scanRuns } from '../log/log-open.ts';
+import type { Run } from '../log/run.ts';
+import { segmentBases } from '../log/segment-files.ts';
+import type { StoreRegion } from '../memory/regions.ts';
+import { storeNumber } from '../memory/store-state.ts';
+import type { RunNoticeReader } from './run-notices.ts';
+
+/** Hears of runs that contradict the index: `gap`, `overlap` or `misplaced`. */
+export type Misfit = (run: Run, how: string) => void;
+
+/** Notices taken before requests have their turn. */
+const NOTICES_MAX = 8_192;
+
+export class LogFollower {
+  private readonly disk: Disk;
+  private readonly index: LogIndex;
+  private readonly notices: RunNoticeReader;
+  private readonly store: StoreRegion;
+  private readonly misfit: Misfit;
+  private hasSegment: boolean;
+  /** Everything of the log before this position is in the index. */
+  private coveredEnd: number;
+  /** LOG_END of the notices that were taken last: perhaps not all of their block. */
+  private heldEnd: number;
+
+  /** `index` has everything before `end`. `hasSegment`: it knows of a segment that is not sealed. */
+  constructor(
+    disk: Disk,
+    index: LogIndex,
+    notices: RunNoticeReader,
+    store: StoreRegion,
+    extent: { readonly end: number; readonly hasSegment: boolean },
+    misfit: Misfit,
+  ) {
+    this.disk = disk;
+    this.index = index;
+    this.notices = notices;
+    this.store = store;
+    this.misfit = misfit;
+    this.hasSegment = extent.hasSegment;
+    this.coveredEnd = extent.end;
+    this.heldEnd = extent.end;
+  }
+
+  /** Everything of the log before this position is in the index. */
+  get end(): number {
+    return this.coveredEnd;
+  }
+
+  /** True if the lane has more. */
+  get hasNews(): boolean {
+    return this.notices.hasNews;
+  }
+
+  /** Takes notices. Returns how many. */
+  work(): number {
+    const { notices } = this;
+    let taken = 0;
+    while (taken < NOTICES_MAX && notices.look()) {
+      if (notices.isStart) this.restarted(notices.logEnd);
+      else this.take();
+      taken++;
+    }
+    if (this.heldEnd > this.coveredEnd && this.heldEnd <= storeNumber(this.store, STORE_WRITTEN_LOW)) this.letGo();
+    return taken;
+  }
+
+  private take(): void {
+    const { notices } = this;
+    // The next block: the store has shown the end of the one before.
+    if (notices.logEnd !== this.heldEnd) this.letGo();
+    this.heldEnd = notices.logEnd;
+    if (notices.logEnd > this.coveredEnd) this.add(notices);
+    notices.consume();
+  }
+
+  private letGo(): void {
+    this.notices.release();
+    this.coveredEnd = Math.max(this.coveredEnd, this.heldEnd);
+  }
+
+  /** A store has taken over: what its predecessor wrote last was perhaps not told. */
+  private restarted(logEnd: number): void {
+    if (logEnd > this.coveredEnd) this.scan(logEnd);
+    this.coveredEnd = Math.max(this.coveredEnd, logEnd);
+    this.heldEnd = this.coveredEnd;
+    this.notices.consume();
+    this.notices.release();
+  }
+
+  private scan(end: number): void {
+    for (const base of segmentBases(this.disk)) {
+      if (base >= end || (this.hasSegment && base < this.index.unsealedBase)) continue;
+      for (const run of scanRuns(this.disk, base, base, end)) this.add(run);
+    }
+  }
+
+  private add(run: Run): void {
+    if (!this.hasSegment) {
+      const base = segmentBases(this.disk).findLast((one) => one <= run.position);
+      this.index.openSegment(base ?? run.position);
+      this.hasSegment = true;
+    }
+    const added = this.index.add(run);
+    if (added !== 'added' && added !== 'duplicate') this.misfit({ ...run }, added);
+  }
+}

@@ -1,0 +1,61 @@
+// The log reader: knows where everything is in the log, answers what other threads ask about it, removes what is too
+// old, and keeps the key index. See ADR 7 "Two threads".
+//
+// Order of a turn: what the store has written, then one answer for every thread that asks, then, if nobody wanted
+// anything, a short step of the key index.
+import { CONTROL_STATES, SEAT_STATES, SEAT_STORE } from '../../native-layout/control.ts';
+import { Counters } from '../memory/counters.ts';
+import type { Regions } from '../memory/regions.ts';
+import { beat, brokerState, seatState } from '../memory/seats.ts';
+import type { Agent } from '../thread/agent.ts';
+import type { HistoryDesk } from './history-desk.ts';
+import type { KeyFollower } from './key-follower.ts';
+import type { LogFollower } from './log-follower.ts';
+import type { LogKeeper } from './log-keeper.ts';
+
+export interface LogReaderContext {
+  readonly regions: Regions;
+  readonly seat: number;
+  readonly follower: LogFollower;
+  readonly desk: HistoryDesk;
+  readonly keeper: LogKeeper;
+  readonly keys: KeyFollower;
+}
+
+export class LogReaderAgent implements Agent {
+  readonly name = 'log-reader';
+  private readonly context: LogReaderContext;
+  private readonly counters: Counters;
+
+  constructor(context: LogReaderContext) {
+    this.context = context;
+    this.counters = new Counters(context.regions.control, context.seat);
+  }
+
+  /** After the store, when everything that it wrote is in the index. */
+  get finished(): boolean {
+    const { control } = this.context.regions;
+    if (brokerState(control) < CONTROL_STATES.stopped) return false;
+    return seatState(control, SEAT_STORE) !== SEAT_STATES.taken && !this.context.follower.hasNews;
+  }
+
+  work(nowMs: number): number {
+    const { follower, desk, keys } = this.context;
+    const did = follower.work() + desk.work();
+    return did > 0 ? did : keys.work(follower.end, nowMs);
+  }
+
+  housekeep(nowMs: number): void {
+    const { regions, seat, keeper, follower } = this.context;
+    beat(regions.control, seat);
+    this.counters.publish();
+    keeper.housekeep(nowMs, follower.end);
+  }
+
+  /** Orderly stop: the next start finds the index as it is. */
+  close(): void {
+    const { keeper, keys, follower } = this.context;
+    keys.close();
+    keeper.close(follower.end);
+  }
+}

@@ -1,0 +1,379 @@
+import * as fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { BLOCKED, LIVE, MORE, WAITING } from '../../../src/frontend/catch-up.ts';
+import { HISTORY_CHUNK_MIN_BYTES } from '../../../src/frontend/config.ts';
+import type { Cursor } from '../../../src/frontend/cursor.ts';
+import type { PartitionFeed } from '../../../src/frontend/feed.ts';
+import { HistoryFeed } from '../../../src/frontend/history-feed.ts';
+import { Subscription } from '../../../src/frontend/subscription.ts';
+import { NEAR_WRAP } from '../memory/support.ts';
+import { FakeLog } from './fake-log.ts';
+import { FakeSession, FeedRig, range } from './support.ts';
+
+const LENGTH = 96;
+const RING = 2_048;
+
+/** A durable partition, its log, and who may go on. */
+class DurableRig {
+  readonly log = new FakeLog();
+  readonly runnable = new Set<Cursor>();
+  readonly history: HistoryFeed;
+  readonly rig: FeedRig;
+
+  constructor(position = 0, budgetBytes?: number, capacity = RING) {
+    this.history = new HistoryFeed(this.log, (cursor) => void this.runnable.add(cursor), budgetBytes);
+    this.rig = new FeedRig('drop-oldest', capacity, position, { archive: this.history, topicId: 9 });
+  }
+
+  get feed() {
+    return this.rig.feed;
+  }
+
+  publish(batches: number, records = 1, length = LENGTH): void {
+    for (let i = 0; i < batches; i++) {
+      const base = this.rig.next;
+      // The journal holds what the log does not have yet: here the log is always fast enough.
+      if (!this.rig.publish(records, length)) throw new Error('nobody may hold the writer of a durable topic');
+      this.log.append(this.rig.newest, base, this.rig.next);
+    }
+  }
+
+  session(): FakeSession {
+    return new FakeSession(this.runnable);
+  }
+
+  /** Subscribes at an offset that the ring may have or not. */
+  join(session = this.session(), offset = this.rig.next): Cursor {
+    return this.joinFeed(this.feed, session, offset);
+  }
+
+  /** A drain or credit of the session makes the cursor runnable, as in a front end. */
+  joinFeed(feed: PartitionFeed, session: FakeSession, offset: number): Cursor {
+    const cursor = feed.addFromLog(session, offset);
+    const name = String(session.subscriptions.size);
+    const subscription = new Subscription(session, 1, name, 'earliest', []);
+    subscription.cursors.set(1, cursor);
+    session.subscriptions.set(name, subscription);
+    this.runnable.add(cursor);
+    return cursor;
+  }
+
+  /** One turn of all that may go on; returns what the last one said. */
+  run(bytes = 1_000_000): number {
+    let outcome = 0;
+    for (const cursor of [...this.runnable]) {
+      this.runnable.delete(cursor);
+      outcome = cursor.feed.catchUp(cursor, bytes);
+      if (outcome === MORE) this.runnable.add(cursor);
+    }
+    return outcome;
+  }
+
+  /** Until nobody has anything to do, with every request answered. */
+  settle(): void {
+    for (let round = 0; round < 1_000; round++) {
+      this.feed.deliver();
+      this.run();
+      const answered = this.log.answer();
+      if (!answered && this.runnable.size === 0 && this.history.housekeep() === 0) return;
+    }
+    throw new Error('it never comes to rest');
+  }
+}
+
+describe('a subscriber of a durable topic', () => {
+  test('that starts before the oldest batch of the ring reads the log and joins the ring', () => {
+    const durable = new DurableRig();
+    durable.publish(200, 3);
+    const session = durable.session();
+    durable.join(session, 0);
+    durable.settle();
+    expect(session.offsets).toEqual(range(0, 600));
+    durable.publish(5);
+    durable.feed.deliver();
+    expect(session.offsets).toEqual(range(0, 605));
+    expect(durable.feed.lagging.size).toBe(0);
+    expect(durable.history.bytes).toBe(0);
+  });
+
+  test('that starts inside a batch of the log gets nothing before its start', () => {
+    const durable = new DurableRig();
+    durable.publish(100, 5);
+    const session = durable.session();
+    durable.join(session, 13);
+    durable.settle();
+    expect(session.offsets).toEqual(range(13, 500));
+  });
+
+  test('that starts where the ring has it does not ask the log', () => {
+    const durable = new DurableRig();
+    durable.publish(100, 2);
+    const session = durable.session();
+    durable.join(session, 199);
+    expect(durable.run()).toBe(LIVE);
+    durable.publish(1);
+    durable.feed.deliver();
+    expect(session.offsets).toEqual([199, 200]);
+    expect(durable.log.requests).toHaveLength(0);
+  });
+
+  test('that fell behind while the writer went on misses nothing and holds nobody up', () => {
+    const durable = new DurableRig(NEAR_WRAP - RING + 64);
+    const slow = durable.session();
+    durable.join(slow, 0);
+    durable.settle();
+    slow.fake.takes = 2;
+    for (let i = 0; i < 100; i++) {
+      durable.publish(1);
+      durable.feed.deliver();
+    }
+    expect(slow.offsets.length).toBeLessThan(5);
+    slow.drain(1_000);
+    durable.settle();
+    expect(slow.offsets).toEqual(range(0, 100));
+    expect(slow.gaps).toEqual([]);
+  });
+
+  test('whose thread was passed by the writer goes on from the log, like all the others', () => {
+    const durable = new DurableRig();
+    const sessions = [durable.session(), durable.session(), durable.session()];
+    for (const session of sessions) durable.join(session);
+    durable.settle();
+    durable.publish(3);
+    durable.feed.deliver();
+    durable.publish(500);
+    durable.settle();
+    for (const session of sessions) {
+      expect(session.offsets).toEqual(range(0, 503));
+      expect(session.gaps).toEqual([]);
+    }
+  });
+
+  test('is told exactly what retention took', () => {
+    const durable = new DurableRig();
+    durable.publish(200);
+    durable.log.oldest = 50;
+    const session = durable.session();
+    durable.join(session, 10);
+    durable.settle();
+    expect(session.gaps).toMatchObject([{ fromOffset: 10, toOffset: 50, reason: 'expired', topic: 't', epoch: 7 }]);
+    expect(session.offsets).toEqual(range(50, 200));
+  });
+
+  test('is told exactly what damage took, and goes on behind it', () => {
+    const durable = new DurableRig();
+    durable.publish(200);
+    for (const offset of [20, 21, 60]) durable.log.damaged.add(offset);
+    const session = durable.session();
+    durable.join(session, 0);
+    durable.settle();
+    const told = session.gaps.map(({ fromOffset, toOffset, reason }) => [fromOffset, toOffset, reason]);
+    expect(told).toEqual([
+      [20, 22, 'damaged'],
+      [60, 61, 'damaged'],
+    ]);
+    expect(session.offsets).toEqual(range(0, 200).filter((offset) => ![20, 21, 60].includes(offset)));
+  });
+
+  test('that leaves takes its request back', () => {
+    const durable = new DurableRig();
+    durable.publish(100);
+    const cursor = durable.join(durable.session(), 0);
+    expect(durable.run()).toBe(WAITING);
+    durable.feed.remove(cursor);
+    durable.history.leave(cursor);
+    expect(durable.log.forgotten).toHaveLength(1);
+    expect(durable.history.bytes).toBe(0);
+    expect(durable.feed.unused).toBe(true);
+  });
+
+  test('is asked for again when the log reader is busy, fails once or has nothing yet', () => {
+    const durable = new DurableRig();
+    durable.publish(100);
+    durable.log.laneMax = 0;
+    const session = durable.session();
+    durable.join(session, 0);
+    expect(durable.run()).toBe(WAITING);
+    durable.log.laneMax = 8;
+    expect(durable.history.housekeep()).toBe(1);
+    for (const code of ['log-busy', 'internal', 'internal', 'log-busy'] as const) {
+      durable.run();
+      if (durable.log.requests.length === 0) durable.history.housekeep();
+      durable.run();
+      durable.log.refuse(code);
+    }
+    durable.settle();
+    expect(session.offsets).toEqual(range(0, 100));
+  });
+});
+
+describe('memory', () => {
+  const BIG = 32 * 1024;
+  /** So many sessions that the chunks of all do not fit. */
+  function crowd(budgetBytes: number, count: number) {
+    const durable = new DurableRig(0, budgetBytes, 128 * 1024);
+    durable.publish(40, 1, BIG);
+    const sessions = Array.from({ length: count }, () => durable.session());
+    for (const session of sessions) durable.join(session, 0);
+    return { durable, sessions };
+  }
+
+  test('requests and chunks stay within the budget, and everybody gets everything', () => {
+    const budget = 4 * HISTORY_CHUNK_MIN_BYTES;
+    const { durable, sessions } = crowd(budget, 20);
+    for (const session of sessions) session.fake.takes = 1;
+    for (let round = 0; round < 4_000; round++) {
+      for (const session of sessions) if (round % 3 === 0) session.drain(1);
+      durable.run(BIG);
+      expect(durable.history.bytes).toBeLessThanOrEqual(budget);
+      durable.log.answer(round);
+      if (round % 5 === 0) durable.history.housekeep();
+      durable.feed.deliver();
+    }
+    for (const session of sessions) expect(session.offsets).toEqual(range(0, 40));
+  });
+
+  test('sessions that take nothing give their chunks up to those who do', () => {
+    const { durable, sessions } = crowd(2 * HISTORY_CHUNK_MIN_BYTES, 6);
+    const [good, ...stuck] = sessions;
+    for (const session of stuck) session.fake.takes = 1;
+    good.fake.takes = Number.POSITIVE_INFINITY;
+    durable.settle();
+    expect(good.offsets).toEqual(range(0, 40));
+    for (const session of stuck) session.drain(Number.POSITIVE_INFINITY);
+    durable.settle();
+    for (const session of stuck) expect(session.offsets).toEqual(range(0, 40));
+  });
+
+  test('a batch larger than a chunk still goes through', () => {
+    const durable = new DurableRig(0, HISTORY_CHUNK_MIN_BYTES, 1024 * 1024);
+    for (let i = 0; i < 40; i++) durable.publish(1, 1, 200 * 1024);
+    const session = durable.session();
+    durable.join(session, 0);
+    durable.settle();
+    expect(session.offsets).toEqual(range(0, 40));
+  });
+});
+
+test('the partitions of a session take turns', () => {
+  const first = new DurableRig();
+  const second = new FeedRig('drop-oldest', RING, 0, { archive: first.history, topicId: 10 });
+  for (let i = 0; i < 200; i++) second.publish(1, LENGTH);
+  first.publish(200);
+  const session = first.session();
+  first.join(session, 0);
+  first.joinFeed(second.feed, session, 0);
+  first.run();
+  // The other one waits for its turn.
+  expect(first.log.requests).toHaveLength(1);
+  const asked: number[] = [];
+  const read = first.log.read.bind(first.log);
+  first.log.read = (topicId, ...rest) => {
+    asked.push(topicId);
+    return read(topicId, ...rest);
+  };
+  for (let i = 0; i < 6; i++) {
+    first.log.answer(0, 5);
+    first.run();
+  }
+  expect(asked).toEqual([10, 9, 10, 9, 10, 9]);
+  expect(session.offsets).toHaveLength(30);
+});
+
+/** One step of the model: what happens next. */
+const step = fc.oneof(
+  { weight: 4, arbitrary: fc.record({ do: fc.constant('publish' as const), batches: fc.nat(12), size: fc.nat(24) }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('deliver' as const) }) },
+  {
+    weight: 4,
+    arbitrary: fc.record({ do: fc.constant('catch-up' as const), bytes: fc.integer({ min: 1, max: 2_000 }) }),
+  },
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      do: fc.constant('answer' as const),
+      which: fc.nat(3),
+      batches: fc.integer({ min: 1, max: 9 }),
+    }),
+  },
+  fc.record({ do: fc.constant('lag' as const), batches: fc.nat(3) }),
+  fc.record({ do: fc.constant('expire' as const), batches: fc.nat(9) }),
+  fc.record({ do: fc.constant('damage' as const), back: fc.nat(30) }),
+  fc.record({ do: fc.constant('leave' as const), who: fc.nat(3) }),
+  fc.record({ do: fc.constant('housekeep' as const) }),
+  fc.record({ do: fc.constant('congest' as const), who: fc.nat(3), frames: fc.integer({ min: 1, max: 4 }) }),
+  fc.record({ do: fc.constant('drain' as const), who: fc.nat(3), frames: fc.integer({ min: 1, max: 6 }) }),
+  fc.record({ do: fc.constant('credit' as const), who: fc.nat(3), bytes: fc.nat(4_000) }),
+);
+
+test('whatever happens in whatever order, everybody gets the records of the log once, in order', () => {
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 200 }), fc.boolean(), fc.nat(40), (steps, wraps, first) => {
+      const durable = new DurableRig(wraps ? NEAR_WRAP - 4_096 + 64 : 0, 3 * HISTORY_CHUNK_MIN_BYTES);
+      const { log, feed, rig } = durable;
+      durable.publish(first);
+      const lost = new Set<number>();
+      const places = [0, 1, 2, 3].map((who) => Math.floor((first * who) / 3));
+      const sessions = places.map(() => durable.session());
+      sessions[3].openWindow(700);
+      const cursors = sessions.map((session, who) => durable.join(session, places[who]));
+      for (const one of steps) {
+        if (one.do === 'publish') durable.publish(one.batches, 1 + (one.size % 4), 64 + 24 + one.size * 8);
+        else if (one.do === 'deliver') feed.deliver();
+        else if (one.do === 'catch-up') durable.run(one.bytes);
+        else if (one.do === 'answer') log.answer(one.which, one.batches);
+        else if (one.do === 'lag') log.behind = Math.min(one.batches, log.batches.length);
+        else if (one.do === 'expire') {
+          log.oldest =
+            log.batches.find((batch) => batch.baseOffset >= log.oldest + one.batches)?.baseOffset ?? log.oldest;
+        } else if (one.do === 'damage') {
+          const batch = log.batches.at(-1 - one.back);
+          if (!batch) continue;
+          log.damaged.add(batch.baseOffset);
+          for (const offset of range(batch.baseOffset, batch.nextOffset)) lost.add(offset);
+        } else if (one.do === 'leave') {
+          // A new session takes its place and starts where the old one stood.
+          const cursor = cursors[one.who];
+          feed.remove(cursor);
+          durable.runnable.delete(cursor);
+          durable.history.leave(cursor);
+          places[one.who] = rig.next >> 1;
+          sessions[one.who] = durable.session();
+          cursors[one.who] = durable.join(sessions[one.who], places[one.who]);
+        } else if (one.do === 'housekeep') durable.history.housekeep();
+        else if (one.do === 'congest') sessions[one.who].fake.takes = one.frames;
+        else if (one.do === 'drain') sessions[one.who].drain(one.frames);
+        else sessions[one.who].credit(one.bytes);
+      }
+      log.behind = 0;
+      for (let round = 0; round < 30; round++) {
+        for (const session of sessions) {
+          session.drain(1_000);
+          session.credit(1_000_000);
+        }
+        durable.settle();
+      }
+      sessions.forEach((session, who) => {
+        expect(session.accounted).toEqual(range(places[who], rig.next));
+        expect(session.offsets).toEqual(session.offsets.toSorted((a, b) => a - b));
+        for (const { fromOffset, toOffset, reason } of session.gaps) {
+          if (reason === 'expired') expect(toOffset).toBeLessThanOrEqual(log.oldest);
+          else expect(range(fromOffset, toOffset).every((offset) => lost.has(offset))).toBe(true);
+        }
+      });
+      expect(durable.history.bytes).toBe(0);
+      expect(feed.lagging.size).toBe(0);
+    }),
+    { numRuns: 200 },
+  );
+});
+
+test('a session that is over is blocked, and asks for nothing', () => {
+  const durable = new DurableRig();
+  durable.publish(100);
+  const session = durable.session();
+  durable.join(session, 0);
+  session.close('too-slow');
+  expect(durable.run()).toBe(BLOCKED);
+  expect(durable.log.requests).toHaveLength(0);
+});
