@@ -7,6 +7,7 @@ export { attach, InProcessConnection } from './client/in-process.ts';
 export { Batch, Message } from './client/message.ts';
 export { type ConnectOptions, connect, WsConnection } from './client/node.ts';
 export type { Attachment } from './memory/regions.ts';
+export { type MessagePlace, messageId, parseMessageId } from './record/message-id.ts';
 export { type Broker, startBroker } from './server/broker.ts';
 export type { BrokerOptions, ListenOptions } from './server/options.ts';
 export type { PartitionPosition, QueryMatch, StartFrom, TopicRoute } from './wire/commands.ts';

@@ -34,7 +34,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   thread: [...LOW, 'memory', 'record', 'wire'],
   ...Object.fromEntries(RULES.map((folder) => [folder, [...LOW, 'memory', 'record', 'wire', ...RULES]])),
   log: [...LOW, 'memory', 'record'],
-  state: [...LOW, 'memory', 'record'],
+  state: [...LOW, 'memory', 'record', 'log'],
   admin: BELOW_AGENTS,
   // The page in the browser: a user of the client, not a part of the server.
   dashboard: [...LOW, 'record', 'wire', 'client', 'admin'],

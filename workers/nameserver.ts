@@ -32,7 +32,7 @@ runBlocking(agent, new Doorbell(regions.control, seat), IDLE, Date.now);
 agent.close();
 releaseSeat(regions.control, seat);
 
-/** A broker that keeps nothing does not load the database. */
+/** A broker that keeps nothing does not load what writes to the disk. */
 async function openMeta(folder: string | undefined): Promise<MetaStore> {
   return folder === undefined
     ? new MemoryMetaStore()

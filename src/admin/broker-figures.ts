@@ -12,6 +12,7 @@ import {
   seatRole,
   seatState,
 } from '../memory/seats.ts';
+import { type StoreFigures, type StoreStateName, storeFigures, storeStateName } from './store-figures.ts';
 
 /** Sums over all seats. */
 export type CounterTotals = Readonly<Record<CounterName, number>>;
@@ -50,6 +51,16 @@ export class BrokerFigures {
   get state(): string {
     const state = brokerState(this.regions.control);
     return Object.entries(CONTROL_STATES).find(([, number]) => number === state)?.[0] ?? 'unknown';
+  }
+
+  /** Undefined if the broker keeps no data. */
+  get store(): StoreFigures | undefined {
+    return storeFigures(this.regions);
+  }
+
+  /** `off` if the broker keeps no data. */
+  get storeState(): StoreStateName {
+    return storeStateName(this.regions);
   }
 
   /** One counter of one seat. */

@@ -1,11 +1,13 @@
 // /metrics: the broker's figures in Prometheus' text format, gathered when they are asked for.
 import { performance } from 'node:perf_hooks';
 import { Counter, Gauge, Registry } from 'prom-client';
+import { STORE_STATES } from '../../native-layout/store.ts';
 import { COUNTER, type CounterName } from '../memory/counters.ts';
 import { ringUsedBytes } from '../memory/partition-entry.ts';
 import type { Regions } from '../memory/regions.ts';
 import type { TopicRoute } from '../wire/commands.ts';
 import type { BrokerFigures } from './broker-figures.ts';
+import type { StoreFigures } from './store-figures.ts';
 import type { BrokerFacts } from './system-metrics.ts';
 
 /** Topics with series of their own: labels without a bound would cost the collector more than the broker. */
@@ -34,6 +36,8 @@ const HELP: Readonly<Record<CounterName, string>> = {
   slowClosed: 'Connections closed because the client was too slow',
 };
 
+type StoreNumber = Exclude<keyof StoreFigures, 'state'>;
+
 export class Prometheus {
   private readonly registry = new Registry();
   private readonly regions: Regions;
@@ -48,6 +52,7 @@ export class Prometheus {
     for (const name of Object.keys(COUNTER) as CounterName[]) this.addCounter(name);
     this.addBroker();
     this.addTopics();
+    if (figures.store) this.addStore();
     this.addProcess();
   }
 
@@ -100,6 +105,44 @@ export class Prometheus {
         this.set({ broker: name, version, transport, node: process.version }, 1);
       },
     });
+  }
+
+  /** Of a broker that keeps its data. */
+  private addStore(): void {
+    const { figures } = this;
+    new Gauge({
+      name: 'ringmq_store_state',
+      help: '1 for the state that the store is in: starting, running, full or failed',
+      labelNames: ['state'],
+      registers: [this.registry],
+      collect() {
+        for (const state of Object.keys(STORE_STATES)) this.set({ state }, figures.storeState === state ? 1 : 0);
+      },
+    });
+    const { registry } = this;
+    const add = (kind: typeof Gauge | typeof Counter, name: string, help: string, figure: StoreNumber): void => {
+      new kind({
+        name,
+        help,
+        registers: [registry],
+        collect() {
+          this.reset();
+          this.inc(figures.store?.[figure] ?? 0);
+        },
+      });
+    };
+    add(Counter, 'ringmq_store_commits_total', 'Writes to the log', 'commits');
+    add(Counter, 'ringmq_log_written_bytes_total', 'Log position up to which the log was written', 'writtenPosition');
+    add(Counter, 'ringmq_log_durable_bytes_total', 'Log position up to which the disk has the log', 'durablePosition');
+    add(
+      Counter,
+      'ringmq_log_expired_bytes_total',
+      'Log position up to which retention removed the log',
+      'oldestPosition',
+    );
+    add(Counter, 'ringmq_log_indexed_bytes_total', 'Log position up to which keys are indexed', 'indexedPosition');
+    add(Counter, 'ringmq_log_damaged_runs_total', 'Runs found damaged and not delivered', 'damagedRuns');
+    add(Gauge, 'ringmq_log_bytes', 'Bytes of log on the disk', 'logBytes');
   }
 
   private addTopics(): void {

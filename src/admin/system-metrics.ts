@@ -2,6 +2,7 @@
 import type { CounterName } from '../memory/counters.ts';
 import type { BrokerFigures, CounterTotals, PartitionFigures, SeatFigures } from './broker-figures.ts';
 import type { HostFigures, HostMeter } from './host-figures.ts';
+import type { StoreFigures } from './store-figures.ts';
 
 export const SYSTEM_TOPIC = 'sys.metrics';
 export const SYSTEM_TOPIC_RING_BYTES = 256 * 1024;
@@ -39,6 +40,14 @@ export interface SystemSample extends HostFigures {
   readonly connections: number;
   readonly partitions: PartitionFigures;
   readonly seats: readonly SeatFigures[];
+  /** Missing if the broker keeps no data. */
+  readonly store?: StoreSample | undefined;
+}
+
+/** The store's figures, and how fast they grew since the last message. */
+export interface StoreSample extends StoreFigures {
+  readonly writtenBytesPerS: number;
+  readonly commitsPerS: number;
 }
 
 export class SystemMetrics {
@@ -46,6 +55,7 @@ export class SystemMetrics {
   private readonly broker: BrokerFigures;
   private readonly host: HostMeter;
   private before: CounterTotals;
+  private storeBefore: StoreFigures | undefined;
   private at: number;
 
   constructor(facts: BrokerFacts, broker: BrokerFigures, host: HostMeter, nowMs: number) {
@@ -53,6 +63,7 @@ export class SystemMetrics {
     this.broker = broker;
     this.host = host;
     this.before = broker.totals();
+    this.storeBefore = broker.store;
     this.at = nowMs;
   }
 
@@ -74,6 +85,20 @@ export class SystemMetrics {
       connections: totals.connectionsOpened - totals.connectionsClosed,
       partitions: broker.partitions(),
       seats: broker.seats(),
+      store: this.storeSample(seconds),
+    };
+  }
+
+  private storeSample(seconds: number): StoreSample | undefined {
+    const { store } = this.broker;
+    const before = this.storeBefore ?? store;
+    this.storeBefore = store;
+    if (!store || !before) return undefined;
+    const rate = (now: number, then: number) => Math.round(Math.max(0, now - then) / seconds);
+    return {
+      ...store,
+      writtenBytesPerS: rate(store.writtenPosition, before.writtenPosition),
+      commitsPerS: rate(store.commits, before.commits),
     };
   }
 }

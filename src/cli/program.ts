@@ -4,7 +4,6 @@ import { CLIENT_VERSION } from '../client/ws-link.ts';
 import { benchCommand } from './bench.ts';
 import { doctorCommand } from './doctor.ts';
 import { EXIT, EXIT_HELP, endOnBrokenPipe, report } from './exit.ts';
-import { logCommand } from './log.ts';
 import { pubCommand } from './pub.ts';
 import { queryCommand } from './query.ts';
 import { serveCommand } from './serve.ts';
@@ -24,16 +23,7 @@ Examples:
   ringmq doctor                           is this machine ready?
 `;
 
-const COMMANDS = [
-  serveCommand,
-  pubCommand,
-  subCommand,
-  queryCommand,
-  topicCommand,
-  logCommand,
-  benchCommand,
-  doctorCommand,
-];
+const COMMANDS = [serveCommand, pubCommand, subCommand, queryCommand, topicCommand, benchCommand, doctorCommand];
 
 /** Runs a command line (without node and script) and returns the exit code. */
 export async function run(args: readonly string[]): Promise<number> {

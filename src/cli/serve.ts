@@ -79,7 +79,11 @@ function withStoreOptions(command: Command): Command {
     .addOption(new Option('--data <folder>', `folder of the data (default: ${DEFAULT_DATA})`).env('RINGMQ_DATA'))
     .option('--volatile', 'keep nothing')
     .option('--segment-bytes <size>', 'length of a segment file of the log (default: 256m)', byteCount)
-    .option('--retention-age <time>', 'how long messages are kept, like 72h or 7d (default: 72h)', duration)
+    .option(
+      '--retention-age <time>',
+      'how long messages are kept, like 72h or 7d; 0s: for ever (default: 72h)',
+      duration,
+    )
     .option('--retention-bytes <size>', 'how much log is kept, like 100g (default: no limit)', byteCount)
     .addOption(
       new Option('--disk-mode <mode>', 'past the page cache, through it, or by a probe of the disk').choices([

@@ -2,7 +2,7 @@
 import { Command, Option } from 'commander';
 import { RingmqError } from '../base/codes.ts';
 import type { ConsumerOptions, Gap } from '../client/connection.ts';
-import type { Batch } from '../client/message.ts';
+import type { Batch, Message } from '../client/message.ts';
 import type { PartitionPosition, StartFrom } from '../wire/commands.ts';
 import { EXIT, EXIT_HELP, say, whenInterrupted } from './exit.ts';
 import { figures, summary } from './figures.ts';
@@ -98,6 +98,20 @@ class Printer {
     }
     if (this.messages >= this.most) this.finish();
   };
+
+  /** One by one: what is not printed does not count as read by the group. */
+  readonly takeOne = (message: Message): void => {
+    if (this.firstAt === 0) this.firstAt = performance.now();
+    const bytes = this.asJson ? jsonLine(message) : message.body;
+    this.output.put(bytes, 0, bytes.length, this.last);
+    this.messages++;
+    this.bytes += message.body.length;
+    if (this.hasEnough) this.finish();
+  };
+
+  get hasEnough(): boolean {
+    return this.messages >= this.most;
+  }
 }
 
 async function sub(topic: string, options: SubOptions): Promise<number> {
@@ -115,9 +129,13 @@ async function sub(topic: string, options: SubOptions): Promise<number> {
   connection.onState(({ to, code, reason }) => {
     if (to === 'closed') fail(new RingmqError(code, reason));
   });
+  const takeOne = (message: Message): void => {
+    printer.takeOne(message);
+    if (printer.hasEnough) consumer.pause();
+  };
   const consumer = connection.consumer(topic, {
     from: options.from,
-    onBatch: printer.take,
+    ...(options.group === undefined ? { onBatch: printer.take } : { group: options.group, onMessage: takeOne }),
     onGap: (gap) => {
       gaps++;
       say(gapText(gap));
@@ -125,10 +143,9 @@ async function sub(topic: string, options: SubOptions): Promise<number> {
     // The topic was deleted, or reading it was forbidden.
     onError: (error) => (consumer.closed ? fail(error) : say(`ringmq: ${error.message}`)),
     ...(options.partition === undefined ? {} : { partitions: [options.partition] }),
-    ...(options.group === undefined ? {} : { group: options.group }),
   } satisfies ConsumerOptions);
   printer.output.onFull = () => consumer.pause();
-  printer.output.onRoom = () => consumer.resume();
+  printer.output.onRoom = () => (printer.hasEnough ? undefined : consumer.resume());
   const interrupted = whenInterrupted();
   try {
     const starts = await Promise.race([consumer.ready(), failed, interrupted.then(() => [])]);

@@ -5,6 +5,7 @@ import { CLIENT_VERSION } from './ws-link.ts';
 import { type Platform, SUBPROTOCOL, type Wire, type WireEvents } from './ws-platform.ts';
 
 export { type CodeName, RingmqError } from '../base/codes.ts';
+export { type MessagePlace, messageId, parseMessageId } from '../record/message-id.ts';
 export type { PartitionPosition, QueryMatch, StartFrom, TopicRoute } from '../wire/commands.ts';
 export { bytesCodec, type Codec, jsonCodec, textCodec } from './codec.ts';
 export type * from './connection.ts';

@@ -68,7 +68,7 @@ export interface ProducerOptions<T = Uint8Array | string> {
    *
    * Default: `durable` on a durable topic, `accepted` on a volatile one; `written` and `durable` are refused there with
    * `ack-unsupported`. While the disk is full the broker refuses with `disk-full`: over the network that is tried again
-   * until `timeoutMs`, in process send() rejects with it at once. `store-failed` is final until the broker is restarted.
+   * until `timeoutMs`, in process send() rejects with it at once. `store-failed` is final until the broker restarts.
    */
   readonly ack?: AckLevel;
   /** Turns values into bytes. Default: strings as UTF-8, Uint8Array as they are. */
@@ -127,15 +127,15 @@ export interface ConsumerOptions<T = Uint8Array> {
   readonly from?: StartFrom;
   /**
    * The broker keeps this consumer's positions under this name, and a consumer of the same group and topic starts there
-   * (`from` is for the first time, and for partitions without a position). For now every consumer of a group reads every
-   * message (broadcasting), so give each running consumer a group of its own. 1 to 255 characters of
+   * (`from` is for the first time, and for partitions without a position). For now every consumer of a group reads
+   * every message (broadcasting), so give each running consumer a group of its own. 1 to 255 characters of
    * A-Z a-z 0-9 % | . _ -
    */
   readonly group?: string;
   /**
    * Milliseconds between two commits of the group's positions; close() commits too. What counts is what handlers were
-   * given and (async ones) are done with; for iterators, what lies before the message that was taken last. After a crash
-   * the messages since the last commit come again. Default 1,000; `Infinity`: only commit() and close() do.
+   * given and (async ones) are done with; for iterators, what lies before the message that was taken last. After a
+   * crash the messages since the last commit come again. Default 1,000; `Infinity`: only commit() and close() do.
    */
   readonly commitMs?: number;
   /** Numbers of the partitions to read. Default: all, also ones that are added later. */
@@ -172,8 +172,8 @@ export interface Consumer<T = Uint8Array> extends AsyncIterable<Message<T>> {
   /** Messages one by one; bounded by `bufferMessages`. Ends when the consumer is closed. */
   [Symbol.asyncIterator](): AsyncIterator<Message<T>>;
   /**
-   * Commits the positions of the group now; resolves when the broker keeps them. Rejects with `illegal-argument` without
-   * a group.
+   * Commits the positions of the group now; resolves when the broker keeps them. Rejects with `illegal-argument`
+   * without a group.
    */
   commit(): Promise<void>;
   /** Stops delivery until resume(); messages stay where they are. */
@@ -270,7 +270,7 @@ export interface Connection {
   message(id: string): Promise<Message>;
   /** The positions that the broker keeps for a group of consumers; empty for one that it does not know. */
   committed(group: string, topic: string): Promise<readonly PartitionPosition[]>;
-  /** Rejects with `topic-exists`, `illegal-topic`, `topic-quota`, `partition-quota`, `not-durable`, `illegal-argument`. */
+  /** Rejects with `topic-exists`, `illegal-topic`, `topic-quota`, `partition-quota`, `not-durable` or the like. */
   createTopic(topic: string, options?: TopicOptions): Promise<TopicRoute>;
   /** Readers are told and end; messages are gone. Rejects with `unknown-topic`. */
   deleteTopic(topic: string): Promise<void>;

@@ -342,7 +342,8 @@ function checkFrom(from: StartFrom | undefined): void {
   const { offset, last, time, positions }: Partial<Record<'offset' | 'last' | 'time' | 'positions', unknown>> = from;
   const number = offset ?? last ?? time ?? (positions === undefined ? -1 : 0);
   if (!Number.isSafeInteger(number) || (number as number) < 0) {
-    const text = `from is ${JSON.stringify(from)}: 'latest', 'earliest', or { offset }, { last }, { time } or { positions }`;
+    const ways = "'latest', 'earliest', { offset }, { last }, { time } or { positions }";
+    const text = `from is ${JSON.stringify(from)}: ${ways}`;
     throw new RingmqError('illegal-argument', `${text}, with whole numbers from 0; a time is milliseconds since 1970`);
   }
 }

@@ -98,7 +98,7 @@ export class HistorySource {
   /** True if no chunk is begun: the ring may take over where the consumer stands. */
   get between(): boolean {
     const first = this.pieces.at(0);
-    return first === undefined || (first.chunk !== undefined && first.at === 0);
+    return first === undefined || first.at === 0;
   }
 
   /** Reads from an offset on. */

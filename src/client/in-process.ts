@@ -12,7 +12,7 @@ import type { Connection, ConsumerOptions, ProducerOptions, PullRequest, PullRes
 import { RingConsumer } from './consumer.ts';
 import { DirectProducer } from './direct-producer.ts';
 import { GroupOffsets } from './group-offsets.ts';
-import { findInLog } from './log-query.ts';
+import { LogQueries } from './log-query.ts';
 import type { Expecting, Outlet } from './outlet.ts';
 import { type HostedProducer, RingProducer } from './producer.ts';
 import { pullOnce } from './pull.ts';
@@ -34,7 +34,7 @@ export class InProcessConnection extends TopicAdmin implements Connection {
   private readonly expecting = new Map<number, Expecting>();
   private readonly routes = new Map<string, TopicRoute>();
   private readonly outlet: Outlet;
-  private readonly keysFolder: string | undefined;
+  private readonly queries: LogQueries;
   private request = 0;
   /** Bytes taken or put since this thread last slept in wait(). */
   private did = 0;
@@ -44,7 +44,6 @@ export class InProcessConnection extends TopicAdmin implements Connection {
   /** Use attach() or broker.connect(). Throws `seat-quota`. */
   constructor(attachment: Attachment) {
     super('connected');
-    this.keysFolder = attachment.keysFolder;
     this.participant = new Participant(attachment, 'embedded', threadId, {
       completion: (request, status, _partition, baseOffset) => this.completed(request, status, baseOffset),
       notice: (partition) => this.readers.noticed(partition),
@@ -54,6 +53,7 @@ export class InProcessConnection extends TopicAdmin implements Connection {
       announcement: (said) => this.heard(said),
     });
     this.participant.control.onNews = (command) => this.news(command);
+    this.queries = new LogQueries(this.participant.history, attachment.keysFolder);
     this.outlet = this.makeOutlet();
     this.readers = new RingReaders(this.participant, {
       route: (topic) => this.fetchRoute(topic, true),
@@ -109,9 +109,12 @@ export class InProcessConnection extends TopicAdmin implements Connection {
 
   pull(request: PullRequest): Promise<PullResult> {
     return pullOnce(
-      (topic, options) => this.consumer(topic, options),
+      {
+        open: (topic, options) => this.consumer(topic, options),
+        takeNow: () => void this.readers.work(),
+        readsLog: (consumer) => this.readers.readsLog(consumer),
+      },
       request,
-      () => this.readers.work(),
     );
   }
 
@@ -173,6 +176,7 @@ export class InProcessConnection extends TopicAdmin implements Connection {
     for (const producer of this.producers) producer.abort(error);
     for (const producer of [...this.direct]) producer.abort(error);
     this.readers.close();
+    this.queries.close();
     this.driver.stop();
     this.participant.control.close();
     this.participant.close();
@@ -213,7 +217,8 @@ export class InProcessConnection extends TopicAdmin implements Connection {
 
   /** Nothing is under way, so the process may end if it has nothing else to do. */
   private get idle(): boolean {
-    if (this.readers.count > 0 || this.participant.control.pending > 0) return false;
+    const { control, history } = this.participant;
+    if (this.readers.count > 0 || control.pending > 0 || (history?.pending ?? 0) > 0) return false;
     for (const producer of this.producers) if (!producer.idle) return false;
     for (const producer of this.direct) if (!producer.idle) return false;
     return true;
@@ -228,9 +233,9 @@ export class InProcessConnection extends TopicAdmin implements Connection {
   }
 
   protected override async find(query: CommandOf<'query'>): Promise<Command> {
-    const route = await this.fetchRoute(query.topic, false);
+    const route = await this.route(query.topic);
     this.driver.hold(true);
-    return findInLog(this.participant.history, this.keysFolder, route, query);
+    return this.queries.find(route, query);
   }
 
   private async fetchRoute(topic: string, create: boolean): Promise<TopicRoute> {

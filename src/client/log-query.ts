@@ -1,6 +1,7 @@
 // Queries in process: by key through the key index, by time through the log reader.
 import { RingmqError } from '../base/codes.ts';
 import { BatchView } from '../record/batch-view.ts';
+import type { KeyIndexReader } from '../state/key-index.ts';
 import type { CommandOf, QueryMatch, TopicRoute } from '../wire/commands.ts';
 import type { HistoryReads } from './history-source.ts';
 import { locateInLog, readFromLog } from './log-requests.ts';
@@ -9,33 +10,55 @@ import { locateInLog, readFromLog } from './log-requests.ts';
 const LIMIT = 64;
 const READ_BYTES = 128 * 1024;
 
-/** Matches of a query, oldest first. Rejects with `topic-volatile`. */
-export async function findInLog(
-  log: HistoryReads | undefined,
-  keysFolder: string | undefined,
-  route: TopicRoute,
-  query: CommandOf<'query'>,
-): Promise<CommandOf<'query-reply'>> {
-  if (!route.durable || !log || keysFolder === undefined) throw new RingmqError('topic-volatile');
-  const limit = query.limit || LIMIT;
-  const toTime = query.toTime || Number.MAX_SAFE_INTEGER;
-  const asked = { ...query, limit: limit + 1, toTime };
-  const found = query.key === '' ? await findByTime(log, route, asked) : await findByKey(keysFolder, route, asked);
-  return { type: 'query-reply', matches: found.slice(0, limit), more: found.length > limit };
-}
+/** What of the key index is used: it is loaded by the first who asks, nobody else needs a database. */
+type Keys = Pick<KeyIndexReader, 'find' | 'close'>;
 
-async function findByKey(
-  keysFolder: string,
-  route: TopicRoute,
-  { key, fromTime, toTime, limit }: CommandOf<'query'>,
-): Promise<readonly QueryMatch[]> {
-  // Loaded by the first who asks: nobody else needs a database.
-  const { KeyIndexReader } = await import('../state/key-index.ts');
-  const reader = new KeyIndexReader(keysFolder);
-  try {
-    return reader.find(route.topicId, key, fromTime, toTime, limit);
-  } finally {
-    reader.close();
+export class LogQueries {
+  private readonly log: HistoryReads | undefined;
+  private readonly keysFolder: string | undefined;
+  private keys: Keys | undefined;
+  private closed = false;
+
+  /** Undefined where the broker keeps no data. */
+  constructor(log: HistoryReads | undefined, keysFolder: string | undefined) {
+    this.log = log;
+    this.keysFolder = keysFolder;
+  }
+
+  /** Matches of a query, oldest first. Rejects with `topic-volatile`. */
+  async find(route: TopicRoute, query: CommandOf<'query'>): Promise<CommandOf<'query-reply'>> {
+    const { log } = this;
+    if (!route.durable || !log) throw new RingmqError('topic-volatile');
+    const limit = query.limit || LIMIT;
+    const toTime = query.toTime || Number.MAX_SAFE_INTEGER;
+    const asked = { ...query, limit: limit + 1, toTime };
+    const found = query.key === '' ? await findByTime(log, route, asked) : await this.findByKey(route, asked);
+    return { type: 'query-reply', matches: found.slice(0, limit), more: found.length > limit };
+  }
+
+  close(): void {
+    this.closed = true;
+    this.keys?.close();
+  }
+
+  private async findByKey(route: TopicRoute, query: CommandOf<'query'>): Promise<readonly QueryMatch[]> {
+    const keys = await this.openKeys();
+    const oldest = new Map(route.partitions.map((one) => [one.number, one.oldestOffset]));
+    const isKept = (one: QueryMatch): boolean => one.offset >= (oldest.get(one.partition) ?? Number.POSITIVE_INFINITY);
+    // The index forgets what retention took a little later.
+    for (let most = query.limit; ; most *= 4) {
+      const found = keys.find(route.topicId, query.key, query.fromTime, query.toTime, most);
+      const kept = found.filter(isKept);
+      if (kept.length >= query.limit || found.length < most) return kept.slice(0, query.limit);
+    }
+  }
+
+  private async openKeys(): Promise<Keys> {
+    if (this.keysFolder === undefined) throw new RingmqError('topic-volatile');
+    const { KeyIndexReader: Reader } = await import('../state/key-index.ts');
+    if (this.closed) throw new RingmqError('closed', 'the connection is closed');
+    this.keys ??= new Reader(this.keysFolder);
+    return this.keys;
   }
 }
 

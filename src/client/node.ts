@@ -5,6 +5,7 @@ import { NodeWire } from './ws-node-wire.ts';
 import type { Platform } from './ws-platform.ts';
 
 export { type CodeName, RingmqError } from '../base/codes.ts';
+export { type MessagePlace, messageId, parseMessageId } from '../record/message-id.ts';
 export type { PartitionPosition, QueryMatch, StartFrom, TopicRoute } from '../wire/commands.ts';
 export { bytesCodec, type Codec, jsonCodec, textCodec } from './codec.ts';
 export type * from './connection.ts';

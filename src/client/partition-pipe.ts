@@ -143,7 +143,8 @@ export class PartitionPipe {
     for (const batch of [...this.queue]) {
       if (nowMs - batch.closedAt < this.owner.timeoutMs) break;
       this.owner.outlet.forget(batch.request);
-      this.fail(batch, new RingmqError('timeout', `no acknowledgement within ${this.owner.timeoutMs} ms`));
+      const timeout = new RingmqError('timeout', `no acknowledgement within ${this.owner.timeoutMs} ms`);
+      this.fail(batch, batch.waitsFor ?? timeout);
     }
     return this.queue.length > this.out && (!this.recovering || (this.out === 0 && nowMs >= this.resendAt));
   }
@@ -213,6 +214,7 @@ export class PartitionPipe {
 
   private sentOut(batch: PendingBatch): void {
     batch.out = true;
+    batch.waitsFor = undefined;
     batch.attempts++;
     this.out++;
     if (this.owner.ack === NO_ACK) this.settle(batch, -1, undefined);
@@ -265,6 +267,7 @@ export class PartitionPipe {
       this.fail(batch, error);
       return;
     }
+    batch.waitsFor = error.code === 'disk-full' ? error : undefined;
     // Nothing of ours before it is under way any more: what the broker misses has failed here.
     if (error.code === 'out-of-order' && this.queue[0] === batch) this.identityLost = true;
     batch.out = false;

@@ -6,6 +6,7 @@ import {
   BATCH_PRODUCER_ID,
   REQUEST_ID,
 } from '../../native-layout/batch.ts';
+import type { RingmqError } from '../base/codes.ts';
 import type { BatchBuilder } from '../record/batch-builder.ts';
 import { putInt64 } from '../record/int64.ts';
 import type { PartitionRoute } from '../wire/commands.ts';
@@ -22,6 +23,8 @@ export class PendingBatch {
   attempts = 0;
   /** Handed to the transport and not answered yet. */
   out = false;
+  /** Why it is not out: more than time would say when it runs out. */
+  waitsFor: RingmqError | undefined;
   /** Kept bytes for sending again; undefined in process. */
   bytes: Uint8Array | undefined;
   /** Whose memory the kept bytes are. */

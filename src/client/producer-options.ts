@@ -1,6 +1,6 @@
 // A producer's options with defaults and limits.
 import { RingmqError } from '../base/codes.ts';
-import { type AckLevel, ACK_LEVELS } from '../base/units.ts';
+import { ACK_LEVELS, type AckLevel } from '../base/units.ts';
 import type { TopicRoute } from '../wire/commands.ts';
 import type { ProducerOptions } from './connection.ts';
 
@@ -22,7 +22,10 @@ export function settleProducerOptions(options: Omit<ProducerOptions<unknown>, 'c
   const { attemptsMax = ATTEMPTS_MAX, timeoutMs = TIMEOUT_MS, ack = 'accepted' } = options;
   if (!Object.hasOwn(ACK_LEVELS, ack)) throw new RingmqError('illegal-argument', `ack level ${String(ack)}`);
   if (ack === 'replicated') {
-    throw new RingmqError('ack-unsupported', `ack 'replicated': this version does not replicate; the most is 'durable'`);
+    throw new RingmqError(
+      'ack-unsupported',
+      `ack 'replicated': this version does not replicate; the most is 'durable'`,
+    );
   }
   for (const [name, value] of Object.entries({ batchBytes, bufferBytes, attemptsMax, timeoutMs })) {
     if (!(value >= 1)) throw new RingmqError('illegal-argument', `${name} is ${value}: 1 or more`);

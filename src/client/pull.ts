@@ -6,12 +6,20 @@ import type { Message } from './message.ts';
 const MAX = 32;
 const WAIT_MS = 15_000;
 
-/** Opens a consumer, takes what comes first, closes it. `takeNow` hands on what is there already, where it can. */
-export async function pullOnce(
-  open: (topic: string, options: ConsumerOptions<Uint8Array>) => Consumer<Uint8Array>,
-  request: PullRequest,
-  takeNow: () => void = () => {},
-): Promise<PullResult> {
+/** What the log has, it says within this time: a pull that does not wait still waits for that. */
+const LOG_MS = 5_000;
+const LOG_POLL_MS = 1;
+
+export interface PullHost {
+  open(topic: string, options: ConsumerOptions<Uint8Array>): Consumer<Uint8Array>;
+  /** Hands on what is there already. */
+  takeNow(): void;
+  /** True while the log is read for the consumer: there is something that has not come yet. */
+  readsLog(consumer: Consumer<Uint8Array>): boolean;
+}
+
+/** Opens a consumer, takes what comes first, closes it. */
+export async function pullOnce(host: PullHost, request: PullRequest): Promise<PullResult> {
   const { topic, partition = 0, from = 'latest', max = MAX, waitMs = WAIT_MS } = request;
   if (!(max >= 1 && waitMs >= 0)) throw new RingmqError('illegal-argument', `pull: max ${max} and waitMs ${waitMs}`);
   const gaps: Gap[] = [];
@@ -24,7 +32,7 @@ export async function pullOnce(
   const filled = new Promise<void>((resolve) => {
     done = resolve;
   });
-  const consumer = open(topic, {
+  const consumer = host.open(topic, {
     from: start,
     partitions: [partition],
     onGap: (gap) => gaps.push(gap),
@@ -38,19 +46,21 @@ export async function pullOnce(
   let timer: NodeJS.Timeout | number | undefined;
   request.signal?.addEventListener('abort', done, { once: true });
   try {
-    const [position] = await consumer.ready();
-    takeNow();
+    await consumer.ready();
+    const begun = Date.now();
     // Not before: a pull that does not wait still takes what is there.
-    timer = setTimeout(done, waitMs);
+    const late = (): void => {
+      host.takeNow();
+      const comes = messages.length === 0 && host.readsLog(consumer) && Date.now() - begun < waitMs + LOG_MS;
+      if (comes) timer = setTimeout(late, LOG_POLL_MS);
+      else done();
+    };
+    host.takeNow();
+    timer = setTimeout(late, waitMs);
     if (request.signal?.aborted) done();
     await filled;
-    const last = messages.at(-1);
-    return {
-      messages,
-      epoch: last?.epoch ?? position?.epoch ?? 0,
-      nextOffset: last ? last.offset + 1 : (position?.offset ?? 0),
-      gap: gaps.length > 0,
-    };
+    const position = consumer.positions().at(0);
+    return { messages, epoch: position?.epoch ?? 0, nextOffset: position?.offset ?? 0, gap: gaps.length > 0 };
   } finally {
     clearTimeout(timer);
     request.signal?.removeEventListener('abort', done);

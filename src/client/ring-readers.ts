@@ -62,6 +62,15 @@ export class RingReaders {
     return false;
   }
 
+  /** True while a consumer gets what its rings do not have. */
+  readsLog(consumer: object): boolean {
+    for (const reading of this.readings) {
+      if (reading.consumer !== consumer) continue;
+      for (const { past } of reading.subscriptions.values()) if (past?.active) return true;
+    }
+    return false;
+  }
+
   /** Starts a consumer; it hears of its start, or of the refusal. */
   start(consumer: RingConsumer<unknown>): void {
     const reading: Reading = {
@@ -249,7 +258,12 @@ export class RingReaders {
     try {
       const from = this.fromIn(reading, reader, route.number);
       const start = joinAt(this.participant.regions.table, reader, route, from);
-      subscription = new RingSubscription(route, reader, consumer, this.past(reading, route, () => subscription));
+      subscription = new RingSubscription(
+        route,
+        reader,
+        consumer,
+        this.past(reading, route, () => subscription),
+      );
       if (from !== 'latest') subscription.startAt(start.offset);
       if (reading.begun) consumer.begin([start]);
       else reading.starts.push(start);
@@ -269,7 +283,8 @@ export class RingReaders {
     if (reading.begun) return 'earliest';
     const from = reading.consumer.fromIn(number);
     if (typeof from !== 'object' || !('time' in from)) return from;
-    // The ring may have messages that the log has not yet: it knows better where the time begins, if it goes back so far.
+    // The ring may have messages that the log has not yet: it knows better where the time begins, if it goes back that
+    // far.
     const located = reading.located.get(number);
     if (located !== undefined && !ringHas(reader, located)) return { offset: located };
     return { offset: Math.max(located ?? 0, locateInRing(reader, from.time)) };

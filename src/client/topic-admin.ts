@@ -62,7 +62,8 @@ export abstract class TopicAdmin extends ConnectionEvents {
 
   async message(id: string): Promise<Message> {
     const place = parseMessageId(id);
-    if (!place) throw new RingmqError('illegal-argument', `message id '${id}': 24 hex digits, as in receipts and messages`);
+    if (!place)
+      throw new RingmqError('illegal-argument', `message id '${id}': 24 hex digits, as in receipts and messages`);
     const { topicId, partition, offset } = place;
     const route = (await this.topics()).find((one) => one.topicId === topicId);
     if (route?.partitions.some((one) => one.number === partition)) {

@@ -19,7 +19,7 @@ import { Feeds } from './feeds.ts';
 import { FramePublisher } from './frame-publisher.ts';
 import { JsonCommands } from './json-commands.ts';
 import { JsonSession } from './json-session.ts';
-import { openKeys } from './key-finder.ts';
+import { KeyFinder } from './key-finder.ts';
 import { LogQuestions } from './log-questions.ts';
 import { MessageBatches } from './message-batches.ts';
 import { PartitionBook } from './partition-book.ts';
@@ -48,6 +48,7 @@ export class FrontEnd implements SessionHost {
   /** Undefined if the broker keeps no data. */
   readonly questions: LogQuestions | undefined;
   readonly queries: Queries;
+  private readonly keys: KeyFinder;
   readonly batches: MessageBatches;
   private readonly subscriptions: Subscriptions;
   private readonly sessions = new Sessions();
@@ -76,11 +77,12 @@ export class FrontEnd implements SessionHost {
     this.feeds = new Feeds(participant);
     this.questions = participant.history && new LogQuestions(participant.history, Date.now);
     const { feeds, rings, routes, questions } = this;
+    this.keys = new KeyFinder(attachment.keysFolder, Date.now);
     this.queries = new Queries({
       regions: participant.regions,
       routes,
       questions,
-      openKeys: () => openKeys(attachment.keysFolder),
+      keys: this.keys,
       clock: Date.now,
     });
     this.pulls = new Pulls(feeds, rings, routes, questions, Date.now);
@@ -198,6 +200,7 @@ export class FrontEnd implements SessionHost {
     this.subscriptions.close();
     this.rings.close();
     this.questions?.close();
+    this.keys.close();
     this.feeds.close();
     this.participant.control.close();
     this.participant.close();

@@ -2,7 +2,7 @@
 // ring of a durable partition comes from the log.
 import { PERMISSION_READ } from '../../native-layout/partition-table.ts';
 import { RingmqError } from '../base/codes.ts';
-import type { CommandOf, PartitionRoute, PartitionStart, StartFrom, TopicRoute } from '../wire/commands.ts';
+import type { CommandOf, PartitionRoute, PartitionStart, StartFrom } from '../wire/commands.ts';
 import type { FeedWaiter } from './catch-up.ts';
 import { PULL_MAX_BYTES, PULL_WAIT_MAX_MS, PULLS_ALL_MAX, PULLS_MAX } from './config.ts';
 import type { PartitionFeed } from './feed.ts';
@@ -79,55 +79,38 @@ export class Pulls {
       throw new RingmqError('unknown-partition', `topic ${route.topic} has no partition ${request.partition}`);
     }
     if ((partition.permission & PERMISSION_READ) === 0) throw new RingmqError('no-read-permission');
-    let from = startOf(request, partition);
-    let gap: Gap | undefined;
+    const job = { topic: route.topic, partition, request, puller, target };
+    let aim: Aim = { from: startOf(request, partition), missing: undefined };
     for (let looks = 0; looks < LOOKS_MAX; looks++) {
       await this.rings.ready(partition, this.clock());
-      const look = this.look(route, partition, request, from, gap, puller, target);
-      if (look === undefined) return;
-      const answer = await this.readLog(look, request);
-      if (answer.result) {
+      const inLog = this.look(job, aim);
+      if (inLog === undefined) return;
+      const found = await this.readLog(job, inLog);
+      if ('batches' in found) {
         puller.pulls--;
-        if (!puller.closed) target.answer(answer.result);
+        if (!puller.closed) target.answer(found);
         return;
       }
-      gap = answer.gap;
-      from = startAt(partition, answer.offset);
+      aim = found;
     }
     throw new RingmqError('log-busy', 'the writer is faster than this pull: ask again');
   }
 
   /** Reads the ring, or waits for news in it; returns a place that only the log has. */
-  private look(
-    route: TopicRoute,
-    partition: PartitionRoute,
-    request: PullRequest,
-    from: StartFrom,
-    gap: Gap | undefined,
-    puller: Puller,
-    target: PullTarget,
-  ): LogPlace | undefined {
-    const feed = this.feeds.obtain(route.topic, partition);
+  private look(job: Job, { from, missing }: Aim): LogPlace | undefined {
+    const feed = this.feeds.obtain(job.topic, job.partition);
     try {
       const place = this.feeds.locate(feed, from);
-      const start = gap ? { ...place.start, gap: true, gapFrom: gap.from } : place.start;
-      if (place.inLog) return { topicId: feed.topicId, start };
-      return this.readOrWait(feed, { ...place, start }, puller, request, target)
-        ? undefined
-        : { topicId: feed.topicId, start };
+      const start = missing === undefined ? place.start : { ...place.start, gap: true, gapFrom: missing };
+      const isDone = !place.inLog && this.readOrWait(feed, { ...place, start }, job);
+      return isDone ? undefined : { topicId: feed.topicId, start };
     } finally {
       this.feeds.settle(feed);
     }
   }
 
   /** False: a durable partition's writer was faster. */
-  private readOrWait(
-    feed: PartitionFeed,
-    { start, wide }: Place,
-    puller: Puller,
-    request: PullRequest,
-    target: PullTarget,
-  ): boolean {
+  private readOrWait(feed: PartitionFeed, { start, wide }: Place, { request, puller, target }: Job): boolean {
     const { waitMs } = request;
     const most = mostOf(request);
     const { bytes, nextOffset } = request.from === 'latest' ? NONE_READ : feed.read(wide, most);
@@ -147,24 +130,20 @@ export class Pulls {
     return true;
   }
 
-  /** A result, or where to look instead. */
-  private async readLog(
-    { topicId, start }: LogPlace,
-    request: PullRequest,
-  ): Promise<{ result?: PullResult; offset: number; gap?: Gap | undefined }> {
+  /** What the log has, or where to look instead. */
+  private async readLog({ partition, request }: Job, { topicId, start }: LogPlace): Promise<PullResult | Aim> {
     if (!this.log) throw new RingmqError('not-durable');
     const { id, number, epoch, offset } = start;
     const part = await this.log.read({ topicId, number }, offset, mostOf(request));
-    const known = start.gap ? { from: start.gapFrom } : undefined;
-    const { baseOffset, nextOffset, oldestOffset, bytes } = part;
+    const { code, baseOffset, nextOffset, oldestOffset, bytes } = part;
     if (bytes.length > 0) {
-      const gap = start.gap || baseOffset > offset;
-      return { result: { id, number, epoch, nextOffset, gap, batches: bytes }, offset };
+      return { id, number, epoch, nextOffset, gap: start.gap || baseOffset > offset, batches: bytes };
     }
-    const next = part.code === 'log-damaged' ? nextOffset : oldestOffset;
+    const missing = start.gap ? start.gapFrom : undefined;
+    const next = code === 'log-damaged' ? nextOffset : oldestOffset;
     // Nothing there yet: it is in the ring.
-    if (part.code === 'ok' || next <= offset) return { offset, gap: known };
-    return { offset: next, gap: known ?? { from: offset } };
+    if (code === 'ok' || next <= offset) return { from: startAt(partition, offset), missing };
+    return { from: startAt(partition, next), missing: missing ?? offset };
   }
 
   private finish(one: WaitingPull, bytes: Uint8Array, nextOffset: number): void {
@@ -177,8 +156,20 @@ export class Pulls {
   }
 }
 
-interface Gap {
-  readonly from: number;
+/** One pull on its way. */
+interface Job {
+  readonly topic: string;
+  readonly partition: PartitionRoute;
+  readonly request: PullRequest;
+  readonly puller: Puller;
+  readonly target: PullTarget;
+}
+
+/** Where to read. */
+interface Aim {
+  readonly from: StartFrom;
+  /** First offset that is gone for good. */
+  readonly missing: number | undefined;
 }
 
 interface LogPlace {

@@ -10,24 +10,19 @@ import { BatchView } from '../record/batch-view.ts';
 import type { CommandOf, PartitionRoute, QueryMatch, TopicRoute } from '../wire/commands.ts';
 import { QUERY_MATCHES_MAX } from '../wire/frame.ts';
 import { INDEX_WAIT_MS, QUERY_MATCHES, QUERY_PARTITIONS, QUERY_READ_BYTES } from './config.ts';
+import type { KeyFinder } from './key-finder.ts';
 import type { LogPart, LogQuestions } from './log-questions.ts';
 import type { RouteBook } from './routes.ts';
 
 export type QueryRequest = Omit<CommandOf<'query'>, 'type'>;
 export type QueryResult = Omit<CommandOf<'query-reply'>, 'type'>;
 
-/** The key index: messages of a topic that have a key, oldest first, stored from `fromMs` on and before `toMs`. */
-export interface KeyFinder {
-  find(topicId: number, key: string, fromMs: number, toMs: number, limit: number): readonly QueryMatch[];
-}
-
 export interface QueriesContext {
   readonly regions: Regions;
   readonly routes: Pick<RouteBook, 'fetch'>;
   /** Undefined if the broker keeps no data. */
   readonly questions: Pick<LogQuestions, 'read' | 'locate'> | undefined;
-  /** Opens the key index: asked for when the first key is looked for. */
-  readonly openKeys: () => Promise<KeyFinder>;
+  readonly keys: Pick<KeyFinder, 'open'>;
   readonly clock: () => number;
 }
 
@@ -39,7 +34,6 @@ const FOR_EVER = Number.MAX_SAFE_INTEGER;
 
 export class Queries {
   private readonly context: QueriesContext;
-  private keys: Promise<KeyFinder> | undefined;
   private readonly view = new BatchView();
 
   constructor(context: QueriesContext) {
@@ -85,22 +79,13 @@ export class Queries {
     toMs: number,
     most: number,
   ): Promise<QueryMatch[]> {
-    const keys = await this.openKeys();
     await this.indexed();
+    const keys = await this.context.keys.open();
     for (let wanted = most; ; wanted *= 8) {
       const found = keys.find(route.topicId, key, fromMs, toMs, wanted);
       const there = found.filter((one) => this.isThere(route, one));
       if (there.length >= most || found.length < wanted || wanted >= FOUND_MAX) return there.slice(0, most);
     }
-  }
-
-  private openKeys(): Promise<KeyFinder> {
-    this.keys ??= this.context.openKeys().catch((error: unknown) => {
-      // Not there yet, or being built anew: the next query tries again.
-      this.keys = undefined;
-      throw error;
-    });
-    return this.keys;
   }
 
   /** The index follows the log at its own pace: what was stored before the query is waited for, within limits. */

@@ -35,8 +35,9 @@ export function indexedSegment(
     const first = firstPrevious(scanner, damaged);
     if (first === undefined) return undefined;
     // Whatever the index says of its end: what follows the last run that it knows decides.
-    const end = endOfRuns(index);
-    if (damaged.some(({ from, to }) => from === end && to >= limit)) {
+    const last = endOfRuns(index);
+    const end = damaged.find((range) => range.from === last)?.to ?? last;
+    if (end >= limit && end > last) {
       return { lengthBytes, sealed: true, end: limit, crc: undefined, firstPrevious: first };
     }
     if (scanner.check(end, undefined) === undefined) {

@@ -168,16 +168,16 @@ class Recovery {
 
   /** What must not be taken for a torn write: the range that is damaged. */
   private holeAt(verdict: SegmentVerdict, next: number | undefined): DamagedRange | undefined {
-    const { stop, base, lengthBytes } = verdict;
-    if (stop === undefined) return undefined;
-    const to = stop.resumes ?? (next === undefined ? this.cleanEndBehind(stop) : base + lengthBytes);
-    return to === undefined ? undefined : { from: stop.position, to, what: describe(stop, base, next) };
+    const { stop, base } = verdict;
+    const to = stop?.resumes ?? next ?? this.cleanEndBehind(stop);
+    if (stop === undefined || to === undefined) return undefined;
+    return { from: stop.position, to, what: describe(stop, base, next) };
   }
 
   /** After an orderly stop nothing before its end can have been torn. */
-  private cleanEndBehind(stop: Stop): number | undefined {
+  private cleanEndBehind(stop: Stop | undefined): number | undefined {
     const end = this.checkpoint?.clean === true ? this.checkpoint.end : 0;
-    return end > stop.position ? end : undefined;
+    return stop !== undefined && end > stop.position ? end : undefined;
   }
 
   /** The log's last segments may be gone as a whole. */
@@ -207,9 +207,10 @@ class Recovery {
   private writeIndexes(): void {
     for (const { verdict } of this.known) {
       if (verdict?.sealPosition === undefined) continue;
-      const { base, sealPosition, runs } = verdict;
-      if (loadSegmentIndex(this.disk, base)?.end === sealPosition) continue;
-      writeSegmentIndex(this.disk, base, runsOf(runs), sealPosition);
+      const { base, lengthBytes, runs } = verdict;
+      // Whoever opens the index takes one that ends earlier for that of an orderly stop in the middle of the segment.
+      const end = base + lengthBytes;
+      if (loadSegmentIndex(this.disk, base)?.end !== end) writeSegmentIndex(this.disk, base, runsOf(runs), end);
     }
   }
 

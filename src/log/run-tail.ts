@@ -15,19 +15,26 @@ export function readTail(disk: Disk, runs: readonly Run[], lengthBytes: number):
   if (runs.length === 0) return undefined;
   const bases = segmentBases(disk);
   const files = new SegmentReaders(disk, 'buffered');
+  // Newest first.
   const found: Uint8Array[] = [];
   let have = 0;
   try {
     for (let i = runs.length - 1; i >= 0 && have < lengthBytes; i--) {
       const batches = readRun(files, bases, runs[i]);
       if (batches === undefined) break;
-      found.unshift(batches);
+      found.push(batches);
       have += batches.length;
     }
   } finally {
     files.close();
   }
-  return found.length === 0 ? undefined : Buffer.concat(found, have);
+  if (found.length === 0) return undefined;
+  const tail = new Uint8Array(have);
+  for (const batches of found) {
+    have -= batches.length;
+    tail.set(batches, have);
+  }
+  return tail;
 }
 
 /** The batches of one run, verified; undefined if they are not there as they were written. */

@@ -152,6 +152,13 @@ export function attachRegions(attachment: Attachment): Regions {
   };
 }
 
+/** The same, for a thread that cannot do without the store region. */
+export function storeRegions(regions: Regions): Regions & { readonly store: StoreRegion } {
+  const { store } = regions;
+  assert(store !== undefined, 'the broker keeps no data');
+  return { ...regions, store };
+}
+
 // The lanes of a seat: [to NameServer][from NameServer], then for each worker [to][back][notices].
 
 function noticeBytes(sizes: RegionSizes): number {

@@ -295,6 +295,10 @@ export class NameServerAgent implements Agent {
       const outcome = this.directory.changes === undefined ? again : refusal(error);
       if (outcome === again) this.directory.settle();
       else this.directory.revert();
+      if (outcome.reply === undefined) {
+        this.committing.push(one);
+        continue;
+      }
       this.asked = [{ ...one, outcome }];
       this.show();
     }

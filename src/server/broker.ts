@@ -158,7 +158,7 @@ class RunningBroker implements Broker {
         attachment,
         options: nameServerOptions(options),
         topics: [...this.topics.values()],
-        workers: options.workers,
+        logLevel: options.logLevel,
         ...store?.forNameServer(),
       }),
       onMessage: (message) => this.keepTopic(message as { type: string; topic?: string; record?: TopicRecord }),

@@ -4,7 +4,6 @@ import { multipleOf, oneOf, refuse, whole, yesOrNo } from './option-checks.ts';
 const MIB = 1024 * 1024;
 const HOUR_MS = 3_600_000;
 const SEGMENT_UNIT = 4_096;
-const RETENTION_MS_MIN = 1_000;
 /** A hundred years. */
 const RETENTION_MS_MAX = 876_600 * HOUR_MS;
 
@@ -18,7 +17,7 @@ export interface StoreOptions {
   readonly durable?: boolean;
   /** Bytes of a segment file of the log, made at full length ahead of time; 1 MiB to 2 GiB. Default 256 MiB. */
   readonly segmentBytes?: number;
-  /** Milliseconds that messages are kept, unless their topic says otherwise. Default 72 hours as in RocketMQ. */
+  /** Milliseconds that messages are kept, unless their topic says otherwise; 0: for ever. Default 72 h as in RocketMQ. */
   readonly retentionMs?: number;
   /** Bytes of log that are kept; the oldest segments go first. Default 0: as much as the disk takes. */
   readonly retentionBytes?: number;
@@ -81,7 +80,7 @@ function check(o: SettledStore): void {
   yesOrNo('durable', o.durable);
   if (o.durable && o.data === undefined) refuse('durable is true without data: name a folder for the data');
   multipleOf('segmentBytes', o.segmentBytes, SEGMENT_UNIT, MIB, 2_048 * MIB);
-  whole('retentionMs', o.retentionMs, RETENTION_MS_MIN, RETENTION_MS_MAX);
+  whole('retentionMs', o.retentionMs, 0, RETENTION_MS_MAX);
   whole('retentionBytes', o.retentionBytes, 0, Number.MAX_SAFE_INTEGER);
   oneOf('diskMode', o.diskMode, ['auto', 'direct', 'buffered']);
   oneOf('onDamage', o.onDamage, ['stop', 'quarantine']);

@@ -1,14 +1,19 @@
-// The state on the disk: an lmdb database in a folder of its own. It is small and is read once, whole, when it is
-// opened; from then on lmdb is only written.
+// The state on the disk: a journal of changes in a folder of its own, read once, whole, when it is opened.
 //
 // Who writes, who reads: the one thread that has it open (the main thread before the others start, then the NameServer).
-// S1  A transaction is on the disk when commit() returns: data pages are synced, then lmdb's own root is written through.
-// S2  Every record carries a CRC over its key and value, and the head counts the records: a record that is missing,
-//     doubled or changed is found when the state is opened. It is never opened as if it were empty.
-// S3  After a commit that failed nothing of it is there, in the database and in memory.
-import { crc32 } from 'node:zlib';
-import { open, type RootDatabase } from 'lmdb';
+// S1  A transaction is one record, and is on the disk when commit() returns.
+// S2  Every record carries a CRC and its number: one that is missing, doubled or changed is found when the journal is
+//     opened. A damaged state is never opened as if it were empty. (The one exception: damage to the very last record
+//     after a crash looks like a torn write. An orderly stop and every start write a record behind it.)
+// S3  After a commit that failed nothing of it is there, in memory and in the file.
+// S4  The journal is replaced by a snapshot of itself under another name, synced before it takes the name.
+//
+// Not lmdb, as the key index: it is small and in memory anyway; a thread that is terminated inside a transaction of
+// lmdb leaves the database locked for its successor, and a damaged page of lmdb ends the process instead of being told.
 import { RingmqError } from '../base/codes.ts';
+import type { Disk, DiskFile } from '../log/disk.ts';
+import { NodeDisk } from '../log/disk-node.ts';
+import { encodeRecord, readJournal } from './journal.ts';
 import {
   MemoryMetaStore,
   type MetaChanges,
@@ -19,25 +24,21 @@ import {
 } from './meta.ts';
 
 const FORMAT = 1;
-/** Address space that is set aside; the file is as large as what is in it. */
-const MAP_BYTES = 16 * 1024 ** 3;
-const CRC_BYTES = 4;
+const NAME = 'meta.journal';
+const NEW_NAME = 'meta.tmp';
+/** A journal is written anew when this much, and more than the last snapshot, stands behind the snapshot. */
+const TAIL_BYTES = 4 * 1024 * 1024;
 
-const HEAD_KEY = 'head';
-const topicKey = (topicId: number): string => `topic ${topicId}`;
-const marksKey = (topicId: number): string => `marks ${topicId}`;
-const offsetsKey = (topicId: number, group: string): string => `offsets ${topicId} ${group}`;
-
-/** The record that says what the others must be. */
-interface Head {
+/** First record of a file. */
+interface Snapshot extends Required<MetaChanges> {
   readonly format: number;
   readonly generation: number;
-  readonly nextTopicId: number;
-  /** Number of records besides this one. */
-  readonly records: number;
 }
 
-type Database = RootDatabase<Buffer, Buffer>;
+/** The other records. */
+interface Entry extends MetaChanges {
+  readonly generation?: number;
+}
 
 /**
  * Opens the state in a folder, which is made if it is not there. One thread at a time may have it open.
@@ -46,48 +47,48 @@ type Database = RootDatabase<Buffer, Buffer>;
  * `store-failed` if the disk refuses.
  */
 export function openMetaStore(folder: string): MetaStore {
-  let database: Database;
   try {
-    database = open<Buffer, Buffer>({
-      path: folder,
-      noSubdir: false,
-      encoding: 'binary',
-      keyEncoding: 'binary',
-      mapSize: MAP_BYTES,
-      // Otherwise a commit returns before it is on the disk.
-      overlappingSync: false,
-    });
+    return openMetaStoreOn(new NodeDisk(folder));
   } catch (error) {
     throw refusal(error, folder);
   }
-  const store = new LmdbMetaStore(database, folder);
+}
+
+/** The same on any disk. `tailBytes`: how much may stand behind the snapshot before the journal is written anew. */
+export function openMetaStoreOn(disk: Disk, tailBytes = TAIL_BYTES): MetaStore {
+  const store = new JournalMetaStore(disk, tailBytes);
   try {
     store.load();
   } catch (error) {
-    store.close();
-    throw error instanceof RingmqError ? error : refusal(error, folder);
+    store.abandon();
+    throw refusal(error, disk.folder);
   }
   return store;
 }
 
-class LmdbMetaStore implements MetaStore {
-  private readonly database: Database;
-  private readonly folder: string;
+class JournalMetaStore implements MetaStore {
+  private readonly disk: Disk;
+  private readonly tailBytes: number;
   private readonly memory = new MemoryMetaStore();
-  private head: Head = { format: FORMAT, generation: 0, nextTopicId: 1, records: 0 };
-  private closed = false;
+  private file: DiskFile | undefined;
+  private sequence = 0;
+  /** Bytes of the journal, and of its snapshot. */
+  private end = 0;
+  private snapshotEnd = 0;
+  /** A write or a sync failed: what is in the file now is not known, nothing more is written. */
+  private failed: RingmqError | undefined;
 
-  constructor(database: Database, folder: string) {
-    this.database = database;
-    this.folder = folder;
+  constructor(disk: Disk, tailBytes: number) {
+    this.disk = disk;
+    this.tailBytes = tailBytes;
   }
 
   get generation(): number {
-    return this.head.generation;
+    return this.memory.generation;
   }
 
   get nextTopicId(): number {
-    return this.head.nextTopicId;
+    return this.memory.nextTopicId;
   }
 
   get offsetCount(): number {
@@ -107,143 +108,150 @@ class LmdbMetaStore implements MetaStore {
   }
 
   nextGeneration(): number {
-    const head = { ...this.head, generation: this.head.generation + 1 };
-    this.transact(() => this.put(HEAD_KEY, head));
-    this.head = head;
-    return head.generation;
+    const generation = this.memory.generation + 1;
+    this.append({ generation });
+    this.memory.generation = generation;
+    return generation;
   }
 
   commit(changes: MetaChanges): void {
-    const writes = this.writesOf(changes);
-    const added = [...writes].filter(([key, value]) => value !== undefined && !this.has(key)).length;
-    const removed = [...writes].filter(([key, value]) => value === undefined && this.has(key)).length;
-    const nextTopicId = Math.max(this.head.nextTopicId, changes.nextTopicId ?? 0);
-    const head = { ...this.head, nextTopicId, records: this.head.records + added - removed };
-    this.transact(() => {
-      for (const [key, value] of writes) {
-        if (value === undefined) this.database.removeSync(Buffer.from(key));
-        else this.put(key, value);
-      }
-      this.put(HEAD_KEY, head);
-    });
-    this.head = head;
+    this.append(changes);
     this.memory.commit(changes);
+    this.compactIfLong();
   }
 
   close(): void {
-    if (this.closed) return;
-    this.closed = true;
-    // Synchronous but for reads that nobody makes.
-    void this.database.close();
+    if (this.file === undefined) return;
+    try {
+      // Seals what stands before it (S2). Nothing is lost if it fails.
+      if (this.failed === undefined) this.append({});
+    } catch (error) {
+      if (!(error instanceof RingmqError)) throw error;
+    } finally {
+      this.abandon();
+    }
   }
 
-  /** Reads and checks everything. */
+  /** Closes the file as it is. */
+  abandon(): void {
+    this.file?.close();
+    this.file = undefined;
+  }
+
   load(): void {
-    const found: Found = { topics: [], offsets: [], marks: [] };
-    let records = 0;
-    let head: Head | undefined;
-    for (const { key, value } of this.database.getRange()) {
-      const name = key.toString();
-      const read = this.read(key, value);
-      if (name === HEAD_KEY) head = read as Head;
-      else {
-        sortInto(found, name, read);
-        records++;
-      }
-    }
-    if (head === undefined) {
-      if (records > 0) throw this.corrupt('its head is missing');
-      this.transact(() => this.put(HEAD_KEY, this.head));
+    if (!this.disk.exists(NAME)) {
+      this.compact();
       return;
     }
-    if (head.format !== FORMAT) {
-      throw new RingmqError('data-unknown', `${this.folder} has format ${head.format}, this version reads ${FORMAT}`);
+    const file = this.disk.open(NAME, 'write');
+    this.file = file;
+    const bytes = Buffer.alloc(file.size());
+    file.read(bytes, 0);
+    const { values, sequence, end, damage } = readJournal(bytes);
+    if (damage !== undefined) throw this.corrupt(damage);
+    const [snapshot, ...entries] = values as [Snapshot | undefined, ...Entry[]];
+    if (typeof snapshot?.format !== 'number') throw this.corrupt('its beginning is missing');
+    if (snapshot.format !== FORMAT) {
+      const what = `the state in ${this.disk.folder} has format ${snapshot.format}, this version reads ${FORMAT}`;
+      throw new RingmqError('data-unknown', what);
     }
-    if (records !== head.records) throw this.corrupt(`it has ${records} records instead of ${head.records}`);
-    this.head = head;
-    this.memory.commit(found);
-  }
-
-  /** Key -> value to be written; undefined: to be removed. */
-  private writesOf(changes: MetaChanges): Map<string, unknown> {
-    const writes = new Map<string, unknown>();
-    for (const topic of changes.topics ?? []) writes.set(topicKey(topic.topicId), topic);
-    for (const offsets of changes.offsets ?? []) writes.set(offsetsKey(offsets.topicId, offsets.group), offsets);
-    for (const marks of changes.marks ?? []) writes.set(marksKey(marks.topicId), marks);
-    for (const topicId of changes.deleted ?? []) {
-      const prefix = offsetsKey(topicId, '');
-      for (const key of [...writes.keys()]) if (key.startsWith(prefix)) writes.set(key, undefined);
-      for (const group of this.memory.groups(topicId)) writes.set(offsetsKey(topicId, group), undefined);
-      writes.set(topicKey(topicId), undefined);
-      writes.set(marksKey(topicId), undefined);
+    for (const entry of [snapshot, ...entries]) this.apply(entry);
+    this.sequence = sequence;
+    this.end = end;
+    this.snapshotEnd = encodeRecord(0, snapshot).length;
+    if (end < bytes.length) {
+      file.truncate(end);
+      file.sync();
     }
-    return writes;
+    this.compactIfLong();
   }
 
-  private has(key: string): boolean {
-    return this.database.doesExist(Buffer.from(key));
+  private apply(entry: Entry): void {
+    this.memory.commit(entry);
+    this.memory.generation = entry.generation ?? this.memory.generation;
   }
 
-  private put(key: string, value: unknown): void {
-    const name = Buffer.from(key);
-    const json = Buffer.from(JSON.stringify(value));
-    const record = Buffer.allocUnsafe(CRC_BYTES + json.length);
-    record.writeUInt32LE(crc32(json, crc32(name)));
-    json.copy(record, CRC_BYTES);
-    this.database.putSync(name, record);
-  }
-
-  private read(key: Buffer, record: Buffer): unknown {
-    const json = record.subarray(CRC_BYTES);
-    if (record.length < CRC_BYTES || record.readUInt32LE() !== crc32(json, crc32(key))) {
-      throw this.corrupt(`the record ${JSON.stringify(key.toString().slice(0, 80))} does not match its CRC`);
-    }
-    return JSON.parse(json.toString());
-  }
-
-  private transact(action: () => void): void {
-    if (this.closed) throw new RingmqError('closed', `the state in ${this.folder} is closed`);
+  private append(entry: Entry): void {
+    if (this.failed) throw this.failed;
+    const { file } = this;
+    if (file === undefined) throw new RingmqError('closed', `the state in ${this.disk.folder} is closed`);
+    const record = encodeRecord(this.sequence + 1, entry);
     try {
-      this.database.transactionSync(action);
+      file.write(record, this.end);
+      file.sync();
     } catch (error) {
-      throw refusal(error, this.folder);
+      this.takeBack(file, refusal(error, this.disk.folder));
     }
+    this.sequence++;
+    this.end += record.length;
+  }
+
+  /** A full disk may have room later; whatever else failed stays failed. */
+  private takeBack(file: DiskFile, error: RingmqError): never {
+    try {
+      file.truncate(this.end);
+      file.sync();
+      if (error.code !== 'disk-full') this.failed = error;
+    } catch (again) {
+      this.failed = refusal(again, this.disk.folder);
+    }
+    throw error;
+  }
+
+  private compactIfLong(): void {
+    const tail = this.end - this.snapshotEnd;
+    if (tail <= Math.max(this.tailBytes, this.snapshotEnd)) return;
+    try {
+      this.compact();
+    } catch (error) {
+      // The journal as it is goes on, unless the new one has taken its name already: that sets `failed`.
+      refusal(error, this.disk.folder);
+    }
+  }
+
+  /** Writes a snapshot and lets it take the journal's place (S4). */
+  private compact(): void {
+    const { disk, memory } = this;
+    const record = encodeRecord(this.sequence + 1, { format: FORMAT, ...memory.everything() } satisfies Snapshot);
+    const file = disk.open(NEW_NAME, 'write');
+    try {
+      file.truncate(0);
+      file.write(record, 0);
+      file.sync();
+    } finally {
+      file.close();
+    }
+    try {
+      disk.rename(NEW_NAME, NAME);
+      disk.syncFolder();
+      this.abandon();
+      this.file = disk.open(NAME, 'write');
+    } catch (error) {
+      this.failed = refusal(error, disk.folder);
+      throw this.failed;
+    }
+    this.sequence++;
+    this.end = record.length;
+    this.snapshotEnd = record.length;
   }
 
   private corrupt(what: string): RingmqError {
-    return corrupt(this.folder, what);
+    return new RingmqError(
+      'state-corrupt',
+      `the state in ${this.disk.folder} is damaged: ${what}. Nothing was changed. Restore the folder from a copy, or ` +
+        'move it away and start again: messages stay, topics come back from the log as lost.<id>, committed offsets ' +
+        'are gone',
+    );
   }
 }
 
-interface Found {
-  readonly topics: StoredTopic[];
-  readonly offsets: StoredOffsets[];
-  readonly marks: StoredMarks[];
-}
-
-function sortInto(found: Found, name: string, value: unknown): void {
-  if (name.startsWith('topic ')) found.topics.push(value as StoredTopic);
-  else if (name.startsWith('marks ')) found.marks.push(value as StoredMarks);
-  else found.offsets.push(value as StoredOffsets);
-}
-
-function corrupt(folder: string, what: string): RingmqError {
-  return new RingmqError(
-    'state-corrupt',
-    `the state in ${folder} is damaged (${what}). Nothing was changed. Restore the folder from a copy, or move it away ` +
-      'and start again: messages stay, topics come back from the log as lost.<id>, committed offsets are gone',
-  );
-}
-
-/** What lmdb or the file system says, as what a caller can do about it. */
+/** What the disk says, as what a caller can do about it. Anything else is a fault. */
 function refusal(error: unknown, folder: string): RingmqError {
-  const text = error instanceof Error ? error.message : String(error);
-  const code = (error as { code?: unknown }).code;
-  if (code === 'ENOSPC' || /no space left|MDB_MAP_FULL/i.test(text)) {
-    return new RingmqError('disk-full', `no room for the state in ${folder}: ${text}`);
+  if (error instanceof RingmqError) return error;
+  const { code } = error as NodeJS.ErrnoException;
+  if (!(error instanceof Error) || code === undefined) throw error;
+  if (code === 'ENOSPC' || code === 'EDQUOT') {
+    return new RingmqError('disk-full', `no room for the state in ${folder}: ${error.message}`);
   }
-  if (/MDB_(CORRUPTED|INVALID|PAGE_NOTFOUND|BAD|VERSION|PROBLEM|PANIC|CURSOR_FULL|CRYPTO)/.test(text)) {
-    return corrupt(folder, text);
-  }
-  return new RingmqError('store-failed', `the state in ${folder} cannot be written or read: ${text}`);
+  return new RingmqError('store-failed', `the state in ${folder} cannot be kept: ${error.message}`);
 }

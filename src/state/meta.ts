@@ -112,9 +112,18 @@ export class MemoryMetaStore implements MetaStore {
     return this.offsetsByTopic.get(topicId)?.get(group);
   }
 
-  /** Groups that have said where they go on in a topic. */
-  groups(topicId: number): string[] {
-    return [...(this.offsetsByTopic.get(topicId)?.keys() ?? [])];
+  /** All that is kept, as one change. */
+  everything(): Required<MetaChanges> & { readonly generation: number } {
+    const { generation, nextTopicId } = this;
+    const offsets = [...this.offsetsByTopic.values()].flatMap((groups) => [...groups.values()]);
+    return {
+      generation,
+      nextTopicId,
+      topics: this.topics(),
+      deleted: [],
+      offsets,
+      marks: [...this.marksById.values()],
+    };
   }
 
   marks(topicId: number): StoredMarks | undefined {

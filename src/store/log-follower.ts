@@ -15,8 +15,15 @@ import type { StoreRegion } from '../memory/regions.ts';
 import { storeNumber } from '../memory/store-state.ts';
 import type { RunNoticeReader } from './run-notices.ts';
 
-/** Hears of runs that contradict the index: `gap`, `overlap` or `misplaced`. */
-export type Misfit = (run: Run, how: string) => void;
+/** Who else wants to know. */
+export interface LogFollowerListener {
+  /** A run contradicts the index: `gap`, `overlap` or `misplaced`. */
+  readonly misfit: (run: Run, how: string) => void;
+  /** The store has written a run, of a block that ends at `logEnd`. The object is used again. */
+  readonly told: (run: Run, logEnd: number) => void;
+  /** Runs before this position were found in the file and not told. */
+  readonly found: (end: number) => void;
+}
 
 /** Notices taken before requests have their turn. */
 const NOTICES_MAX = 8_192;
@@ -26,7 +33,7 @@ export class LogFollower {
   private readonly index: LogIndex;
   private readonly notices: RunNoticeReader;
   private readonly store: StoreRegion;
-  private readonly misfit: Misfit;
+  private readonly listener: LogFollowerListener;
   private hasSegment: boolean;
   /** Everything of the log before this position is in the index. */
   private coveredEnd: number;
@@ -40,13 +47,13 @@ export class LogFollower {
     notices: RunNoticeReader,
     store: StoreRegion,
     extent: { readonly end: number; readonly hasSegment: boolean },
-    misfit: Misfit,
+    listener: LogFollowerListener,
   ) {
     this.disk = disk;
     this.index = index;
     this.notices = notices;
     this.store = store;
-    this.misfit = misfit;
+    this.listener = listener;
     this.hasSegment = extent.hasSegment;
     this.coveredEnd = extent.end;
     this.heldEnd = extent.end;
@@ -80,7 +87,10 @@ export class LogFollower {
     // The next block: the store has shown the end of the one before.
     if (notices.logEnd !== this.heldEnd) this.letGo();
     this.heldEnd = notices.logEnd;
-    if (notices.logEnd > this.coveredEnd) this.add(notices);
+    if (notices.logEnd > this.coveredEnd) {
+      this.add(notices);
+      this.listener.told(notices, notices.logEnd);
+    }
     notices.consume();
   }
 
@@ -103,6 +113,7 @@ export class LogFollower {
       if (base >= end || (this.hasSegment && base < this.index.unsealedBase)) continue;
       for (const run of scanRuns(this.disk, base, base, end)) this.add(run);
     }
+    this.listener.found(end);
   }
 
   private add(run: Run): void {
@@ -112,6 +123,6 @@ export class LogFollower {
       this.hasSegment = true;
     }
     const added = this.index.add(run);
-    if (added !== 'added' && added !== 'duplicate') this.misfit({ ...run }, added);
+    if (added !== 'added' && added !== 'duplicate') this.listener.misfit({ ...run }, added);
   }
 }

@@ -40,22 +40,22 @@ export class LogReaderAgent implements Agent {
   }
 
   work(nowMs: number): number {
-    const { follower, desk, keys } = this.context;
+    const { follower, desk, keys, keeper } = this.context;
     const did = follower.work() + desk.work();
-    return did > 0 ? did : keys.work(follower.end, nowMs);
+    return did > 0 ? did : keys.work(follower.end, nowMs) + keeper.work(nowMs);
   }
 
   housekeep(nowMs: number): void {
-    const { regions, seat, keeper, follower } = this.context;
+    const { regions, seat, keeper } = this.context;
     beat(regions.control, seat);
     this.counters.publish();
-    keeper.housekeep(nowMs, follower.end);
+    keeper.housekeep(nowMs);
   }
 
-  /** Orderly stop: the next start finds the index as it is. */
-  close(): void {
+  /** Orderly stop: the next start finds the index as it is. Resolves when all of it is on the disk. */
+  close(): Promise<void> {
     const { keeper, keys, follower } = this.context;
-    keys.close();
     keeper.close(follower.end);
+    return keys.close();
   }
 }

@@ -112,7 +112,7 @@ export class StoreAgent implements Agent {
     let did = taken;
     if (this.phase === PHASE.idle) this.stage();
     if (this.phase === PHASE.staged) did += this.write(nowMs);
-    if (this.phase === PHASE.written && this.noticeRuns()) this.complete(nowMs);
+    if (this.phase === PHASE.written && this.noticeRuns()) did += this.complete(nowMs);
     if (this.mustSync(nowMs)) did += this.sync();
     this.ringOwners();
     return did;
@@ -221,8 +221,8 @@ export class StoreAgent implements Agent {
     return this.runsNoticed === runs.length;
   }
 
-  /** The block is in the log and the log reader knows it: positions and cursors move. */
-  private complete(nowMs: number): void {
+  /** The block is in the log and the log reader knows it: positions and cursors move. Returns how many. */
+  private complete(nowMs: number): number {
     crashPoint('store.noticed');
     const isDirect = this.context.mode === 'direct';
     if (!isDirect && this.unsynced.length === 0) this.unsyncedSince = nowMs;
@@ -238,10 +238,12 @@ export class StoreAgent implements Agent {
       }
       this.journals.requeue(partition);
     }
+    const count = this.staged.length;
     this.staged.length = 0;
     this.phase = PHASE.idle;
     countCommit(this.store);
     this.counters.add(COUNTER.turns, 1);
+    return count;
   }
 
   private awaitSync(partition: JournaledPartition): void {

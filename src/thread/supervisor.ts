@@ -32,6 +32,7 @@ import {
 import { type Announcement, Announcements } from './announcements.ts';
 import { type ServerThread, spawnThread } from './spawn.ts';
 import { reportThreadEnds, stopReporting } from './thread-ends.ts';
+import type { ThreadReport } from './worker-data.ts';
 
 /** A server thread to be run and kept running. */
 export interface ThreadPlan {
@@ -166,6 +167,10 @@ export class Supervisor {
     running.threadId = worker.threadId;
     running.ready = new Promise((resolve, reject) => {
       worker.on('message', (message: { readonly type: string }) => {
+        if (message.type === 'report') {
+          this.pass(plan.name, message as ThreadReport);
+          return;
+        }
         if (message.type === 'failed') reject(restoreError(message));
         else resolve(message);
         plan.onMessage?.(message);
@@ -178,6 +183,10 @@ export class Supervisor {
     running.ready.catch(() => {});
     worker.on('error', (error) => this.log.error({ err: error, thread: plan.name }, 'thread died'));
     worker.once('exit', (code) => this.exited(running, code));
+  }
+
+  private pass(thread: ServerThread, { level, text, fields }: ThreadReport): void {
+    this.log[level]({ thread, ...fields }, text);
   }
 
   private exited(running: Running, code: number): void {

@@ -47,10 +47,20 @@ export interface LogReaderWorkerData<Recovered = never> {
   readonly folder: string;
   /** Folder of the key index. */
   readonly keysFolder: string;
+  /** How files are read: past the page cache where the store writes past it. Default `buffered`. */
+  readonly mode?: 'direct' | 'buffered';
   readonly segmentBytes: number;
   /** How long the log keeps messages whose topic says nothing else, in milliseconds. */
   readonly retentionMs: number;
   /** How large the log may become, in bytes; 0: as large as the disk allows. */
   readonly retentionBytes: number;
   readonly recovered?: Recovered;
+}
+
+/** Something that a server thread has to say to people: the supervisor puts it into the broker's log. */
+export interface ThreadReport {
+  readonly type: 'report';
+  readonly level: 'info' | 'warn' | 'error' | 'fatal';
+  readonly text: string;
+  readonly fields: Record<string, unknown>;
 }

@@ -163,6 +163,14 @@ export class Table {
     return reader;
   }
 
+  /** The store's reader of a durable partition. */
+  journal(id: number): RingReader {
+    const place = readPlace(this.regions.table, id, this.arenas);
+    const reader = place && RingReader.tryAdopt(this.regions.table, id, place, this.bells);
+    if (!reader) throw new Error(`partition ${id} has no journal slot`);
+    return reader;
+  }
+
   isActive(id: number): boolean {
     return readIdentity(this.regions.table, id) !== undefined;
   }

@@ -147,7 +147,15 @@ export class FaultDisk implements Disk {
     return this.successor(left, new Map(left), []);
   }
 
-  /** The bytes of a file as they are read now; changing them damages the file. */
+  /** Flips bits of a byte, on the disk and in the page cache. */
+  flip(name: string, at: number, bits: number): void {
+    const inode = this.names.get(name);
+    if (inode === undefined) throw failed('ENOENT', name);
+    inode.current[at] ^= bits;
+    if (inode.durable !== inode.current) inode.durable[at] ^= bits;
+  }
+
+  /** The bytes of a file as they are read now; changing them damages what the page cache has. */
   bytesOf(name: string): Uint8Array {
     const inode = this.names.get(name);
     if (inode === undefined) throw failed('ENOENT', name);

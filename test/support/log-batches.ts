@@ -1,7 +1,9 @@
 // Batches and logs for the tests of the log: small, sealed like real ones, and easy to find again.
 import { BATCH_BASE_OFFSET, BATCH_EPOCH, BATCH_FLAGS, BATCH_STORED_AT, FLAG_KEYS } from '../../native-layout/batch.ts';
+import { LOG_BLOCK_BYTES } from '../../native-layout/log.ts';
 import { BlockBuilder } from '../../src/log/block-builder.ts';
 import type { Disk } from '../../src/log/disk.ts';
+import { alignedBytes } from '../../src/log/disk-node.ts';
 import { type LogStart, LogWriter } from '../../src/log/log-writer.ts';
 import { runsOf } from '../../src/log/run-rows.ts';
 import { segmentBases } from '../../src/log/segment-files.ts';
@@ -10,6 +12,8 @@ import { BatchBuilder } from '../../src/record/batch-builder.ts';
 import { putInt64 } from '../../src/record/int64.ts';
 
 export const SEGMENT = 64 * 1024;
+/** One for all logs of a test file: only the last block that was staged is of interest. */
+const MEMORY = alignedBytes(LOG_BLOCK_BYTES);
 export const EMPTY_LOG: LogStart = { segments: [], end: 0, previousCrc: 0 };
 
 export interface SampleBatch {
@@ -81,7 +85,7 @@ export function spansOnDisk(disk: Disk): Span[] {
 
 /** Writes logs as the store does, and remembers what it wrote. */
 export class SampleLog {
-  readonly builder = new BlockBuilder();
+  readonly builder = new BlockBuilder(MEMORY);
   /** What was appended, block by block, in order. */
   readonly blocks: (readonly Span[])[] = [];
   readonly writer: LogWriter;

@@ -1,4 +1,5 @@
 // The charts of the page, and the tiles beside them: what of the figures is shown where.
+import type { StoreSample } from '../system-metrics.ts';
 import { Chart, type Line } from './chart.ts';
 import { byId, make, setText } from './elements.ts';
 import { type Figures, threadRoles, threadsAlive } from './figures.ts';
@@ -82,12 +83,31 @@ function showTiles(figures: Figures): void {
   byId('tile-roles').title = threadRoles(figures);
   tile('tile-rings', binaryBytes(partitions.ringUsedBytes));
   tile('tile-ring-bytes', `of ${binaryBytes(partitions.ringBytes)}`);
+  showStore(figures);
   tile('tile-load', cpu.load.map((one) => one.toFixed(2)).join(' '));
   tile('broker-name', broker.name);
   tile('broker-version', broker.version);
   tile('broker-transport', broker.transport);
   tile('broker-node', broker.node);
   tile('broker-uptime', duration(uptimeS * 1000));
+}
+
+function showStore({ store }: Figures): void {
+  const state = store?.state ?? 'off';
+  byId('tile-store').dataset.state = state;
+  tile('tile-store', state);
+  tile('tile-log', store ? storeText(store) : 'messages are in memory only');
+  byId('tile-log').title = store ? `log positions: ${positionsText(store)}` : '';
+}
+
+function storeText({ logBytes, writtenBytesPerS, commitsPerS, damagedRuns }: StoreSample): string {
+  const damage = damagedRuns > 0 ? ` · ${count(damagedRuns)} damaged` : '';
+  return `${bytes(logBytes)} of log · ${perSecond(writtenBytesPerS)} · ${count(commitsPerS)} commits/s${damage}`;
+}
+
+function positionsText({ oldestPosition, durablePosition, writtenPosition, indexedPosition }: StoreSample): string {
+  const rest = `written ${count(writtenPosition)}, keys indexed ${count(indexedPosition)}`;
+  return `oldest ${count(oldestPosition)}, durable ${count(durablePosition)}, ${rest}`;
 }
 
 function tile(id: string, text: string): void {

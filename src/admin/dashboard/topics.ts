@@ -2,7 +2,7 @@
 import type { WsConnection } from '../../client/ws-connection.ts';
 import type { TopicRoute } from '../../wire/commands.ts';
 import { byId, make, setText } from './elements.ts';
-import { count, NO_FIGURE, plural } from './format.ts';
+import { bytes, count, duration, NO_FIGURE, plural } from './format.ts';
 import type { Notices } from './notices.ts';
 
 const REFRESH_MS = 2_000;
@@ -18,7 +18,7 @@ interface Seen {
 interface Row {
   readonly row: HTMLTableRowElement;
   readonly button: HTMLButtonElement;
-  readonly cells: Readonly<Record<'partitions' | 'messages' | 'rate' | 'overflow', HTMLTableCellElement>>;
+  readonly cells: Readonly<Record<'partitions' | 'messages' | 'rate' | 'overflow' | 'kept', HTMLTableCellElement>>;
 }
 
 export class Topics {
@@ -110,6 +110,8 @@ export class Topics {
     setText(cells.messages, seen ? count(seen.messages) : NO_FIGURE);
     setText(cells.rate, seen?.perSecond === undefined ? NO_FIGURE : count(seen.perSecond));
     setText(cells.overflow, direct ? `${overflow}, direct` : overflow);
+    setText(cells.kept, keptText(route));
+    cells.kept.title = keptTitle(route);
     row.classList.toggle('idle', !seen?.perSecond);
     button.setAttribute('aria-pressed', String(topic === this.selected));
     row.classList.toggle('selected', topic === this.selected);
@@ -127,8 +129,9 @@ export class Topics {
       messages: make('td', 'number'),
       rate: make('td', 'number rate'),
       overflow: make('td', ''),
+      kept: make('td', ''),
     };
-    const row = make('tr', '', name, cells.partitions, cells.messages, cells.rate, cells.overflow);
+    const row = make('tr', '', name, ...Object.values(cells));
     row.addEventListener('click', () => {
       this.select(topic);
       this.onChosen(topic);
@@ -142,6 +145,21 @@ function look(route: TopicRoute, before: Seen | undefined, now: number): Seen {
   const messages = route.partitions.reduce((sum, one) => sum + one.nextOffset, 0);
   if (!before || messages < before.messages) return { messages, at: now, perSecond: undefined };
   return { messages, at: now, perSecond: ((messages - before.messages) / (now - before.at)) * 1000 };
+}
+
+/** Where its messages are, and how long if it has a rule of its own: `disk, 2 h 0 min`. */
+function keptText({ durable, retentionMs, retentionBytes }: TopicRoute): string {
+  if (!durable) return 'memory';
+  const age = retentionMs > 0 ? [duration(retentionMs)] : [];
+  const size = retentionBytes > 0 ? [bytes(retentionBytes)] : [];
+  return ['disk', ...age, ...size].join(', ');
+}
+
+function keptTitle({ durable, retentionMs, retentionBytes }: TopicRoute): string {
+  if (!durable) return 'volatile: gone when the broker stops';
+  return retentionMs > 0 || retentionBytes > 0
+    ? 'durable, with a retention of its own'
+    : "durable, kept by the broker's rule";
 }
 
 /** The broker's own topics come last. */

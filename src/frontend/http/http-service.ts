@@ -66,10 +66,11 @@ export class HttpService {
   private health(): HttpResponse {
     const { name, version, transport, startedAt } = this.facts;
     const workers = this.figures.workers();
-    const ok = this.figures.state === 'running' && workers.alive === workers.expected;
+    const store = this.figures.storeState;
+    const ok = this.figures.state === 'running' && workers.alive === workers.expected && store !== 'failed';
     const uptimeS = Math.round((Date.now() - startedAt) / 1_000);
-    const status = ok ? 'ok' : this.figures.state;
-    return json(ok ? 200 : UNAVAILABLE, { status, broker: name, version, uptimeS, transport, workers });
+    const status = ok ? 'ok' : store === 'failed' ? 'store-failed' : this.figures.state;
+    return json(ok ? 200 : UNAVAILABLE, { status, broker: name, version, uptimeS, transport, workers, store });
   }
 
   private async metrics(): Promise<HttpResponse> {

@@ -2,6 +2,13 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect, test } from 'vitest';
+import {
+  STORE_BYTES_LOW,
+  STORE_DAMAGED,
+  STORE_DURABLE_LOW,
+  STORE_STATES,
+  STORE_WRITTEN_LOW,
+} from '../../../native-layout/store.ts';
 import { loadAssets } from '../../../src/admin/assets.ts';
 import { BrokerFigures } from '../../../src/admin/broker-figures.ts';
 import { HostMeter } from '../../../src/admin/host-figures.ts';
@@ -10,8 +17,15 @@ import { Prometheus } from '../../../src/admin/prometheus.ts';
 import { SystemMetrics } from '../../../src/admin/system-metrics.ts';
 import { COUNTER, Counters } from '../../../src/memory/counters.ts';
 import { activatePartition } from '../../../src/memory/partition-entry.ts';
-import { attachRegions, createRegions } from '../../../src/memory/regions.ts';
+import { attachRegions, createRegions, type StoreRegion } from '../../../src/memory/regions.ts';
 import { beat, claimSeat, releaseSeat, setPartitionsUsed, setRouteVersion } from '../../../src/memory/seats.ts';
+import {
+  addStoreCount,
+  countCommit,
+  setStoreFull,
+  setStoreNumber,
+  setStoreState,
+} from '../../../src/memory/store-state.ts';
 
 const SIZES = {
   workerCount: 2,
@@ -132,6 +146,49 @@ test('the text for Prometheus says the same however often it is asked for, and b
   expect(text).toContain('ringmq_info{broker="b",version="1.2.3",transport="ws"');
   expect(text.match(/^ringmq_topic_messages_total\{/gm)).toHaveLength(100);
   expect(text).toContain('ringmq_topic_messages_total{topic="t\\"\\\\0"} 0');
+});
+
+test('the figures of a store: none without one, its state by name, rates a second', async () => {
+  const volatile = rig();
+  expect(volatile.figures.store).toBeUndefined();
+  expect(volatile.figures.storeState).toBe('off');
+  expect(await new Prometheus(volatile.regions, volatile.figures, FACTS).render([])).not.toContain('ringmq_store');
+
+  const regions = attachRegions(createRegions('x', { ...SIZES, durable: true }));
+  const store = regions.store as StoreRegion;
+  const figures = new BrokerFigures(regions);
+  const metrics = new SystemMetrics(FACTS, figures, new HostMeter(0, { cpus: () => [], netDev: () => undefined }), 0);
+  expect(figures.storeState).toBe('starting');
+  setStoreState(store, STORE_STATES.running, 0);
+  for (let i = 0; i < 6; i++) countCommit(store);
+  setStoreNumber(store, STORE_WRITTEN_LOW, 5_000_000_000);
+  setStoreNumber(store, STORE_DURABLE_LOW, 4_999_999_000);
+  setStoreNumber(store, STORE_BYTES_LOW, 300);
+  addStoreCount(store, STORE_DAMAGED, 2);
+  expect(metrics.sample(2_000).store).toEqual({
+    state: 'running',
+    commits: 6,
+    commitsPerS: 3,
+    writtenPosition: 5_000_000_000,
+    writtenBytesPerS: 2_500_000_000,
+    durablePosition: 4_999_999_000,
+    oldestPosition: 0,
+    indexedPosition: 0,
+    logBytes: 300,
+    damagedRuns: 2,
+  });
+  setStoreFull(store, true);
+  expect(figures.storeState).toBe('full');
+  setStoreState(store, STORE_STATES.failed, 502);
+  const prometheus = new Prometheus(regions, figures, FACTS);
+  await prometheus.render([]);
+  const text = await prometheus.render([]);
+  expect(text).toMatch(/^ringmq_store_state\{state="failed"\} 1$/m);
+  expect(text).toMatch(/^ringmq_store_state\{state="running"\} 0$/m);
+  expect(text).toMatch(/^ringmq_store_commits_total 6$/m);
+  expect(text).toMatch(/^ringmq_log_written_bytes_total 5000000000$/m);
+  expect(text).toMatch(/^ringmq_log_bytes 300$/m);
+  expect(text).toMatch(/^ringmq_log_damaged_runs_total 2$/m);
 });
 
 test('assets are the files of two folders under known paths, and a plain page where there are none', () => {

@@ -1,11 +1,8 @@
 import { describe, expect, test } from 'vitest';
-import { BATCH_BASE_OFFSET } from '../../../native-layout/batch.ts';
 import { RingmqError } from '../../../src/base/codes.ts';
 import type { ConsumerOptions, Gap } from '../../../src/client/connection.ts';
 import { RingConsumer, STOP, TAKEN } from '../../../src/client/consumer.ts';
-import { BatchView } from '../../../src/record/batch-view.ts';
-import { putInt64 } from '../../../src/record/int64.ts';
-import { batchOf } from '../../support/engine-table.ts';
+import { deliverTo } from './deliver.ts';
 
 const ID = 5;
 
@@ -29,17 +26,7 @@ class Rig {
 
   /** Delivers a batch of `count` messages, named by their offsets. */
   deliver(base: number, count: number, epoch = 1): number {
-    const cursor = this.consumer.cursor(ID);
-    if (!cursor) throw new Error('no cursor');
-    const builder = batchOf(
-      ID,
-      Array.from({ length: count }, (_, i) => `${base + i}`),
-      { epoch },
-    );
-    putInt64(builder.words, BATCH_BASE_OFFSET >> 2, base);
-    const view = new BatchView().span(builder.bytes, builder.words, 0, builder.length);
-    view.next();
-    return this.consumer.deliver(view, cursor);
+    return deliverTo(this.consumer, base, count, epoch);
   }
 }
 
@@ -69,6 +56,52 @@ describe('messages', () => {
     const consumer = new RingConsumer('t', { onMessage: () => {} }, (error) => errors.push(error.message));
     consumer.begin([{ id: ID, number: 0, epoch: 1, offset: 9, gap: true, gapFrom: 4 }]);
     expect(errors).toEqual(['t/0: offsets 4 to 8 are gone (expired); set onGap to handle this']);
+  });
+
+  test('of a later epoch that go on where the one before ended are no gap', () => {
+    const rig = new Rig({ onMessage: () => {} });
+    rig.deliver(0, 3);
+    rig.deliver(3, 2, 2);
+    expect(rig.gaps).toEqual([]);
+    expect(rig.consumer.positions()).toEqual([{ partition: 0, epoch: 2, offset: 5 }]);
+  });
+
+  test('of an earlier epoch than is known are history: they are taken, or stepped over', () => {
+    const texts: string[] = [];
+    const rig = new Rig({ onMessage: (message) => void texts.push(`${message.epoch}:${message.text()}`) });
+    rig.consumer.begin([{ id: ID, number: 0, epoch: 4, offset: 1, gap: false, gapFrom: 0 }]);
+    rig.deliver(0, 3, 2);
+    rig.deliver(1, 2, 3);
+    rig.deliver(3, 2, 4);
+    expect(texts).toEqual(['2:1', '2:2', '4:3', '4:4']);
+    expect(rig.gaps).toEqual([]);
+  });
+
+  test('that a later epoch takes back are told, and it goes on where that one begins', () => {
+    const rig = new Rig({ onMessage: () => {} });
+    rig.deliver(0, 9);
+    rig.deliver(6, 2, 2);
+    expect(rig.gaps).toMatchObject([{ from: 6, to: 6, reason: 'epoch-changed' }]);
+    expect(rig.consumer.positions()).toEqual([{ partition: 0, epoch: 2, offset: 8 }]);
+  });
+
+  test('that a start leaves out are told with the reason', () => {
+    const positions = [{ partition: 0, epoch: 1, offset: 9 }];
+    const starts = [
+      { epoch: 1, offset: 12, gapFrom: 9 },
+      { epoch: 2, offset: 7, gapFrom: 7 },
+      { epoch: 1, offset: 5, gapFrom: 5 },
+    ];
+    const reasons = starts.map((start) => {
+      const rig = new Rig({ from: { positions } });
+      rig.consumer.begin([{ id: ID, number: 0, gap: true, ...start }]);
+      return rig.gaps[0];
+    });
+    expect(reasons).toMatchObject([
+      { from: 9, to: 12, reason: 'expired' },
+      { from: 7, to: 7, reason: 'epoch-changed' },
+      { from: 5, to: 5, reason: 'ahead' },
+    ]);
   });
 
   test('of another epoch are taken from their beginning, and the change is told', () => {
@@ -214,6 +247,13 @@ test('a handler hears that its topic is gone; one that never began hears it from
   early.refuse(new RingmqError('unknown-topic', 'never there'));
   await expect(early.ready()).rejects.toThrow('never there');
   expect(rig.errors).toEqual(['gone']);
+});
+
+test.each([-1, 1.5, Number.NaN])('a start of %d is refused', (number) => {
+  for (const from of [{ offset: number }, { last: number }, { time: number }]) {
+    expect(() => new Rig({ from })).toThrow('from is');
+  }
+  expect(() => new Rig({ from: { time: 1_700_000_000_000 } })).not.toThrow();
 });
 
 test('a signal closes the consumer, also one that was aborted before', async () => {

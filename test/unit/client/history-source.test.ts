@@ -8,7 +8,7 @@ import { joinAt } from '../../../src/partition/join.ts';
 import type { StartFrom } from '../../../src/wire/commands.ts';
 import { DurableRig, ID, NUMBER, TOPIC } from './durable-rig.ts';
 
-/** A consumer of the rig's partition as RingReaders would drive it: it is drained when something rang, and only then. */
+/** A consumer of the rig's partition as RingReaders would drive it: drained when something rang, and only then. */
 class Reading {
   readonly rig: DurableRig;
   readonly consumer: RingConsumer<Uint8Array>;
@@ -150,9 +150,10 @@ describe('a consumer that the ring has passed', () => {
     const { texts, reading } = collecting(rig, { offset: 30 });
     reading.settle();
     expect(reading.gaps).toMatchObject([
+      { partition: NUMBER, from: 30, to: 50, reason: 'expired' },
       { partition: NUMBER, from: 100, to: 110, reason: 'damaged' },
     ]);
-    expect(texts).toEqual([...numbers(30, 100), ...numbers(110, 300)]);
+    expect(texts).toEqual([...numbers(50, 100), ...numbers(110, 300)]);
   });
 
   test('waits while the lane is full or the log reader busy, and asks again', () => {

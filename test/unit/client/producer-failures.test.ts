@@ -93,6 +93,31 @@ describe('over a network', () => {
     expect((await second).offset).toBe(0);
   });
 
+  test('a full disk is waited for as long as there is time, a failed one is not', async () => {
+    const { outlet, batch, resend } = await network({ timeoutMs: 60_000 });
+    const sent = batch('a');
+    for (let i = 0; i < 20; i++) {
+      expect(outlet.put).toHaveLength(1);
+      outlet.answer('disk-full');
+      resend();
+    }
+    outlet.answer('ok', 5);
+    expect((await sent).offset).toBe(5);
+    const failed = codeOf(batch('b'));
+    outlet.answer('store-failed');
+    expect(await failed).toBe('store-failed');
+  });
+
+  test('a disk that stays full fails the message when its time is over', async () => {
+    const { outlet, batch, resend } = await network({ timeoutMs: 1_000 });
+    const sent = codeOf(batch('a'));
+    for (let i = 0; i < 20 && outlet.put.length > 0; i++) {
+      outlet.answer('disk-full');
+      resend();
+    }
+    expect(await sent).toBe('disk-full');
+  });
+
   test('after a failure for good the rest is delivered once and in order, under another identity', async () => {
     const { outlet, batch, resend } = await network();
     const sent = ['bad', 'b', 'c', 'd'].map((text) => codeOf(batch(text)));

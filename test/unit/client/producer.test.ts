@@ -122,6 +122,38 @@ describe('batches', () => {
 });
 
 describe('acknowledgements', () => {
+  test('are durable where the topic is, accepted where it is not, and what was asked for in either', async () => {
+    const levels: number[] = [];
+    for (const durable of [true, false]) {
+      for (const options of [{}, { ack: 'accepted' }, { ack: 'none' }] as const) {
+        const { outlet, producer } = fakeProducer(true, options, routeOf(1, { durable }));
+        void producer.send('a');
+        await producer.ready();
+        outlet.turn();
+        levels.push(outlet.put[0].ack);
+      }
+    }
+    expect(levels).toEqual([3, 1, 0, 1, 1, 0]);
+  });
+
+  test('that a volatile topic cannot give are refused before anything is sent', async () => {
+    const { outlet, producer } = fakeProducer(true, { ack: 'written' }, routeOf(1, { durable: false }));
+    const sent = producer.send('a');
+    expect(await codes([sent, producer.ready()])).toEqual(['ack-unsupported', 'ack-unsupported']);
+    outlet.turn();
+    expect(outlet.put).toEqual([]);
+  });
+
+  test('name the message', async () => {
+    const { outlet, producer } = fakeProducer(true, {}, routeOf(1, { topicId: 18 }));
+    const early = producer.send('a');
+    await producer.ready();
+    const late = producer.send('b');
+    outlet.turn();
+    outlet.answer('ok', 40);
+    expect([(await early).id, (await late).id]).toEqual(['000000120000000000000028', '000000120000000000000029']);
+  });
+
   test('without them batches are forgotten once they are put, also after a full lane', async () => {
     const { outlet, producer } = fakeProducer(false, { ack: 'none' });
     await producer.ready();

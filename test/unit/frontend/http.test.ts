@@ -1,10 +1,28 @@
 import { describe, expect, test } from 'vitest';
 import { statusOf } from '../../../src/frontend/http/answers.ts';
+import { HistoryApi } from '../../../src/frontend/http/history-api.ts';
 import { Origins } from '../../../src/frontend/http/origins.ts';
 import { readPublish } from '../../../src/frontend/http/publish-request.ts';
 import { Query } from '../../../src/frontend/http/query.ts';
 import { type HttpParts, HttpRouter } from '../../../src/frontend/http/router.ts';
+import { TopicsApi } from '../../../src/frontend/http/topics-api.ts';
 import type { HttpRequest } from '../../../src/frontend/transport/transport.ts';
+import { messageId } from '../../../src/record/message-id.ts';
+import type { Command, TopicRoute } from '../../../src/wire/commands.ts';
+
+const TOPIC: TopicRoute = {
+  topic: 't',
+  topicId: 5,
+  version: 1,
+  overflow: 'block',
+  ringBytes: 65_536,
+  messageMaxBytes: 1_000,
+  direct: false,
+  durable: true,
+  retentionMs: 7,
+  retentionBytes: 0,
+  partitions: [],
+};
 
 function request(method: string, path: string, headers: Record<string, string> = {}, body = ''): HttpRequest {
   const [bare, query = ''] = path.split('?');
@@ -68,6 +86,9 @@ describe('the router', () => {
     route: serve('route'),
     publish: serve('publish'),
     pull: serve('pull'),
+    query: serve('query'),
+    setRetention: serve('retention'),
+    message: serve('message'),
   };
   const router = new HttpRouter(parts);
 
@@ -79,6 +100,9 @@ describe('the router', () => {
     ['DELETE', '/api/topics/t', 'delete t'],
     ['POST', '/api/topics/t/messages', 'publish t'],
     ['GET', '/api/topics/t/messages', 'pull t'],
+    ['GET', '/api/topics/t/query?key=k', 'query t'],
+    ['PUT', '/api/topics/t/retention', 'retention t'],
+    ['GET', '/api/messages/000000050001000000000007', 'message 000000050001000000000007'],
     ['GET', '/api/routes/t', 'route t'],
   ])('%s %s', async (method, path, who) => {
     asked.length = 0;
@@ -92,6 +116,11 @@ describe('the router', () => {
     ['GET', '/api/topics/', 400],
     ['GET', '/api/topics/t/messages/x', 404],
     ['GET', '/api/topics/t/other', 404],
+    ['POST', '/api/topics/t/query', 405],
+    ['GET', '/api/topics/t/retention', 405],
+    ['GET', '/api/messages', 404],
+    ['GET', '/api/messages/x/y', 404],
+    ['DELETE', '/api/messages/x', 405],
     ['GET', '/api/routes', 404],
     ['PATCH', '/api/topics/t', 405],
     ['POST', '/', 405],
@@ -135,6 +164,81 @@ describe('a publish over HTTP', () => {
   });
 });
 
+test('a publish waits for what it asks for, in the address or in the body', () => {
+  const ack = (path: string, type = '', body = 'x') =>
+    readPublish(request('POST', path, { 'content-type': type }, body), 't').ack;
+  expect(ack('/')).toBeUndefined();
+  expect(ack('/?ack=written')).toBe('written');
+  expect(ack('/', 'application/json', '{"body":1,"ack":"durable"}')).toBe('durable');
+  expect(ack('/?ack=accepted', 'application/json', '{"body":1,"ack":"durable"}')).toBe('accepted');
+  for (const bad of ['none', 'DURABLE', '', '3', 'constructor']) {
+    expect(() => ack(`/?ack=${bad}`)).toThrow('accepted, written or durable');
+  }
+});
+
+describe('topics over HTTP', () => {
+  const asked: Command[] = [];
+  const route = { type: 'route-reply', route: TOPIC } as const;
+  const api = new TopicsApi(async (command) => {
+    asked.push(command);
+    return command.type === 'set-retention' ? { type: 'done' } : route;
+  });
+  const put = (path: string, body: unknown) => request('PUT', path, {}, JSON.stringify(body));
+
+  test('a topic is created durable or volatile, with a retention of its own', async () => {
+    asked.length = 0;
+    await api.create(put('/', { durable: false }), 't');
+    await api.create(put('/', { retentionMs: 5, retentionBytes: 2 ** 40 }), 't');
+    expect(asked[0]).toMatchObject({ durable: false, retentionMs: 0, retentionBytes: 0 });
+    expect(asked[1]).toMatchObject({ durable: undefined, retentionMs: 5, retentionBytes: 2 ** 40 });
+  });
+
+  test('retention is set, and the route says so', async () => {
+    asked.length = 0;
+    const { status, body } = await api.setRetention(put('/', { retentionMs: 60_000 }), 't');
+    expect(asked[0]).toEqual({ type: 'set-retention', topic: 't', retentionMs: 60_000, retentionBytes: 0 });
+    expect(status).toBe(200);
+    expect(JSON.parse(String(body))).toMatchObject({ topic: 't', durable: true, retentionMs: 7 });
+  });
+
+  test.each<[unknown, string]>([
+    [{}, 'at least one of retentionMs, retentionBytes'],
+    [{ retentionMs: -1 }, 'retentionMs is a whole number'],
+    [{ retentionBytes: 1.5 }, 'retentionBytes is a whole number'],
+    [{ retentionBytes: '1' }, 'retentionBytes is a whole number'],
+    [{ retention: 1 }, 'retention: no such member'],
+    [[], 'JSON object'],
+  ])('a retention of %j is refused', async (body, text) => {
+    await expect(api.setRetention(put('/', body), 't')).rejects.toThrow(text);
+  });
+
+  test('durable is true or false', async () => {
+    await expect(api.create(put('/', { durable: 1 }), 't')).rejects.toThrow('true or false');
+  });
+});
+
+test('a message id that is none, or of a topic that is gone, is refused', async () => {
+  const api = new HistoryApi({
+    ask: async () => ({ type: 'topics-reply', topics: [TOPIC], more: false }),
+    routes: { fetch: async () => TOPIC },
+    pulls: {
+      begin: (_puller, { from }, target) => {
+        const offset = (from as { offset: number }).offset;
+        target.answer({ id: 1, number: 0, epoch: 7, nextOffset: offset, gap: false, batches: new Uint8Array(0) });
+      },
+    },
+    queries: { run: async () => ({ route: TOPIC, matches: [], more: false }) },
+    questions: undefined,
+    kick: () => {},
+  });
+  const get = (id: string) => api.message(request('GET', `/api/messages/${id}`), id);
+  for (const bad of ['', 'x', '0'.repeat(23), '0'.repeat(25), 'g'.repeat(24)]) {
+    await expect(get(bad)).rejects.toThrow('24 hex digits');
+  }
+  await expect(get(messageId(99, 0, 1))).rejects.toMatchObject({ code: 'unknown-topic' });
+  await expect(get(messageId(5, 0, 1))).rejects.toMatchObject({ code: 'not-found' });
+});
+
 test('numbers in a query are whole and safe, and unknown names are refused', () => {
   const query = new Query('n=12&flag&e=', ['n', 'flag', 'e']);
   expect(query.count('n', 0)).toBe(12);
@@ -149,6 +253,9 @@ test('numbers in a query are whole and safe, and unknown names are refused', () 
 test('statuses: what may succeed later says so', () => {
   expect(statusOf('busy')).toBe(429);
   expect(statusOf('broker-unavailable')).toBe(503);
+  expect(statusOf('log-busy')).toBe(429);
+  expect(statusOf('store-failed')).toBe(503);
+  expect(statusOf('disk-full')).toBe(507);
   expect(statusOf('unknown-topic')).toBe(404);
   expect(statusOf('illegal-argument')).toBe(400);
   expect(statusOf('internal')).toBe(500);

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
-import { BATCH_HEADER_BYTES } from '../../../native-layout/batch.ts';
-import { MessageBatches } from '../../../src/frontend/message-batches.ts';
+import { BATCH_HEADER_BYTES, REQUEST_ACK } from '../../../native-layout/batch.ts';
+import { ACK_LEVELS } from '../../../src/base/units.ts';
+import { defaultAck, MessageBatches } from '../../../src/frontend/message-batches.ts';
 import type { LaneWriter } from '../../../src/memory/lane.ts';
 import { BatchView, RecordView } from '../../../src/record/batch-view.ts';
 import { validateBatch } from '../../../src/record/validate.ts';
@@ -87,6 +88,16 @@ test('a record larger than a usual batch makes a batch of its own, and the next 
   expect(built[1].bytes.length).toBe(BATCH_HEADER_BYTES + 32);
 });
 
+test('a durable topic acknowledges what is written and what is on the disk, and the latter unless told otherwise', () => {
+  const route = routeOf({ durable: true });
+  for (const ack of ['written', 'durable'] as const) {
+    const [{ words }] = batches.build(route, [message('x')], { ...options, ack });
+    expect(words[REQUEST_ACK >> 2]).toBe(ACK_LEVELS[ack]);
+  }
+  expect(defaultAck(route)).toBe('durable');
+  expect(defaultAck(routeOf())).toBe('accepted');
+});
+
 test.each<[string, Partial<TopicRoute>, JsonMessage[], object, string]>([
   ['a message too large', {}, [message('x'.repeat(17_000))], {}, 'message-too-large'],
   ['a key too long', {}, [message('x', 'k'.repeat(1_025))], {}, 'key-too-long'],
@@ -96,6 +107,7 @@ test.each<[string, Partial<TopicRoute>, JsonMessage[], object, string]>([
   ['a direct topic', { direct: true }, [message('x')], {}, 'direct-only'],
   ['a topic without partitions', { partitions: [] }, [message('x')], {}, 'no-write-permission'],
   ['an acknowledgement that there is not', {}, [message('x')], { ack: 'durable' }, 'ack-unsupported'],
+  ['more than a durable topic promises', { durable: true }, [message('x')], { ack: 'replicated' }, 'ack-unsupported'],
 ])('%s refuses the whole call', (_, change, messages, more, code) => {
   const build = () => batches.build(routeOf(change), messages, { ...options, ...more });
   expect(build).toThrow(expect.objectContaining({ code }));

@@ -93,8 +93,10 @@ describe.each([0, NEAR_WRAP])('the journal slot of a ring whose cursors start at
     writer.publish(4);
     expect(put(writer, BATCH, 4)).toBe(false);
     const store = adopt(rig);
-    expect(sequencesIn(store, store.tryPin()).slice(0, 2)).toEqual([0, 1]);
-    store.advance(2 * BATCH);
+    for (const sequence of [0, 1]) {
+      expect(sequencesIn(store, store.tryPin())[0]).toBe(sequence);
+      store.advance(BATCH);
+    }
     expect(put(writer, BATCH, 4)).toBe(true);
     expect(put(writer, BATCH, 5)).toBe(true);
     expect(put(writer, BATCH, 6)).toBe(false);

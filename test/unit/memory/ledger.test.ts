@@ -25,7 +25,7 @@ function attach(words: Int32Array): AckLedger {
 
 function ackOf(number: number): WaitingAck {
   const ack = new WaitingAck();
-  const fields = { seat: number & 63, generation: number + 1, request: -number, partition: number + 2, epoch: 5 };
+  const fields = { seat: number & 63, generation: number + 1, request: -1 - number, partition: number + 2, epoch: 5 };
   const rest = { position: number * 8, baseOffset: number * 1_000_003, count: number + 3, status: number & 1 };
   return Object.assign(ack, fields, rest);
 }

@@ -22,7 +22,7 @@ describe('limits', () => {
     ['data', ['', 7, 'a\0b']],
     ['durable', ['yes', true]],
     ['segmentBytes', [2 ** 19, 2 ** 20 + 1, 2 ** 32]],
-    ['retentionMs', [0, 999, 1e16]],
+    ['retentionMs', [-1, 0.5, 1e16]],
     ['retentionBytes', [-1, 1.5]],
     ['diskMode', ['mmap']],
     ['onDamage', ['ignore']],

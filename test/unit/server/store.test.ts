@@ -38,10 +38,9 @@ test('every start has a number of its own, and the folder is free again after it
 
 test('only the first start of a thread is told what the log was: a successor looks for itself', async () => {
   const store = await open({ segmentBytes: 2 ** 21, retentionMs: 5_000, retentionBytes: 9 });
-  expect(store.forNameServer()).toHaveProperty('recovered');
   expect(store.forStoreThread()).toHaveProperty('recovered');
   expect(store.forLogReader()).toMatchObject({ segmentBytes: 2 ** 21, retentionMs: 5_000, retentionBytes: 9 });
-  for (const again of [store.forNameServer(), store.forStoreThread(), store.forLogReader()]) {
+  for (const again of [store.forStoreThread(), store.forLogReader()]) {
     expect(again).not.toHaveProperty('recovered');
   }
   store.release();
@@ -49,15 +48,15 @@ test('only the first start of a thread is told what the log was: a successor loo
 
 test('what cannot be opened is refused by name, and the folder is free again', async () => {
   (await open()).release();
-  const meta = path.join(data, 'state', 'meta', 'data.mdb');
-  const sound = fs.readFileSync(meta);
-  fs.writeFileSync(
-    meta,
-    sound.map((byte) => byte ^ 0xff),
-  );
-  await expect(open()).rejects.toMatchObject({ code: expect.stringMatching(/state-corrupt|store-failed/) });
-  fs.writeFileSync(meta, sound);
-  (await open()).release();
+  const state = path.join(data, 'state');
+  fs.renameSync(state, `${state}.away`);
+  fs.writeFileSync(state, 'no folder');
+  await expect(open()).rejects.toMatchObject({ code: 'store-failed', message: expect.stringContaining(state) });
+  fs.rmSync(state);
+  fs.renameSync(`${state}.away`, state);
+  const store = await open();
+  expect(store.forStoreThread().generation).toBe(2);
+  store.release();
 });
 
 test('segments verified by a pool of threads are what one thread finds', async () => {

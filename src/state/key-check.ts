@@ -1,0 +1,37 @@
+// Tries a key index out in a process of its own. lmdb maps its file and believes what is in it: a damaged page can end
+// the process that touches it, and that shall not be the broker.
+import { spawnSync } from 'node:child_process';
+import { createRequire } from 'node:module';
+
+/** An index that is too large to be read in this time is believed. */
+const TIME_MAX_MS = 3_000;
+
+/** Reads everything there is; ends with 0 if that went well or there is nothing. */
+const SCRIPT = `
+const [, library, folder] = process.argv;
+if (!require('node:fs').existsSync(require('node:path').join(folder, 'data.mdb'))) process.exit(0);
+const database = require(library).open({
+  path: folder, noSubdir: false, encoding: 'binary', keyEncoding: 'binary', cache: false, readOnly: true,
+});
+let sum = 0;
+let previous;
+for (const { key, value } of database.getRange({})) {
+  if (previous && Buffer.compare(previous, key) >= 0) process.exit(1);
+  previous = Buffer.from(key);
+  for (const byte of value) sum += byte;
+}
+process.exit(sum >= 0 ? 0 : 1);
+`;
+
+/** True if all entries of the index in a folder can be read in their order. Waits, about 0.1 s for a small index. */
+export function canReadKeys(folder: string): boolean {
+  const library = createRequire(import.meta.url).resolve('lmdb');
+  const { status, error } = spawnSync(process.execPath, ['-e', SCRIPT, library, folder], {
+    stdio: 'ignore',
+    timeout: TIME_MAX_MS,
+    killSignal: 'SIGKILL',
+    env: {},
+  });
+  if ((error as NodeJS.ErrnoException | undefined)?.code === 'ETIMEDOUT') return true;
+  return status === 0;
+}

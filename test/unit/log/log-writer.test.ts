@@ -1,0 +1,173 @@
+import { describe, expect, test } from 'vitest';
+import { alignedBytes } from '../../../src/log/disk-node.ts';
+import { isDiskFull } from '../../../src/log/log-writer.ts';
+import { recoverLog } from '../../../src/log/recovery.ts';
+import { segmentBases, segmentName } from '../../../src/log/segment-files.ts';
+import { FaultDisk } from '../../support/fault-disk.ts';
+import { SampleLog, SEGMENT, spansOnDisk } from '../../support/log-batches.ts';
+
+const RECOVER = { onDamage: 'stop', ringBytesMax: 1 << 20 } as const;
+
+function spare(disk: FaultDisk, name: string, lengthBytes: number): void {
+  const file = disk.open(name, 'write');
+  file.write(alignedBytes(lengthBytes).fill(0xee), 0);
+  file.sync();
+  file.close();
+  disk.syncFolder();
+}
+
+describe.each(['direct', 'buffered'] as const)('%s', (mode) => {
+  test('blocks follow one another, and segments; everything is found again in order', () => {
+    const disk = new FaultDisk();
+    const log = new SampleLog(disk, mode);
+    for (let i = 0; i < 60; i++) log.append({ topicId: 1, count: 3, bodyBytes: 900 }, { topicId: 2, partition: i % 2 });
+    expect(segmentBases(disk)).toEqual([0, SEGMENT, 2 * SEGMENT, 3 * SEGMENT]);
+    expect(spansOnDisk(disk)).toEqual(log.blocks.flat());
+    expect(recoverLog(disk, RECOVER)).toMatchObject({ end: log.writer.end, previousCrc: log.writer.previousCrc });
+  });
+
+  test('the log goes on where it was found', () => {
+    const disk = new FaultDisk();
+    const first = new SampleLog(disk, mode);
+    for (let i = 0; i < 20; i++) first.append({ bodyBytes: 5000 });
+    first.writer.sync();
+    first.writer.close();
+    const recovered = recoverLog(disk, RECOVER);
+    const second = new SampleLog(disk, mode, recovered, { generation: 2 }).continueFrom(recovered.queues);
+    for (let i = 0; i < 20; i++) second.append({ bodyBytes: 5000 });
+    expect(spansOnDisk(disk)).toEqual([...first.blocks, ...second.blocks].flat());
+  });
+
+  test('the first block behind a full segment goes to a spare file, if one has the right length', () => {
+    const disk = new FaultDisk();
+    spare(disk, 'spare-1.tmp', SEGMENT / 2);
+    spare(disk, 'spare-2.tmp', SEGMENT);
+    const log = new SampleLog(disk, mode);
+    log.append({});
+    expect(disk.list()).toEqual([segmentName(0), 'spare-1.tmp']);
+    expect(disk.history.slice(-3)).toEqual([
+      `rename spare-2.tmp ${segmentName(0)}`,
+      'sync-folder',
+      `write ${segmentName(0)}`,
+    ]);
+    expect(spansOnDisk(disk)).toEqual(log.blocks.flat());
+  });
+
+  test('a block larger than a segment gets one that is long enough', () => {
+    const disk = new FaultDisk();
+    const log = new SampleLog(disk, mode);
+    log.append({});
+    log.append({ bodyBytes: 3 * SEGMENT });
+    log.append({});
+    log.append({ bodyBytes: SEGMENT - 4096 - 64 - 64 - 64 - 24 });
+    log.append({});
+    expect(spansOnDisk(disk)).toEqual(log.blocks.flat());
+    expect(recoverLog(disk, RECOVER).end).toBe(log.writer.end);
+  });
+
+  test('a full disk: the same block is written at the same place later, again and again if need be', () => {
+    const disk = new FaultDisk();
+    const log = new SampleLog(disk, mode);
+    log.append({ bodyBytes: 10_000 });
+    const end = log.writer.end;
+    disk.plan = { at: 1, code: 'ENOSPC', forever: true };
+    const spans = log.stage({ bodyBytes: 20_000 });
+    for (let i = 0; i < 3; i++) expect(() => log.writer.append(log.builder)).toThrow('ENOSPC');
+    expect(log.writer.end).toBe(end);
+    const sealed = log.builder.sealed!.slice();
+    disk.plan = undefined;
+    log.writer.append(log.builder);
+    expect(Buffer.compare(disk.bytesOf(segmentName(0)).subarray(end, end + sealed.length), sealed)).toBe(0);
+    expect(spansOnDisk(disk).slice(1)).toEqual(spans);
+  });
+
+  test('after any other error nothing is ever written again', () => {
+    const disk = new FaultDisk();
+    const log = new SampleLog(disk, mode);
+    log.append({});
+    disk.plan = { at: 1, code: 'EIO' };
+    log.stage({});
+    expect(() => log.writer.append(log.builder)).toThrow('EIO');
+    expect(disk.faults).toBe(1);
+    const calls = disk.history.length;
+    expect(() => log.writer.append(log.builder)).toThrow('EIO');
+    expect(() => log.writer.sync()).toThrow('EIO');
+    expect(disk.history.length).toBe(calls);
+  });
+
+  test('a closed writer writes nothing', () => {
+    const disk = new FaultDisk();
+    const log = new SampleLog(disk, mode);
+    log.append({});
+    log.writer.close();
+    log.stage({});
+    expect(() => log.writer.append(log.builder)).toThrow('closed');
+  });
+
+  test('opening the log removes the note of an orderly stop', () => {
+    const disk = new FaultDisk();
+    disk.open('checkpoint.json', 'write').close();
+    new SampleLog(disk, mode);
+    expect(disk.exists('checkpoint.json')).toBe(false);
+    expect(disk.crash(1).exists('checkpoint.json')).toBe(false);
+  });
+});
+
+test('written directly, a block is durable at once', () => {
+  const log = new SampleLog(new FaultDisk(), 'direct');
+  log.append({});
+  expect(log.writer.durableEnd).toBe(4096);
+  log.writer.sync();
+});
+
+test('written through the page cache, it is durable after sync(), and so is what a full segment holds', () => {
+  const log = new SampleLog(new FaultDisk(), 'buffered');
+  log.append({});
+  expect([log.writer.durableEnd, log.writer.end]).toEqual([0, 4096]);
+  log.writer.sync();
+  expect(log.writer.durableEnd).toBe(4096);
+  while (log.writer.end < SEGMENT) log.append({});
+  expect(log.writer.durableEnd).toBe(SEGMENT);
+});
+
+test('what a predecessor may not have synced is synced before it counts as durable', () => {
+  const disk = new FaultDisk();
+  const first = new SampleLog(disk, 'buffered');
+  first.append({});
+  const killed = disk.killed();
+  const second = new SampleLog(killed, 'buffered', recoverLog(killed, RECOVER));
+  expect(second.writer.durableEnd).toBe(4096);
+  for (let seed = 0; seed < 20; seed++) expect(spansOnDisk(killed.crash(seed))).toEqual(first.blocks.flat());
+});
+
+test('a sync that fails for want of room is final all the same', () => {
+  const disk = new FaultDisk();
+  const log = new SampleLog(disk, 'buffered');
+  log.append({});
+  disk.plan = { at: 1, code: 'ENOSPC' };
+  let thrown: unknown;
+  try {
+    log.writer.sync();
+  } catch (error) {
+    thrown = error;
+  }
+  expect(thrown).toMatchObject({ code: 'EIO', message: expect.stringContaining('ENOSPC') });
+  expect(isDiskFull(thrown)).toBe(false);
+  expect(() => log.writer.sync()).toThrow('synced');
+});
+
+test('a last segment that somebody cut is made long enough again', () => {
+  const disk = new FaultDisk();
+  const first = new SampleLog(disk, 'direct');
+  first.append({});
+  disk.open(segmentName(0), 'write').truncate(4096);
+  const second = new SampleLog(disk, 'direct', recoverLog(disk, RECOVER)).continueFrom(
+    recoverLog(disk, RECOVER).queues,
+  );
+  second.append({});
+  expect(spansOnDisk(disk)).toEqual([...first.blocks, ...second.blocks].flat());
+});
+
+test('segments of a wrong length are refused', () => {
+  expect(() => new SampleLog(new FaultDisk(), 'direct', undefined, { segmentBytes: 5000 })).toThrow('4,096');
+});

@@ -1,0 +1,126 @@
+// Broker worker, store and log reader over real regions and a disk in memory, in one thread and driven by hand.
+import { SEAT_LOG_READER, SEAT_STORE } from '../../../native-layout/control.ts';
+import { PARTITION_STATES } from '../../../native-layout/partition-table.ts';
+import { STORE_STATES } from '../../../native-layout/store.ts';
+import { ACK_LEVELS } from '../../../src/base/units.ts';
+import { BrokerAgent } from '../../../src/broker/broker-agent.ts';
+import { BlockBuilder } from '../../../src/log/block-builder.ts';
+import { LogWriter } from '../../../src/log/log-writer.ts';
+import { recoverLog } from '../../../src/log/recovery.ts';
+import { queueKey, type RecoveredLog } from '../../../src/log/run.ts';
+import { setPartitionState } from '../../../src/memory/partition-entry.ts';
+import type { Regions, StoreRegion } from '../../../src/memory/regions.ts';
+import { claimSeat } from '../../../src/memory/seats.ts';
+import { storeState } from '../../../src/memory/store-state.ts';
+import { StoreAgent, type StoreEvent } from '../../../src/store/store-agent.ts';
+import { batchOf, type Publisher, RING, Table, WORKER } from '../../support/engine-table.ts';
+import { FaultDisk } from '../../support/fault-disk.ts';
+
+export const SEGMENT = 4 * 1024 * 1024;
+export const LEVEL = ACK_LEVELS;
+
+export interface RigOptions {
+  readonly mode?: 'direct' | 'buffered';
+  readonly partitionMax?: number;
+  readonly segmentBytes?: number;
+}
+
+type StoreRegions = Regions & { readonly store: StoreRegion };
+
+export class StoreRig {
+  readonly table: Table;
+  readonly regions: StoreRegions;
+  readonly broker: BrokerAgent;
+  readonly publisher: Publisher;
+  readonly events: StoreEvent[] = [];
+  disk = new FaultDisk();
+  store: StoreAgent;
+  writer!: LogWriter;
+  now = 1_000;
+  private readonly options: RigOptions;
+  private request = 0;
+
+  constructor(options: RigOptions = {}) {
+    this.options = options;
+    this.table = new Table(true, options.partitionMax ?? 64);
+    this.table.arenaBytes = 4 * RING * (options.partitionMax ?? 64);
+    this.regions = this.table.regions as StoreRegions;
+    claimSeat(this.regions.control, SEAT_STORE, SEAT_STORE, 'store', 98);
+    claimSeat(this.regions.control, SEAT_LOG_READER, SEAT_LOG_READER, 'reader', 97);
+    const memory = (options.partitionMax ?? 64) * RING;
+    this.broker = new BrokerAgent(this.regions, WORKER, this.table.owned(memory));
+    this.publisher = this.table.publisher();
+    this.store = this.startStore();
+  }
+
+  get mode(): 'direct' | 'buffered' {
+    return this.options.mode ?? 'direct';
+  }
+
+  get state(): string | undefined {
+    const state = storeState(this.regions.store);
+    return Object.entries(STORE_STATES).find(([, number]) => number === state)?.[0];
+  }
+
+  /** A store thread's agent over what the disk has now: the first one, or a successor of one that is gone. */
+  startStore(): StoreAgent {
+    const { disk, mode, regions } = this;
+    const found = this.recovered();
+    const next = new Map(found.queues.map((one) => [queueKey(one.topicId, one.partition), one.nextOffset]));
+    const segmentBytes = this.options.segmentBytes ?? SEGMENT;
+    this.writer = new LogWriter(disk, { mode, segmentBytes, generation: 1, clock: () => this.now }, found);
+    this.store = new StoreAgent({
+      regions,
+      seat: SEAT_STORE,
+      arenas: this.table.arenas,
+      writer: this.writer,
+      builder: new BlockBuilder(),
+      mode,
+      disk,
+      generation: 1,
+      logNext: (topicId, partition) => next.get(queueKey(topicId, partition)) ?? 0,
+      hear: () => {},
+      wantArenas: () => {},
+      report: (event) => this.events.push(event),
+    });
+    return this.store;
+  }
+
+  /** What a broker would find that starts on this disk, or on another one. */
+  recovered(disk = this.disk): RecoveredLog {
+    return recoverLog(disk, { onDamage: 'stop', ringBytesMax: 1 << 20 });
+  }
+
+  /** Offsets behind what the log has, by partition. */
+  ends(disk = this.disk): Record<number, number> {
+    return Object.fromEntries(this.recovered(disk).queues.map((one) => [one.partition, one.nextOffset]));
+  }
+
+  send(id: number, bodies: readonly string[], ack: number = LEVEL.durable): number {
+    this.publisher.send(batchOf(id, bodies, { request: ++this.request, ack }));
+    return this.request;
+  }
+
+  /** One turn of the worker. */
+  append(): void {
+    this.broker.work(this.now);
+  }
+
+  /** Turns of both until nobody has anything to do. */
+  settle(): void {
+    while (this.broker.work(this.now) + this.store.work(this.now) > 0);
+  }
+
+  /** Answers since the last call: `request:code@offset`; refusals without an offset. */
+  answers(): string[] {
+    this.broker.work(this.now);
+    return this.publisher.answers().map(({ request, code, baseOffset }) => {
+      return code === 'ok' || code === 'duplicate' ? `${request}:${code}@${baseOffset}` : `${request}:${code}`;
+    });
+  }
+
+  delete(id: number): void {
+    setPartitionState(this.regions.table, id, PARTITION_STATES.deleted);
+    this.table.routesChanged();
+  }
+}
