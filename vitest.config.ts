@@ -10,7 +10,7 @@ const QUICK = ['test/*.test.ts', 'test/{unit,layout,interleave,sim}/**/*.test.ts
 /** They start threads, processes and a browser, and watch the clock: one file at a time, after the quick ones. */
 const HEAVY = ['test/{stress,integration,browser}/**/*.test.ts'];
 
-const LIMITS_MS = { testTimeout: 30_000, hookTimeout: 30_000, teardownTimeout: 10_000 };
+const LIMITS_MS = { testTimeout: 120_000, hookTimeout: 60_000, teardownTimeout: 10_000 };
 /**
  * On a shared machine a test of real processes and clocks may meet a bad moment: in CI it gets a second chance, and the
  * report says so.

@@ -25,7 +25,7 @@ export const PARTITION_PERMISSION = 5;
 export const PARTITION_OVERFLOW = 6;
 /** Bytes of ring that the topic asks for: a power of two. */
 export const PARTITION_RING_BYTES = 7;
-/** 1 if the partition is durable: the store reads its ring through slot 0, and readers that are too slow are evicted. */
+/** 1 if the partition is durable: the store reads its ring through slot 0, readers that are too slow are evicted. */
 export const PARTITION_DURABLE = 8;
 /** Offset of the first record of this life of the entry (two words): what the log had when the broker started. */
 export const START_OFFSET_LOW = 9;
@@ -60,7 +60,7 @@ export const SLOT_MASK = (LINE_BYTES * 3) / 4;
 /** Ring positions up to which the log has the batches: given to the file system; on the disk (writer: the store). */
 export const STORED_WRITTEN = (LINE_BYTES * 4) / 4;
 export const STORED_DURABLE = STORED_WRITTEN + 1;
-/** Oldest offset that the log has, two words (writer: the NameServer before the entry is active, then the log reader). */
+/** Oldest offset that the log has, two words (writer: the NameServer at first, then the log reader). */
 export const OLDEST_OFFSET_LOW = STORED_WRITTEN + 2;
 export const OLDEST_OFFSET_HIGH = STORED_WRITTEN + 3;
 

@@ -28,7 +28,8 @@ const { mode, segmentBytes, generation } = data;
 const disk = new NodeDisk(data.folder);
 // What the first one was given is old by now: a successor looks for itself.
 const isFirst = seatGeneration(regions.control, SEAT_STORE) === 1;
-const found = (isFirst && data.recovered) || recoverLog(disk, { onDamage: 'stop', ringBytesMax: 0 });
+const found =
+  (isFirst && data.recovered) || recoverLog(disk, { onDamage: 'stop', ringBytesMax: 0, writeIndexes: false });
 const next = new Map(found.queues.map((queue) => [queueKey(queue.topicId, queue.partition), queue.nextOffset]));
 
 const agent = new StoreAgent({

@@ -65,7 +65,7 @@ async function publish(broker: Broker, ack: 'written' | 'durable', scale: Scale)
 
 async function measureWritten(scale: Scale): Promise<Measured> {
   const durationMs = scale.durationMs > TINY_MS ? scale.durationMs * SUSTAINED_FACTOR : scale.durationMs;
-  return withBroker({ retentionBytes: KEPT_BYTES, recycleSegments: false }, async (broker) => {
+  return withBroker({ retentionBytes: KEPT_BYTES }, async (broker) => {
     await broker.connect().createTopic('bench', { partitions: 1, ringBytes: RING_BYTES });
     return publish(broker, 'written', { ...scale, durationMs });
   });

@@ -1,9 +1,9 @@
 // A broker worker: takes batches from the lanes of all publishing threads and writes them into the rings of the
 // partitions that it owns. Cost is per batch and per byte, never per message.
 //
-// Order inside a turn, which makes a death at any point harmless: rings are published, then notices, then acks that wait
-// for the disk, then completions, and only then the lanes are given back. A successor finds the same frames again and
-// recognises what was accepted.
+// Order inside a turn, which makes a death at any point harmless: rings are published, then notices, then the acks that
+// wait for the disk, then completions, and only then the lanes are given back. A successor finds the same frames again
+// and recognises what was accepted.
 import {
   BATCH_COUNT,
   BATCH_HEADER_BYTES,
@@ -74,8 +74,8 @@ export class BrokerAgent implements Agent, AckHost {
   }
 
   /**
-   * Takes over a dead predecessor's rings: their readers may wait for a notice that died with it. And its acks that wait
-   * for the disk.
+   * Takes over a dead predecessor's rings: their readers may wait for a notice that died with it. And the acks that it
+   * owes.
    */
   takeOver(): void {
     this.acks?.takeOver();

@@ -1,8 +1,8 @@
 // The partitions that one broker worker owns: opened on their first batch, refreshed when routes change, returned when
 // their topic is deleted and the last reader has left.
 //
-// Order of opening: ring, its first batches (of a durable partition: the newest that the log has), the store's slot, and
-// only then the place. Nobody sees a ring that is being filled, and nobody sees a durable one that is not held.
+// Order of opening: ring, its first batches (of a durable partition: the newest that the log has), the store's slot,
+// and only then the place. Nobody sees a ring that is being filled, and nobody sees a durable one that is not held.
 import { CODES } from '../base/codes.ts';
 import { ARENA_BYTES, ArenaAllocator, type ArenaSet } from '../memory/arena.ts';
 import { openJournalSlot, tryNoticeJournal } from '../memory/journal.ts';

@@ -4,6 +4,7 @@ import { CLIENT_VERSION } from '../client/ws-link.ts';
 import { benchCommand } from './bench.ts';
 import { doctorCommand } from './doctor.ts';
 import { EXIT, EXIT_HELP, endOnBrokenPipe, report } from './exit.ts';
+import { logCommand } from './log.ts';
 import { pubCommand } from './pub.ts';
 import { queryCommand } from './query.ts';
 import { serveCommand } from './serve.ts';

@@ -22,7 +22,16 @@ export interface StateChange {
   readonly retryInMs?: number;
 }
 
-/** Offsets that were not delivered and will not be. Never silent: see ConsumerOptions.onGap. */
+/**
+ * Offsets that were not delivered and will not be. Never silent: see ConsumerOptions.onGap. Reasons:
+ *
+ * - `evicted`: a ring without a log behind it (a volatile topic) has overwritten them.
+ * - `expired`: they are older than what is kept.
+ * - `damaged`: the disk gave back other bytes than were written.
+ * - `epoch-changed`: the broker was started again and does not have what it never acknowledged as `written` (of a
+ *   volatile topic: anything). It goes on at `to`, perhaps with offsets that were seen before with other messages.
+ * - `ahead`: the offset asked for was never written; it goes on at the end.
+ */
 export interface Gap {
   readonly topic: string;
   /** Number of the partition in its topic. */

@@ -2,8 +2,11 @@
 import type { PartitionPosition, PartitionRoute, StartFrom, TopicRoute } from '../wire/commands.ts';
 import type { RingConsumer } from './consumer.ts';
 import type { GroupOffsets } from './group-offsets.ts';
+import { asRefusal } from './sent.ts';
 
 const TICK_MS = 100;
+/** Until a question that could not be answered is asked again. */
+const RETRY_MS = 500;
 
 export interface GroupHost {
   /** The topic's route as it is now. */
@@ -25,12 +28,22 @@ export class WsGroups {
   start(consumer: RingConsumer<unknown>, group: GroupOffsets): void {
     this.consumers.add(consumer);
     this.timer ??= setInterval(() => this.tick(), TICK_MS);
+    this.locate(consumer, group);
+  }
+
+  /** Like a subscription, it waits for a broker as long as it takes. */
+  private locate(consumer: RingConsumer<unknown>, group: GroupOffsets): void {
+    if (consumer.closed) return;
     this.positions(consumer, group).then(
       (positions) => {
         consumer.asked = positions;
         if (!consumer.closed) this.host.start(consumer);
       },
-      (error) => consumer.refuse(error),
+      (error: unknown) => {
+        const refusal = asRefusal(error);
+        if (refusal.retryable) setTimeout(() => this.locate(consumer, group), RETRY_MS);
+        else consumer.refuse(refusal);
+      },
     );
   }
 

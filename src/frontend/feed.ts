@@ -194,7 +194,6 @@ export class PartitionFeed {
     if (!place) return false;
     cursor.fromLog = false;
     cursor.wide = place.wide;
-    cursor.start = expected;
     cursor.nextOffset = Math.min(place.offset, expected);
     return true;
   }

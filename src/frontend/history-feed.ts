@@ -165,6 +165,8 @@ export class HistoryFeed implements Archive {
   private skip(feed: PartitionFeed, cursor: Cursor, to: number, reason: 'expired' | 'damaged'): void {
     const from = cursor.expected;
     if (to <= from) return;
+    // Inside a batch: the rest of it is wanted.
+    cursor.start = to;
     cursor.nextOffset = to;
     feed.tellGap(cursor, from, to, reason);
   }

@@ -55,16 +55,13 @@ export class Pulls {
       throw new RingmqError('busy', `at most ${PULLS_MAX} pulls of a session wait at a time`);
     }
     puller.pulls++;
-    this.pull(puller, request, target).catch((error: unknown) => {
-      puller.pulls--;
-      target.refuse(refusalOf(error));
-    });
+    this.begun({ request, puller, target });
   }
 
   /** Ends what has waited long enough, and the pulls of those who have gone. */
   housekeep(nowMs: number): void {
     for (const one of this.waiting)
-      if (nowMs >= one.deadline || one.puller.closed) this.finish(one, NOTHING, one.offset);
+      if (nowMs >= one.deadline || one.job.puller.closed) this.finish(one, NOTHING, one.offset);
   }
 
   /** Everybody gets what there is: nothing. */
@@ -72,20 +69,28 @@ export class Pulls {
     for (const one of this.waiting) this.finish(one, NOTHING, one.offset);
   }
 
-  private async pull(puller: Puller, request: PullRequest, target: PullTarget): Promise<void> {
+  /** `aim`: undefined: where the request says. */
+  private begun(job: Job, aim?: Aim): void {
+    this.pull(job, aim).catch((error: unknown) => {
+      job.puller.pulls--;
+      job.target.refuse(refusalOf(error));
+    });
+  }
+
+  private async pull(job: Job, first: Aim | undefined): Promise<void> {
+    const { request, puller, target } = job;
     const route = await this.routes.fetch(request.topic, false);
     const partition = route.partitions.find((one) => one.number === request.partition);
     if (!partition) {
       throw new RingmqError('unknown-partition', `topic ${route.topic} has no partition ${request.partition}`);
     }
     if ((partition.permission & PERMISSION_READ) === 0) throw new RingmqError('no-read-permission');
-    const job = { topic: route.topic, partition, request, puller, target };
-    let aim: Aim = { from: startOf(request, partition), missing: undefined };
+    let aim = first ?? { from: startOf(request, partition), missing: undefined };
     for (let looks = 0; looks < LOOKS_MAX; looks++) {
       await this.rings.ready(partition, this.clock());
-      const inLog = this.look(job, aim);
+      const inLog = this.look(job, partition, aim);
       if (inLog === undefined) return;
-      const found = await this.readLog(job, inLog);
+      const found = await this.readLog(request, partition, inLog);
       if ('batches' in found) {
         puller.pulls--;
         if (!puller.closed) target.answer(found);
@@ -97,12 +102,12 @@ export class Pulls {
   }
 
   /** Reads the ring, or waits for news in it; returns a place that only the log has. */
-  private look(job: Job, { from, missing }: Aim): LogPlace | undefined {
-    const feed = this.feeds.obtain(job.topic, job.partition);
+  private look(job: Job, partition: PartitionRoute, { from, missing }: Aim): LogPlace | undefined {
+    const feed = this.feeds.obtain(job.request.topic, partition);
     try {
       const place = this.feeds.locate(feed, from);
       const start = missing === undefined ? place.start : { ...place.start, gap: true, gapFrom: missing };
-      const isDone = !place.inLog && this.readOrWait(feed, { ...place, start }, job);
+      const isDone = !place.inLog && this.readOrWait(feed, { ...place, start }, job, from);
       return isDone ? undefined : { topicId: feed.topicId, start };
     } finally {
       this.feeds.settle(feed);
@@ -110,14 +115,16 @@ export class Pulls {
   }
 
   /** False: a durable partition's writer was faster. */
-  private readOrWait(feed: PartitionFeed, { start, wide }: Place, { request, puller, target }: Job): boolean {
+  private readOrWait(feed: PartitionFeed, { start, wide }: Place, job: Job, from: StartFrom): boolean {
+    const { request } = job;
     const { waitMs } = request;
     const most = mostOf(request);
-    const { bytes, nextOffset } = request.from === 'latest' ? NONE_READ : feed.read(wide, most);
+    const { bytes, nextOffset } = from === 'latest' ? NONE_READ : feed.read(wide, most);
     if (bytes.length === 0 && feed.durable && start.offset < feed.endOffset) return false;
-    const one: WaitingPull = new WaitingPull(feed, start, puller, target, most, (bytes, nextOffset) =>
-      this.finish(one, bytes, nextOffset),
-    );
+    const one: WaitingPull = new WaitingPull(feed, start, job, most, {
+      done: (bytes, nextOffset) => this.finish(one, bytes, nextOffset),
+      passed: () => this.again(one),
+    });
     this.waiting.add(one);
     const nobodyWaits = waitMs === 0 || start.gap;
     if (bytes.length > 0) this.finish(one, bytes, nextOffset);
@@ -131,7 +138,11 @@ export class Pulls {
   }
 
   /** What the log has, or where to look instead. */
-  private async readLog({ partition, request }: Job, { topicId, start }: LogPlace): Promise<PullResult | Aim> {
+  private async readLog(
+    request: PullRequest,
+    partition: PartitionRoute,
+    { topicId, start }: LogPlace,
+  ): Promise<PullResult | Aim> {
     if (!this.log) throw new RingmqError('not-durable');
     const { id, number, epoch, offset } = start;
     const part = await this.log.read({ topicId, number }, offset, mostOf(request));
@@ -146,9 +157,17 @@ export class Pulls {
     return { from: startAt(partition, next), missing: missing ?? offset };
   }
 
+  /** What a pull waited for has come and left the ring: the log has it. */
+  private again(one: WaitingPull): void {
+    if (!this.waiting.delete(one)) return;
+    one.feed.stopWaiting(one);
+    queueMicrotask(() => this.feeds.settle(one.feed));
+    this.begun(one.job, { from: startAt(one.feed.route, one.offset), missing: undefined });
+  }
+
   private finish(one: WaitingPull, bytes: Uint8Array, nextOffset: number): void {
     if (!this.waiting.delete(one)) return;
-    one.puller.pulls--;
+    one.job.puller.pulls--;
     one.feed.stopWaiting(one);
     one.answer(bytes, nextOffset);
     // Not at once: the feed may be in the middle of its turn.
@@ -158,8 +177,6 @@ export class Pulls {
 
 /** One pull on its way. */
 interface Job {
-  readonly topic: string;
-  readonly partition: PartitionRoute;
   readonly request: PullRequest;
   readonly puller: Puller;
   readonly target: PullTarget;
@@ -179,30 +196,27 @@ interface LogPlace {
 
 const NONE_READ = { bytes: NOTHING, nextOffset: 0 };
 
+/** What becomes of a pull that waits. */
+interface PullEnds {
+  readonly done: (bytes: Uint8Array, nextOffset: number) => void;
+  readonly passed: () => void;
+}
+
 /** A pull that waits for the next batches of its partition. */
 class WaitingPull implements FeedWaiter {
   readonly feed: PartitionFeed;
-  readonly puller: Puller;
+  readonly job: Job;
   deadline = 0;
   private readonly start: PartitionStart;
-  private readonly target: PullTarget;
   private readonly maxBytes: number;
-  private readonly done: (bytes: Uint8Array, nextOffset: number) => void;
+  private readonly ends: PullEnds;
 
-  constructor(
-    feed: PartitionFeed,
-    start: PartitionStart,
-    puller: Puller,
-    target: PullTarget,
-    maxBytes: number,
-    done: (bytes: Uint8Array, nextOffset: number) => void,
-  ) {
+  constructor(feed: PartitionFeed, start: PartitionStart, job: Job, maxBytes: number, ends: PullEnds) {
     this.feed = feed;
     this.start = start;
-    this.puller = puller;
-    this.target = target;
+    this.job = job;
     this.maxBytes = maxBytes;
-    this.done = done;
+    this.ends = ends;
   }
 
   /** The offset that it waits for. */
@@ -213,19 +227,19 @@ class WaitingPull implements FeedWaiter {
   tryTake(span: Span): boolean {
     if (span.nextOffset <= this.offset) return false;
     const { bytes, nextOffset } = span.copyFrom(this.offset, this.maxBytes);
-    this.done(bytes, nextOffset);
+    this.ends.done(bytes, nextOffset);
     return true;
   }
 
-  /** It stood at the newest batch: what has come since is in the log, and the client asks again. */
   passed(): void {
-    this.done(NOTHING, this.offset);
+    this.ends.passed();
   }
 
   answer(batches: Uint8Array, nextOffset: number): void {
-    if (this.puller.closed) return;
+    const { puller, target } = this.job;
+    if (puller.closed) return;
     const { id, number, epoch, gap } = this.start;
-    this.target.answer({ id, number, epoch, nextOffset, gap, batches });
+    target.answer({ id, number, epoch, nextOffset, gap, batches });
   }
 }
 

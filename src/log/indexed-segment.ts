@@ -1,5 +1,5 @@
 // Segments that recovery need not read: a good index file, written after the last block, vouches for them.
-import { alignBlock, BLOCK_SEAL } from '../../native-layout/log.ts';
+import { alignBlock, BLOCK_HEADER_BYTES, BLOCK_SEAL, LOG_ALIGN_BYTES } from '../../native-layout/log.ts';
 import type { Checkpoint, DamagedRange } from './checkpoint.ts';
 import type { Disk } from './disk.ts';
 import { SegmentScanner } from './log-scan.ts';
@@ -28,7 +28,7 @@ export function indexedSegment(
 ): IndexedSegment | undefined {
   const index = loadSegmentIndex(disk, base);
   if (index === undefined) return undefined;
-  const scanner = new SegmentScanner(disk, base);
+  const scanner = new SegmentScanner(disk, base, LOG_ALIGN_BYTES);
   try {
     const { lengthBytes } = scanner;
     const limit = base + lengthBytes;
@@ -40,11 +40,14 @@ export function indexedSegment(
     if (end >= limit && end > last) {
       return { lengthBytes, sealed: true, end: limit, crc: undefined, firstPrevious: first };
     }
-    if (scanner.check(end, undefined) === undefined) {
-      const { flags, crc } = scanner.block;
-      return flags === BLOCK_SEAL ? { lengthBytes, sealed: true, end: limit, crc, firstPrevious: first } : undefined;
-    }
+    const previousCrc = lastBlockCrc(scanner, index, last);
+    const isChained = last > base && end === last;
+    if (isChained && previousCrc === undefined) return undefined;
+    const crc = sealCrc(scanner, end, isChained ? previousCrc : undefined);
+    if (crc !== undefined) return { lengthBytes, sealed: true, end: limit, crc, firstPrevious: first };
     if (checkpoint?.clean !== true || checkpoint.end !== end || end > limit) return undefined;
+    // The chain goes on behind the end that was noted: the note is of an earlier stop.
+    if (followsOn(scanner, end, checkpoint.previousCrc)) return undefined;
     return { lengthBytes, sealed: false, end, crc: checkpoint.previousCrc, firstPrevious: first };
   } finally {
     scanner.close();
@@ -58,8 +61,34 @@ function endOfRuns(index: SegmentIndex): number {
   return alignBlock(end);
 }
 
+/** CRC word of the header of the block that ends at `end`; undefined if it is not found. */
+function lastBlockCrc(scanner: SegmentScanner, index: SegmentIndex, end: number): number | undefined {
+  // A block begins before its first run, on a boundary; most runs that stand so are the first of theirs.
+  const starts: number[] = [];
+  for (const { position } of index.runs()) {
+    const start = position - BLOCK_HEADER_BYTES;
+    if (start % LOG_ALIGN_BYTES === 0) starts.push(start);
+  }
+  starts.sort((a, b) => b - a);
+  for (const start of starts) {
+    const good = scanner.checkHeader(start) === undefined;
+    if (good) return start + scanner.block.lengthBytes === end ? scanner.block.crc : undefined;
+  }
+  return undefined;
+}
+
+/** CRC word of the seal block at a position. One that a loss of power left there does not continue the chain. */
+function sealCrc(scanner: SegmentScanner, position: number, previousCrc: number | undefined): number | undefined {
+  if (scanner.checkHeader(position) !== undefined || scanner.block.flags !== BLOCK_SEAL) return undefined;
+  return previousCrc === undefined || scanner.block.previousCrc === previousCrc ? scanner.block.crc : undefined;
+}
+
+function followsOn(scanner: SegmentScanner, position: number, previousCrc: number): boolean {
+  return scanner.checkHeader(position) === undefined && scanner.block.previousCrc === previousCrc;
+}
+
 /** A segment that is damaged at its very beginning is not spoken for. */
 function firstPrevious(scanner: SegmentScanner, damaged: readonly DamagedRange[]): number | undefined {
   if (damaged.some((range) => range.from === scanner.base)) return undefined;
-  return scanner.check(scanner.base, undefined) === undefined ? scanner.block.previousCrc : undefined;
+  return scanner.checkHeader(scanner.base) === undefined ? scanner.block.previousCrc : undefined;
 }

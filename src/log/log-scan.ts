@@ -14,6 +14,7 @@ import {
   BATCH_SIZE,
 } from '../../native-layout/batch.ts';
 import * as log from '../../native-layout/log.ts';
+import { RingmqError } from '../base/codes.ts';
 import { getInt64 } from '../record/int64.ts';
 import { blockCrc, runCrc } from './block-builder.ts';
 import type { Disk, DiskFile } from './disk.ts';
@@ -49,6 +50,7 @@ export class SegmentScanner {
   /** The block that was checked last. Used again by the next check(). */
   readonly block: Block = newBlock();
   private readonly file: DiskFile;
+  private readonly windowBytes: number;
   private memory: Uint8Array<ArrayBuffer>;
   private words: Int32Array;
   /** The window: bytes of the file that are in memory, as places in the file. */
@@ -57,13 +59,15 @@ export class SegmentScanner {
   /** Byte index of the checked block in the memory. */
   private at = 0;
 
-  constructor(disk: Disk, base: number) {
+  /** `windowBytes`: how much is read at a time, if it is to be less than a scan of the whole segment wants. */
+  constructor(disk: Disk, base: number, windowBytes: number = WINDOW_BYTES) {
     this.base = base;
+    this.windowBytes = windowBytes;
+    this.file = openForReading(disk, segmentName(base));
+    this.lengthBytes = this.file.size();
     this.memory = pooled ?? alignedBytes(WINDOW_BYTES);
     pooled = undefined;
     this.words = wordsOf(this.memory);
-    this.file = openForReading(disk, segmentName(base));
-    this.lengthBytes = this.file.size();
   }
 
   close(): void {
@@ -73,7 +77,8 @@ export class SegmentScanner {
 
   /**
    * Verifies the block at a log position. `previousCrc`: CRC word of the block before, undefined if any may stand
-   * there. Undefined if all is well, else what is wrong, for people.
+   * there. Undefined if all is well, else what is wrong, for people. Throws `data-unknown` at a block of another
+   * version.
    */
   check(position: number, previousCrc: number | undefined): string | undefined {
     const wrong = this.checkHeader(position);
@@ -87,6 +92,35 @@ export class SegmentScanner {
     if (at < 0) return 'the file ends within the block';
     this.at = at;
     return this.checkRuns(at);
+  }
+
+  /** As check(), but of the block's header alone. */
+  checkHeader(position: number): string | undefined {
+    const { block } = this;
+    block.position = position;
+    block.lengthBytes = 0;
+    const at = this.load(position - this.base, BLOCK_HEADER_BYTES);
+    if (at < 0) return 'the file ends';
+    const { words } = this;
+    if (words[at >> 2] !== log.BLOCK_MAGIC_VALUE) return 'no block begins here';
+    block.crc = words[(at + log.BLOCK_CRC) >> 2];
+    if (blockCrc(this.memory, at) !== block.crc) return 'the header of the block is damaged';
+    if (getInt64(words, (at + log.BLOCK_POSITION) >> 2) !== position) return 'a block of another place stands here';
+    const version = words[(at + log.BLOCK_VERSION) >> 2];
+    if ((version & 0xffff) !== log.LOG_VERSION) throw unknownVersion(this.file.name, position, version & 0xffff);
+    const length = words[(at + log.BLOCK_LENGTH) >> 2];
+    block.flags = version >>> 16;
+    block.runs = words[(at + log.BLOCK_RUNS) >> 2];
+    const sealed = block.flags === log.BLOCK_SEAL && length === 0 && block.runs === 0;
+    if (!sealed && (block.flags !== 0 || length <= 0 || block.runs <= 0)) return 'the header of the block is wrong';
+    block.durable = getInt64(words, (at + log.BLOCK_DURABLE) >> 2);
+    block.writtenAt = getInt64(words, (at + log.BLOCK_WRITTEN_AT) >> 2);
+    block.previousCrc = words[(at + log.BLOCK_PREVIOUS) >> 2];
+    block.generation = words[(at + log.BLOCK_GENERATION) >> 2];
+    const lengthBytes = log.alignBlock(BLOCK_HEADER_BYTES + length);
+    if (position - this.base + lengthBytes > this.lengthBytes) return 'the file ends within the block';
+    block.lengthBytes = lengthBytes;
+    return undefined;
   }
 
   /** True if a block may begin here; false is certain and cheap. */
@@ -105,34 +139,6 @@ export class SegmentScanner {
       run.position = block.position + (runAt - at);
       visit(run);
     }
-  }
-
-  private checkHeader(position: number): string | undefined {
-    const { block } = this;
-    block.position = position;
-    block.lengthBytes = 0;
-    const at = this.load(position - this.base, BLOCK_HEADER_BYTES);
-    if (at < 0) return 'the file ends';
-    const { words } = this;
-    if (words[at >> 2] !== log.BLOCK_MAGIC_VALUE) return 'no block begins here';
-    block.crc = words[(at + log.BLOCK_CRC) >> 2];
-    if (blockCrc(this.memory, at) !== block.crc) return 'the header of the block is damaged';
-    if (getInt64(words, (at + log.BLOCK_POSITION) >> 2) !== position) return 'a block of another place stands here';
-    const version = words[(at + log.BLOCK_VERSION) >> 2];
-    if ((version & 0xffff) !== log.LOG_VERSION) return `the block has version ${version & 0xffff} of the log`;
-    const length = words[(at + log.BLOCK_LENGTH) >> 2];
-    block.flags = version >>> 16;
-    block.runs = words[(at + log.BLOCK_RUNS) >> 2];
-    const sealed = block.flags === log.BLOCK_SEAL && length === 0 && block.runs === 0;
-    if (!sealed && (block.flags !== 0 || length <= 0 || block.runs <= 0)) return 'the header of the block is wrong';
-    block.durable = getInt64(words, (at + log.BLOCK_DURABLE) >> 2);
-    block.writtenAt = getInt64(words, (at + log.BLOCK_WRITTEN_AT) >> 2);
-    block.previousCrc = words[(at + log.BLOCK_PREVIOUS) >> 2];
-    block.generation = words[(at + log.BLOCK_GENERATION) >> 2];
-    const lengthBytes = log.alignBlock(BLOCK_HEADER_BYTES + length);
-    if (position - this.base + lengthBytes > this.lengthBytes) return 'the file ends within the block';
-    block.lengthBytes = lengthBytes;
-    return undefined;
   }
 
   private checkRuns(at: number): string | undefined {
@@ -166,9 +172,16 @@ export class SegmentScanner {
     }
     if (kept > 0) this.memory.set(old.subarray(start - this.from, start - this.from + kept));
     this.from = start;
-    this.to = start + kept + this.file.read(this.memory.subarray(kept), start + kept);
+    const into = this.memory.subarray(kept, Math.max(span, this.windowBytes));
+    this.to = start + kept + this.file.read(into, start + kept);
     return place + lengthBytes <= this.to ? place - start : -1;
   }
+}
+
+/** It is a good block, and must not be taken for a torn one and written over. */
+function unknownVersion(name: string, position: number, version: number): RingmqError {
+  const place = `${name}: the block at log position ${position}`;
+  return new RingmqError('data-unknown', `${place} was written by another version of ringmq (log version ${version})`);
 }
 
 /** What is wrong with the run at byte `at` of a block whose runs end at `end`; undefined if nothing is. */

@@ -1,4 +1,5 @@
 // Gathers what the log has of every partition, from its segments in ascending order.
+import type { ExpiredQueue } from './expired-queues.ts';
 import { queueKey, type RecoveredQueue, type Run } from './run.ts';
 import type { QueueSpan } from './run-rows.ts';
 
@@ -49,6 +50,14 @@ export class RecoveredQueues {
       });
       this.incomplete++;
     }
+  }
+
+  /** A queue of which retention left nothing but the place where its offsets go on. After all segments. */
+  addExpired({ topicId, partition, nextOffset }: ExpiredQueue): void {
+    const key = queueKey(topicId, partition);
+    if (this.queues.has(key)) return;
+    const queue = { topicId, partition, oldestOffset: nextOffset, nextOffset, tail: [], tailBytes: 0, complete: true };
+    this.queues.set(key, queue);
   }
 
   /** Some queue wants more runs than it has. */

@@ -10,6 +10,7 @@ import { RingmqError } from '../base/codes.ts';
 import { type Checkpoint, type DamagedRange, readCheckpoint, readDamaged, writeDamaged } from './checkpoint.ts';
 import { crashPoint } from './crash-point.ts';
 import type { Disk } from './disk.ts';
+import { readExpired } from './expired-queues.ts';
 import { type IndexedSegment, indexedSegment } from './indexed-segment.ts';
 import { keepCopy } from './quarantine.ts';
 import { RecoveredQueues } from './recovered-queues.ts';
@@ -28,6 +29,8 @@ export interface RecoveryOptions {
   readonly verifyAll?: boolean | undefined;
   /** What verifySegment() said elsewhere, by base: those segments are not read again. */
   readonly verdicts?: ReadonlyMap<number, SegmentVerdict> | undefined;
+  /** Write index files that are missing (default). Not while a log reader runs, which writes them too. */
+  readonly writeIndexes?: boolean | undefined;
 }
 
 /** A segment that was looked at: the end of the chain in it, and where its runs are known from. */
@@ -83,7 +86,7 @@ class Recovery {
     for (let index = 0; index < bases.length; index++) this.take(bases[index], bases[index + 1], index === 0);
     this.checkEnd(bases.at(-1));
     crashPoint('recovery.verified');
-    this.writeIndexes();
+    if (this.options.writeIndexes !== false) this.writeIndexes();
     const queues = this.gatherQueues();
     crashPoint('recovery.done');
     const verdicts = this.known.map((one) => one.verdict).filter((one) => one !== undefined);
@@ -92,7 +95,7 @@ class Recovery {
       end: this.end,
       previousCrc: this.crc ?? this.lastCrc,
       queues: queues.toArray(),
-      clean: this.isClean && this.cutBytes === 0,
+      clean: this.isClean,
       report: {
         verifiedBytes: verdicts.reduce((sum, one) => sum + one.bytes, 0),
         verifiedBlocks: verdicts.reduce((sum, one) => sum + one.blocks, 0),
@@ -232,6 +235,7 @@ class Recovery {
       if (verdict !== undefined) for (const run of runsOf(verdict.runs, 'newest-first')) queues.addOlder(run);
       else addTails(queues, indexes.get(file.base) ?? this.indexOf(file.base));
     }
+    for (const queue of readExpired(this.disk)) queues.addExpired(queue);
     return queues;
   }
 

@@ -196,8 +196,9 @@ export class Retention {
   private remove(segment: SealedSegment, asSpare: boolean): void {
     const name = segmentName(segment.base);
     this.options.forget(segment.base, segment.lengthBytes);
-    if (asSpare) this.spares.recycle(name);
-    else this.disk.remove(name);
+    // An earlier pass may have failed behind this.
+    if (asSpare && this.disk.exists(name)) this.spares.recycle(name);
+    else removeIfThere(this.disk, name);
     crashPoint('log.retained');
     removeIfThere(this.disk, indexName(segment.base));
     this.disk.syncFolder();

@@ -2,7 +2,8 @@
 // because this slot holds from before the first batch on, also while there is no store thread for a moment.
 //
 // Who writes: the owner opens the slot, before anybody can see the ring; from then on only the store's seat moves its
-// cursor and gives it up (RingReader.tryAdopt(), releaseJournalSlot()). Invariants I1-I5: ring-writer.ts, ring-reader.ts.
+// cursor and gives it up (RingReader.tryAdopt(), releaseJournalSlot()). Invariants I1-I5 stand in ring-writer.ts and
+// ring-reader.ts.
 // I6  The slot is complete before PLACE_READY is published: whoever sees the ring finds it held.
 // I7  An entry whose journal slot is taken is not retired. Only the store gives the slot up, and only of a deleted
 //     partition: as long as the store writes positions into an entry, the entry keeps its life.

@@ -92,7 +92,8 @@ export class RingReader {
 
   /**
    * Takes a free slot; undefined if all 32 (31 of a durable partition, where slot 0 is the store's) are taken, or the
-   * partition is not the one of `o.epoch` any more. The reader must join next. While it holds the slot, joined or not, the partition keeps its ring (tryRetire()).
+   * partition is not the one of `o.epoch` any more. The reader must join next. While it holds the slot, joined or not,
+   * the partition keeps its ring (tryRetire()).
    */
   static tryOpen(
     table: Int32Array,

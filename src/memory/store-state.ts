@@ -44,7 +44,9 @@ export function addStoreCount(store: StoreRegion, word: number, more: number): v
   Atomics.add(store.words, word, more);
 }
 
-/** A number of two words (STORE_WRITTEN_LOW, STORE_DURABLE_LOW, STORE_OLDEST_LOW, STORE_INDEXED_LOW, STORE_BYTES_LOW). */
+/**
+ * A number of two words (STORE_WRITTEN_LOW, STORE_DURABLE_LOW, STORE_OLDEST_LOW, STORE_INDEXED_LOW, STORE_BYTES_LOW).
+ */
 export function storeNumber(store: StoreRegion, word: number): number {
   return readWide(store.words, word);
 }

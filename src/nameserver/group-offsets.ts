@@ -29,10 +29,6 @@ export class GroupOffsets {
     return [...this.gathered.values()];
   }
 
-  get hasPending(): boolean {
-    return this.gathered.size > 0;
-  }
-
   /** Where the group goes on, by what is on the disk. */
   read(record: TopicRecord, group: string): readonly PartitionPosition[] {
     checkGroup(group);

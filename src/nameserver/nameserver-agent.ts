@@ -1,5 +1,5 @@
-// The NameServer thread: answers who has which partition of which topic, keeps topics and the offsets of groups, watches
-// the broker workers' signs of life, and tells every thread that asked about a topic when its route has changed.
+// The NameServer thread: answers who has which partition of which topic, keeps topics and the offsets of groups,
+// watches the broker workers' signs of life, and tells every thread that asked about a topic when its route changed.
 //
 // N1  A turn takes commands, writes all that they change in one transaction, and only then lets anybody see it: the
 //     table, news of routes, answers. A transaction that failed leaves nothing behind, and its commands are refused.
@@ -127,7 +127,7 @@ export class NameServerAgent implements Agent {
     this.watch();
   }
 
-  /** The topics of an earlier process, with owners and epochs for this one, on the disk before anybody hears of them. */
+  /** The topics of an earlier process with owners and epochs for this one, on the disk before anybody hears of them. */
   private restart(recovered: RecoveredQueues): readonly TopicRecord[] {
     const { workerCount: workers, partitionMax } = this.regions.sizes;
     const { ringBytesDefault, overflowDefault } = this.options;

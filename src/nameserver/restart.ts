@@ -1,5 +1,5 @@
-// What a start of the broker makes of its topics: out of the state, which knows their settings, and the log, which knows
-// how far their partitions had come. Pure.
+// What a start of the broker makes of its topics: out of the state, which knows their settings, and the log, which
+// knows how far their partitions had come. Pure.
 //
 //   volatile partitions    a new epoch, from offset 0: their messages are gone
 //   durable partitions     go on at the log's next offset; after an unclean stop with a new epoch from there on, since
@@ -89,10 +89,9 @@ class Restarting {
   private checkRoom(stored: readonly StoredTopic[]): void {
     const highest = stored.flatMap((topic) => topic.partitions).reduce((max, one) => Math.max(max, one.id), -1);
     if (highest < this.options.partitionMax) return;
-    throw new RingmqError(
-      'partition-quota',
-      `the data has a partition with id ${highest}, partitionMax is ${this.options.partitionMax}: start with a larger one`,
-    );
+    const { partitionMax } = this.options;
+    const what = `the data has a partition id ${highest}, partitionMax is ${partitionMax}: start with a larger one`;
+    throw new RingmqError('partition-quota', what);
   }
 
   private revive(topic: StoredTopic): TopicRecord {
@@ -147,7 +146,7 @@ class Restarting {
   }
 }
 
-/** What the log has of a durable partition. Offsets never start again: where retention took everything, the mark counts. */
+/** What the log has of a durable partition. Where retention took everything, its offsets go on at the mark. */
 function historyOf(
   meta: MetaStore,
   queues: Queues,

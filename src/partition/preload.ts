@@ -1,5 +1,5 @@
-// What a durable partition's ring starts with: the newest batches that the log has of it, so that repeats are recognised
-// after a restart and consumers near the end need no disk.
+// What a durable partition's ring starts with: the newest batches that the log has of it. So repeats are recognised
+// after a restart, and consumers near the end need no disk.
 import { BATCH_PARTITION } from '../../native-layout/batch.ts';
 import { BatchView } from '../record/batch-view.ts';
 

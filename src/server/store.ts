@@ -88,11 +88,12 @@ export class OpenStore {
   }
 
   forLogReader(): Omit<LogReaderWorkerData<RecoveredLog>, 'attachment'> {
-    const { folders, recovered } = this.opened;
+    const { folders, mode, recovered } = this.opened;
     const { segmentBytes, retentionMs, retentionBytes } = this.options;
     return {
       folder: folders.log,
       keysFolder: folders.keys,
+      mode,
       segmentBytes,
       retentionMs,
       retentionBytes,

@@ -6,24 +6,30 @@ import { createRequire } from 'node:module';
 /** An index that is too large to be read in this time is believed. */
 const TIME_MAX_MS = 3_000;
 
-/** Reads everything there is; ends with 0 if that went well or there is nothing. */
+/**
+ * Reads everything there is and writes the first entry once more as it is, which takes free pages and frees others; ends
+ * with 0 if that went well or there is nothing.
+ */
 const SCRIPT = `
 const [, library, folder] = process.argv;
 if (!require('node:fs').existsSync(require('node:path').join(folder, 'data.mdb'))) process.exit(0);
 const database = require(library).open({
-  path: folder, noSubdir: false, encoding: 'binary', keyEncoding: 'binary', cache: false, readOnly: true,
+  path: folder, noSubdir: false, encoding: 'binary', keyEncoding: 'binary', cache: false, overlappingSync: false,
 });
 let sum = 0;
+let first;
 let previous;
 for (const { key, value } of database.getRange({})) {
   if (previous && Buffer.compare(previous, key) >= 0) process.exit(1);
   previous = Buffer.from(key);
+  first ??= [previous, Buffer.from(value)];
   for (const byte of value) sum += byte;
 }
+for (let i = 0; first && i < 3; i++) database.transactionSync(() => database.putSync(first[0], first[1]));
 process.exit(sum >= 0 ? 0 : 1);
 `;
 
-/** True if all entries of the index in a folder can be read in their order. Waits, about 0.1 s for a small index. */
+/** True if all entries of the index in a folder can be read in their order, and new ones be written. Waits, about 0.1 s for a small index. */
 export function canReadKeys(folder: string): boolean {
   const library = createRequire(import.meta.url).resolve('lmdb');
   const { status, error } = spawnSync(process.execPath, ['-e', SCRIPT, library, folder], {

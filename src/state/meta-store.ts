@@ -1,6 +1,6 @@
 // The state on the disk: a journal of changes in a folder of its own, read once, whole, when it is opened.
 //
-// Who writes, who reads: the one thread that has it open (the main thread before the others start, then the NameServer).
+// Who writes, who reads: the one thread that has it open (the main thread before others start, then the NameServer).
 // S1  A transaction is one record, and is on the disk when commit() returns.
 // S2  Every record carries a CRC and its number: one that is missing, doubled or changed is found when the journal is
 //     opened. A damaged state is never opened as if it were empty. (The one exception: damage to the very last record
@@ -178,22 +178,26 @@ class JournalMetaStore implements MetaStore {
     const record = encodeRecord(this.sequence + 1, entry);
     try {
       file.write(record, this.end);
-      file.sync();
     } catch (error) {
       this.takeBack(file, refusal(error, this.disk.folder));
+    }
+    try {
+      file.sync();
+    } catch (error) {
+      // Whatever it was: a sync that failed may have dropped what it had to write, and the next one would not say so.
+      this.takeBack(file, broken(error, this.disk.folder));
     }
     this.sequence++;
     this.end += record.length;
   }
 
-  /** A full disk may have room later; whatever else failed stays failed. */
+  /** A disk that had no room may have some later; whatever else failed stays failed. */
   private takeBack(file: DiskFile, error: RingmqError): never {
+    if (error.code !== 'disk-full') this.failed = error;
     try {
       file.truncate(this.end);
-      file.sync();
-      if (error.code !== 'disk-full') this.failed = error;
     } catch (again) {
-      this.failed = refusal(again, this.disk.folder);
+      this.failed ??= broken(again, this.disk.folder);
     }
     throw error;
   }
@@ -227,7 +231,7 @@ class JournalMetaStore implements MetaStore {
       this.abandon();
       this.file = disk.open(NAME, 'write');
     } catch (error) {
-      this.failed = refusal(error, disk.folder);
+      this.failed = broken(error, disk.folder);
       throw this.failed;
     }
     this.sequence++;
@@ -253,5 +257,10 @@ function refusal(error: unknown, folder: string): RingmqError {
   if (code === 'ENOSPC' || code === 'EDQUOT') {
     return new RingmqError('disk-full', `no room for the state in ${folder}: ${error.message}`);
   }
-  return new RingmqError('store-failed', `the state in ${folder} cannot be kept: ${error.message}`);
+  return broken(error, folder);
+}
+
+function broken(error: unknown, folder: string): RingmqError {
+  const text = error instanceof Error ? error.message : String(error);
+  return new RingmqError('store-failed', `the state in ${folder} cannot be kept: ${text}`);
 }

@@ -1,4 +1,4 @@
-// What a broker must not forget besides messages: its topics, where groups of consumers go on, how often it was started.
+// What a broker must not forget besides messages: its topics, where groups of consumers go on, how often it started.
 // The interface, its types, and the store of a broker that keeps nothing.
 import type { OverflowPolicy } from '../../native-layout/partition-table.ts';
 

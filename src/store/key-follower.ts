@@ -15,6 +15,7 @@ import type { StoreRegion } from '../memory/regions.ts';
 import { setStoreNumber } from '../memory/store-state.ts';
 import type { KeyEntry, KeyIndexWriter } from '../state/key-index.ts';
 import { keysOf } from '../state/keyed-records.ts';
+import { isDiskError } from './disk-error.ts';
 
 /** Entries of one transaction: about a millisecond. */
 const ENTRIES_MAX = 256;
@@ -158,16 +159,27 @@ export class KeyFollower {
     this.taken = 0;
   }
 
-  /** Looks at the next block of the file. */
+  /** Looks at the next block of the file. A segment that the disk does not give is left out: the index is an aid. */
   private walk(): void {
-    const { index, disk } = this.context;
+    const { index } = this.context;
     const base = index.segmentOf(this.position) ?? index.segments[0]?.base ?? index.unsealedBase;
     // What retention took has no keys any more.
     this.position = Math.max(this.position, base);
     if (this.position >= this.waitingFrom) return;
+    try {
+      this.walkBlock(base);
+    } catch (error) {
+      if (!isDiskError(error)) throw error;
+      const next = index.segments.find((segment) => segment.base > base)?.base ?? index.unsealedBase;
+      this.block = [];
+      this.position = next > base ? next : this.waitingFrom;
+    }
+  }
+
+  private walkBlock(base: number): void {
     if (this.scanner?.base !== base) {
       this.scanner?.close();
-      this.scanner = new SegmentScanner(disk, base);
+      this.scanner = new SegmentScanner(this.context.disk, base);
     }
     const { scanner, position } = this;
     const isGood = scanner.mayBegin(position) && scanner.check(position, undefined) === undefined;

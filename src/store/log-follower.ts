@@ -2,10 +2,10 @@
 // with a thread.
 //
 // Who writes, who reads: the log reader thread alone.
-// I1  A notice is given back only when its whole block is before STORE_WRITTEN: what a successor of this thread does not
-//     find in the lane lies before that position, and it scans the segment up to there.
+// I1  A notice is given back only when its whole block is before STORE_WRITTEN: what a successor of this thread does
+//     not find in the lane lies before that position, and it scans the segment up to there.
 // I2  A run may come twice (from the file and from the lane): the index leaves the second one out.
-import { STORE_WRITTEN_LOW } from '../../native-layout/store.ts';
+import { RUN_LANE_BYTES, RUN_NOTICE_BYTES, STORE_WRITTEN_LOW } from '../../native-layout/store.ts';
 import type { Disk } from '../log/disk.ts';
 import type { LogIndex } from '../log/log-index.ts';
 import { scanRuns } from '../log/log-open.ts';
@@ -23,10 +23,14 @@ export interface LogFollowerListener {
   readonly told: (run: Run, logEnd: number) => void;
   /** Runs before this position were found in the file and not told. */
   readonly found: (end: number) => void;
+  /** Much room was made in the lane: the store may wait for it, and nobody else tells it. */
+  readonly room: () => void;
 }
 
 /** Notices taken before requests have their turn. */
 const NOTICES_MAX = 8_192;
+/** Notices that half fill the lane. */
+const NOTICES_HALF = RUN_LANE_BYTES / RUN_NOTICE_BYTES / 2;
 
 export class LogFollower {
   private readonly disk: Disk;
@@ -39,6 +43,7 @@ export class LogFollower {
   private coveredEnd: number;
   /** LOG_END of the notices that were taken last: perhaps not all of their block. */
   private heldEnd: number;
+  private takenSince = 0;
 
   /** `index` has everything before `end`. `hasSegment`: it knows of a segment that is not sealed. */
   constructor(
@@ -92,10 +97,15 @@ export class LogFollower {
       this.listener.told(notices, notices.logEnd);
     }
     notices.consume();
+    this.takenSince++;
   }
 
   private letGo(): void {
     this.notices.release();
+    if (this.takenSince >= NOTICES_HALF) {
+      this.takenSince = 0;
+      this.listener.room();
+    }
     this.coveredEnd = Math.max(this.coveredEnd, this.heldEnd);
   }
 

@@ -14,7 +14,7 @@ import { epochOf, oldestOffset, readIdentity, retentionOf, setOldestOffset } fro
 import type { Regions, StoreRegion } from '../memory/regions.ts';
 import { brokerState, partitionsUsed } from '../memory/seats.ts';
 import { addStoreCount, setStoreFull, setStoreNumber } from '../memory/store-state.ts';
-import { isDiskError } from './store-agent.ts';
+import { isDiskError } from './disk-error.ts';
 
 /** What people should hear of. */
 export type LogReaderEvent =

@@ -55,6 +55,7 @@ export class LogReaderAgent implements Agent {
   /** Orderly stop: the next start finds the index as it is. Resolves when all of it is on the disk. */
   close(): Promise<void> {
     const { keeper, keys, follower } = this.context;
+    follower.work(); // The store may have shown its last end after its last notice was taken.
     keeper.close(follower.end);
     return keys.close();
   }

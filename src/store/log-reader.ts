@@ -1,4 +1,5 @@
 // Puts the log reader together: index, reader, retention, key index and the agent over them.
+import { SEAT_STORE } from '../../native-layout/control.ts';
 import type { Disk } from '../log/disk.ts';
 import { alignedBytes } from '../log/disk-node.ts';
 import { type LogExtent, openLogIndex } from '../log/log-open.ts';
@@ -7,6 +8,7 @@ import type { SegmentFile } from '../log/run.ts';
 import { RunReader } from '../log/run-reader.ts';
 import { fileLength, segmentBases, segmentName } from '../log/segment-files.ts';
 import { SpareSegments } from '../log/spare-segments.ts';
+import { Bells } from '../memory/bell.ts';
 import type { Regions, StoreRegion } from '../memory/regions.ts';
 import { KeyIndexWriter } from '../state/key-index.ts';
 import { HistoryDesk } from './history-desk.ts';
@@ -45,6 +47,7 @@ export function extentOf(disk: Disk, end: number): LogExtent {
 export function openLogReader(options: LogReaderOptions): LogReaderAgent {
   const { regions, seat, disk, extent, mode, report } = options;
   const { store, sizes } = regions;
+  const bells = new Bells(regions.control);
   const index = openLogIndex(disk, extent);
   const allocate = alignedBytes;
   const reader = new RunReader(disk, index, {
@@ -71,6 +74,7 @@ export function openLogReader(options: LogReaderOptions): LogReaderAgent {
       misfit: (run, how) => report({ type: 'damaged', position: run.position, text: `the run does not fit: ${how}` }),
       told: (run, logEnd) => keys.follow(run, logEnd),
       found: (end) => keys.rescan(end),
+      room: () => bells.ring(SEAT_STORE),
     },
   );
   const desk = new HistoryDesk({ regions, index, reader, isBehind: () => follower.hasNews });

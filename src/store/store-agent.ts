@@ -22,6 +22,7 @@ import type { Regions, StoreRegion } from '../memory/regions.ts';
 import { beat, brokerState, routeVersion, seatState } from '../memory/seats.ts';
 import { countCommit, setStoreNumber, setStoreState, storeState } from '../memory/store-state.ts';
 import type { Agent } from '../thread/agent.ts';
+import { isDiskError } from './disk-error.ts';
 import { type JournaledPartition, STAGE } from './journaled-partition.ts';
 import { Journals } from './journals.ts';
 import { RunNoticeWriter } from './run-notices.ts';
@@ -350,10 +351,4 @@ export class StoreAgent implements Agent {
     }
     return false;
   }
-}
-
-/** True for what the operating system said of the disk (EIO, EROFS ...), as opposed to an error of this program. */
-export function isDiskError(error: unknown): error is NodeJS.ErrnoException {
-  const { code } = error as NodeJS.ErrnoException;
-  return error instanceof Error && typeof code === 'string' && /^E[A-Z0-9]+$/.test(code);
 }

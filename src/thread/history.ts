@@ -36,7 +36,7 @@ export interface HistoryAnswer {
    * `log-damaged` (what lies before `nextOffset` is lost); `internal`.
    */
   readonly status: number;
-  /** Offset of the first record of the batches: it may lie before the one that was asked for. Of `locate`: the answer. */
+  /** Offset of the first record of the batches, perhaps before the one that was asked for. Of `locate`: the answer. */
   readonly baseOffset: number;
   /** Offset to read from next. */
   readonly nextOffset: number;

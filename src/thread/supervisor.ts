@@ -143,9 +143,9 @@ export class Supervisor {
   }
 
   /**
-   * Last step of a stop: attached threads are told and the server threads end, each kind after those that it serves: the
-   * workers when no ack waits any more, the store when it has written all rings, the log reader when it knows what was
-   * written. Until its turn comes a thread that dies is started again. Then everything is let go.
+   * Last step of a stop: attached threads are told and the server threads end, each kind after those that it serves:
+   * the workers when no ack waits any more, the store when it has written all rings, the log reader when it knows what
+   * was written. Until its turn comes a thread that dies is started again. Then everything is let go.
    */
   async finish(withinMs: number): Promise<void> {
     this.announcements.say({ type: 'stopped' });

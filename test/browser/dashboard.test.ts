@@ -1,4 +1,7 @@
 // The dashboard in a real browser, against a real broker.
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { connect } from '../../src/client/node.ts';
@@ -218,7 +221,9 @@ test('topics are listed with their rate, filtered by name, and chosen with the k
   await expect.poll(() => page.locator('#topics-body th').allTextContents()).toEqual(['keys.one', 'keys.two']);
   const cells = page.locator('#topics-body tr').first().locator('td');
   // The rate is known after the second look.
-  await expect.poll(() => cells.allTextContents(), { timeout: 10_000 }).toEqual(['3', '0', '0', 'drop-oldest']);
+  await expect
+    .poll(() => cells.allTextContents(), { timeout: 10_000 })
+    .toEqual(['3', '0', '0', 'drop-oldest', 'memory']);
   await page.getByRole('button', { name: 'keys.two' }).focus();
   await page.keyboard.press('Enter');
   await shows(page, '#feed-topic', /^keys\.two$/);
@@ -226,6 +231,35 @@ test('topics are listed with their rate, filtered by name, and chosen with the k
   await page.locator('#snippet-curl').focus();
   await page.keyboard.press('ArrowRight');
   await shows(page, '#snippet-code', /ringmq\.json\.v1/);
+});
+
+test('without a data folder the page says so; with one it shows the store and what is kept', async () => {
+  const { page: volatile } = await dashboard();
+  await shows(volatile, '#tile-store', /^off$/);
+  await shows(volatile, '#tile-log', /memory only/);
+
+  const data = mkdtempSync(path.join(tmpdir(), 'ringmq-dashboard-'));
+  const durable = await startBroker({ workers: 1, data, listen: { port: 0, frontends: 1 } });
+  try {
+    const base = httpOf(durable.url);
+    for (const [topic, body] of [
+      ['kept', '{"retentionMs":7200000}'],
+      ['passing', '{"durable":false}'],
+    ]) {
+      expect((await fetch(`${base}/api/topics/${topic}`, { method: 'PUT', body })).status).toBe(201);
+    }
+    await fetch(`${base}/api/topics/kept/messages`, { method: 'POST', body: 'one' });
+    const { page, complaints } = await openPage(browser, base);
+    pages.push(page);
+    await shows(page, '#tile-store', /^running$/);
+    await shows(page, '#tile-log', /B of log · \d.*\/s · \d+ commits\/s$/);
+    const kept = () => page.locator('#topics-body td:last-child').allTextContents();
+    await expect.poll(kept, { timeout: 10_000 }).toEqual(['disk, 2 h 0 min', 'memory', 'memory']);
+    expect(complaints).toEqual([]);
+  } finally {
+    await durable.stop();
+    rmSync(data, { recursive: true, force: true });
+  }
 });
 
 describe('for everybody', () => {

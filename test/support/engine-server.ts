@@ -2,6 +2,7 @@
 // serves all tests of a file.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import net, { type AddressInfo } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { afterEach } from 'vitest';
 import { until } from './until.ts';
@@ -42,9 +43,14 @@ export class ServerProcess {
     if (!forFile) running.add(this);
   }
 
-  /** Starts a server; `--port 0` gives it a free port. Rejects with what it said if it ends instead. */
+  /**
+   * Starts a server on a free port, if `--port` does not name one. Rejects with what it said if it ends instead.
+   *
+   * Never with port 0: sockets accepted there forbid the next server the port until the last of them is closed.
+   */
   static async start(args: readonly string[], settings: ServerSettings = {}): Promise<ServerProcess> {
-    const server = new ServerProcess(args, settings);
+    const port = args.includes('--port') ? [] : ['--port', String(await freePort())];
+    const server = new ServerProcess([...args, ...port], settings);
     await until(() => server.stdout.includes('\n') || server.ended, 'the server is there', 30_000);
     if (!server.stdout.includes('\n')) throw new Error(`the server ended with ${server.exitCode}: ${server.stderr}`);
     server.url = (JSON.parse(server.stdout) as { url: string }).url;
@@ -82,4 +88,13 @@ export class ServerProcess {
     }
     return this.exitCode;
   }
+}
+
+/** A port that nobody listens on. */
+export async function freePort(): Promise<number> {
+  const probe = net.createServer();
+  await new Promise<void>((resolve) => probe.listen(0, '127.0.0.1', resolve));
+  const { port } = probe.address() as AddressInfo;
+  await new Promise((resolve) => probe.close(resolve));
+  return port;
 }

@@ -1,5 +1,5 @@
-// Commits topics to the state in a folder without end, as a thread that can be terminated: `count` (shared) says how many
-// were committed.
+// Commits topics to the state in a folder without end, as a thread that can be terminated: `count` (shared) says how
+// many were committed.
 import { parentPort, workerData } from 'node:worker_threads';
 
 const { openMetaStore } = await import(new URL('../../dist/src/state/meta-store.js', import.meta.url).href);

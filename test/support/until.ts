@@ -8,3 +8,19 @@ export async function until(condition: () => boolean, what: string, withinMs = 1
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
 }
+
+/** Asks again and again until the answer is good, and returns it; rejects after the deadline. */
+export async function untilAnswer<T>(
+  ask: () => Promise<T>,
+  isGood: (answer: T) => boolean,
+  what: string,
+  withinMs = 10_000,
+): Promise<T> {
+  const deadline = performance.now() + withinMs;
+  for (;;) {
+    const answer = await ask();
+    if (isGood(answer)) return answer;
+    if (performance.now() > deadline) throw new Error(`not within ${withinMs} ms: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}

@@ -43,7 +43,7 @@ function lines(text: string): Record<string, unknown>[] {
 }
 
 beforeAll(async () => {
-  server = await ServerProcess.start(['--data', data, '--port', '0', '--segment-bytes', '1m'], { forFile: true });
+  server = await ServerProcess.start(['--data', data, '--segment-bytes', '1m'], { forFile: true });
 });
 
 afterAll(async () => {

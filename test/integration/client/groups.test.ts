@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import type { Connection, ConsumerOptions } from '../../../src/client/connection.ts';
 import { connect } from '../../../src/client/node.ts';
 import { errorOf, startConnected } from '../../support/engine.ts';
-import { until } from '../../support/until.ts';
+import { until, untilAnswer } from '../../support/until.ts';
 
 const WAYS = ['in process', 'over WebSocket'] as const;
 
@@ -34,6 +34,23 @@ async function take(bus: Connection, wanted: number, options: ConsumerOptions): 
   return texts;
 }
 
+test('a consumer of a group waits for its broker', async () => {
+  const first = await startConnected({ listen: { port: 0, transport: 'ws' } });
+  const port = Number(new URL(first.broker.url ?? '').port);
+  await first.broker.stop();
+  const bus = connect(`ws://127.0.0.1:${port}`, { reconnect: { minMs: 20, maxMs: 50 }, requestTimeoutMs: 100 });
+  const texts: string[] = [];
+  const from = 'earliest';
+  const consumer = bus.consumer('t', { group: 'g', from, onMessage: (message) => void texts.push(message.text()) });
+  await new Promise((resolve) => setTimeout(resolve, 200)); // Longer than one request lasts.
+  const second = await startConnected({ listen: { port, transport: 'ws' } });
+  await second.connection.producer('t').send('hello');
+  await until(() => texts.length === 1, 'the message');
+  await consumer.close();
+  expect((await second.connection.committed('g', 't')).map((one) => one.offset).sort()).toContain(1);
+  await bus.close();
+});
+
 describe.each(WAYS)('%s', (way) => {
   test('a consumer goes on where the last one of its group was closed', async () => {
     const bus = await started(way, 1);
@@ -58,13 +75,8 @@ describe.each(WAYS)('%s', (way) => {
     let count = 0;
     const onMessage = (): void => void count++;
     const often = bus.consumer('t', { group: 'often', from: 'earliest', commitMs: 20, onMessage });
-    let kept = 0;
-    await until(() => {
-      void bus.committed('often', 't').then((positions) => {
-        kept = positions[0]?.offset ?? 0;
-      });
-      return kept === 10;
-    }, 'a commit by itself');
+    const kept = () => bus.committed('often', 't');
+    await untilAnswer(kept, (positions) => positions[0]?.offset === 10, 'a commit by itself');
     await often.close();
     const byHand = bus.consumer('t', {
       group: 'hand',

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import type { Broker } from '../../../src/server/broker.ts';
+import type { BrokerOptions } from '../../../src/server/options.ts';
 import type { CommandOf, PartitionRoute, TopicRoute } from '../../../src/wire/commands.ts';
 import { BinaryClient, KINDS, RawClient, start, stopAll, until } from './harness.ts';
 
@@ -19,10 +20,14 @@ afterEach(async () => {
 });
 
 /** A broker that keeps its data, with a topic of one small ring. */
-async function begin(transport: (typeof KINDS)[number], topic: Partial<CommandOf<'create-topic'>> = {}) {
+async function begin(
+  transport: (typeof KINDS)[number],
+  topic: Partial<CommandOf<'create-topic'>> = {},
+  options: BrokerOptions = {},
+) {
   const data = mkdtempSync(path.join(tmpdir(), 'ringmq-history-'));
   folders.push(data);
-  const broker = await start({ transport }, { data, segmentBytes: 4 * 1024 * 1024 });
+  const broker = await start({ transport }, { data, segmentBytes: 4 * 1024 * 1024, ...options });
   const publisher = await BinaryClient.connect(broker.url as string);
   const route = await publisher.createTopic('t', { ringBytes: RING_BYTES, ...topic });
   return { broker, publisher, route, partition: route.partitions[0] };
@@ -130,6 +135,43 @@ describe.each(KINDS)('subscribers over %s', (transport) => {
     const pulled = await reader.ask({ op: 'pull', id: 2, topic: 't', partition: 0, from: { offset: 5 } });
     expect((pulled.messages as { offset: number }[])[0].offset).toBe(5);
   });
+});
+
+test('who comes too late is told what retention took, and gets the rest', async () => {
+  const kept = { segmentBytes: 1024 * 1024, retentionBytes: 1024 * 1024 };
+  const { broker, publisher, partition } = await begin(KINDS[0], {}, kept);
+  const slow = await BinaryClient.connect(broker.url as string);
+  await slow.subscribe('t', 'latest', 16 * 1024);
+  let end = 0;
+  const oldest = async (): Promise<number> => {
+    const { route } = await publisher.ask<'route-reply'>({ type: 'route-request', topic: 't', create: false });
+    return route.partitions[0].oldestOffset;
+  };
+  for (const deadline = Date.now() + 20_000; (await oldest()) === 0 && Date.now() < deadline; end += 1_000) {
+    await publish(publisher, partition, end, end + 1_000);
+  }
+  const left = await oldest();
+  expect(left).toBeGreaterThan(0);
+
+  const late = await BinaryClient.connect(broker.url as string);
+  const { starts } = await late.subscribe('t', { offset: 0 });
+  expect(starts).toMatchObject([{ gap: true, gapFrom: 0 }]);
+  expect(starts[0].offset).toBeGreaterThanOrEqual(left);
+  slow.credits = true;
+  slow.send({ type: 'credit', bytes: 1_000_000 });
+  for (const reader of [late, slow]) {
+    await until(() => reader.delivered.at(-1)?.offset === end - 1, 'everything that is left arrives');
+  }
+  expect(offsetsOf(late).filter((offset) => offset >= starts[0].offset)).toEqual(range(starts[0].offset, end));
+  const gaps = slow.news('gap');
+  expect(gaps.map((gap) => gap.reason)).toEqual(['expired']);
+  const [{ fromOffset, toOffset }] = gaps;
+  expect(offsetsOf(slow)).toEqual([...range(0, fromOffset), ...range(toOffset, end)]);
+
+  const pull = { topic: 't', partition: 0, epoch: partition.epoch, maxBytes: 1, waitMs: 0 };
+  const reply = await publisher.ask<'pull-reply'>({ type: 'pull', ...pull, from: { offset: 3 } });
+  expect(reply.gap).toBe(true);
+  expect(reply.nextOffset).toBeGreaterThan(left);
 });
 
 test('pulls read the log from any offset, and go on in the ring', async () => {

@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import { connect } from '../../../src/client/node.ts';
 import { dataFolder } from '../../support/engine.ts';
 import { Check, Load, readAll } from '../../support/engine-ledger.ts';
-import { ServerProcess } from '../../support/engine-server.ts';
+import { freePort, ServerProcess } from '../../support/engine-server.ts';
 import { until } from '../../support/until.ts';
 
 const SILENT = { onError: () => {} };
@@ -16,10 +16,9 @@ test.each([
 ] as const)('killed under load: everything acknowledged as %s is there (%s)', async (ack, more) => {
   const data = dataFolder();
   const acked = new Map<string, string>();
-  let port = '0';
+  const port = String(await freePort());
   for (let round = 0; round < 3; round++) {
     const server = await ServerProcess.start(['--data', data, '--port', port, ...more]);
-    port = server.port;
     const connection = connect(server.url);
     connection.onError(() => {});
     await connection.ready();
@@ -49,7 +48,7 @@ test.each([
 
 test('a consumer and a producer over WebSocket live through kill -9 and a restart', async () => {
   const data = dataFolder();
-  const first = await ServerProcess.start(['--data', data, '--port', '0', '--workers', '2']);
+  const first = await ServerProcess.start(['--data', data, '--workers', '2']);
   const bus = connect(first.url);
   bus.onError(() => {});
   const check = new Check();
@@ -83,9 +82,9 @@ test('a consumer and a producer over WebSocket live through kill -9 and a restar
 
 test('a server that is started while the killed one still has the lock file takes the folder over', async () => {
   const data = dataFolder();
-  const first = await ServerProcess.start(['--data', data, '--port', '0']);
-  await expect(ServerProcess.start(['--data', data, '--port', '0'])).rejects.toThrow(/data-in-use|is used by/);
+  const first = await ServerProcess.start(['--data', data]);
+  await expect(ServerProcess.start(['--data', data])).rejects.toThrow(/data-in-use|is used by/);
   await first.kill();
-  const second = await ServerProcess.start(['--data', data, '--port', '0']);
+  const second = await ServerProcess.start(['--data', data]);
   expect(await second.stop()).toBe(0);
 });

@@ -121,13 +121,8 @@ export const JOURNAL = [
   ),
   journal(
     'ledger.ts',
-    'TAIL is published by a plain store',
-    [
-      [
-        'Atomics.store(this.words, this.control + LEDGER_TAIL, this.tail);',
-        'this.words[this.control + LEDGER_TAIL] = this.tail;',
-      ],
-    ],
+    'a successor finds nothing of what waits',
+    [['Atomics.store(this.words, this.control + LEDGER_TAIL, this.tail);', '']],
     ['acks:'],
     { unit: ['ledger'] },
   ),
@@ -144,7 +139,9 @@ export const JOURNAL = [
     [
       [
         'const at = this.wordOf(this.tail);\n',
-        'const at = this.wordOf(this.tail);\n    Atomics.store(this.words, this.control + LEDGER_TAIL, (this.tail + 1) | 0);\n',
+        `const at = this.wordOf(this.tail);
+    Atomics.store(this.words, this.control + LEDGER_TAIL, (this.tail + 1) | 0);
+`,
       ],
     ],
     ['acks: a worker dies'],
@@ -162,7 +159,8 @@ export const JOURNAL = [
     'room is what was known of it',
     [
       [
-        'if (this.capacity - ((this.tail - this.headCache) | 0) >= lengthBytes) return true;\n    this.headCache = Atomics.load(this.words, this.headWord);',
+        `if (this.capacity - ((this.tail - this.headCache) | 0) >= lengthBytes) return true;
+    this.headCache = Atomics.load(this.words, this.headWord);`,
         'if (this.capacity - ((this.tail - this.headCache) | 0) >= lengthBytes) return true;',
       ],
     ],

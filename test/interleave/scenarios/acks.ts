@@ -1,5 +1,5 @@
-// Acks that wait for the disk: the owner appends, notes the position that it waits for and sleeps; the store writes, moves
-// the stored position and rings. A lost wake-up shows as a deadlock, because waits never time out here.
+// Acks that wait for the disk: the owner appends, notes the position that it waits for and sleeps; the store writes,
+// moves the stored position and rings. A lost wake-up shows as a deadlock, because waits never time out here.
 import { LEDGER_CONTROL_BYTES, LEDGER_ENTRY_WORDS, LEDGER_HEAD, LEDGER_TAIL } from '../../../native-layout/store.ts';
 import { Bells, Doorbell } from '../../../src/memory/bell.ts';
 import { FULL } from '../../../src/memory/lane.ts';

@@ -172,7 +172,7 @@ function adoption(start: Start): Scenario {
 function retire(start: Start): Scenario {
   const next = { topic: 2, number: 0, owner: OWNER, epoch: EPOCH + 1, permission: 6, overflow: 0, ringBytes: 128 };
   return {
-    name: `journal: a deleted partition is retired after the store gave its slot up, and opened anew, from ${start.name}`,
+    name: `journal: a deleted partition is retired when the store gave its slot up, opened anew, from ${start.name}`,
     regions: RING_REGIONS,
     setup: (at) => {
       durable(at, start, 2);

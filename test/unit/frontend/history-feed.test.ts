@@ -175,6 +175,42 @@ describe('a subscriber of a durable topic', () => {
     expect(session.offsets).toEqual(range(0, 200).filter((offset) => ![20, 21, 60].includes(offset)));
   });
 
+  test('gets nothing of what it was told to be gone, also where that ends inside a batch', () => {
+    const durable = new DurableRig();
+    durable.publish(100, 5);
+    durable.log.oldest = 52;
+    const session = durable.session();
+    durable.join(session, 10);
+    durable.settle();
+    expect(session.gaps).toMatchObject([{ fromOffset: 10, toOffset: 52, reason: 'expired' }]);
+    expect(session.offsets).toEqual(range(52, 500));
+  });
+
+  test('is told of what was cut out of the log', () => {
+    const durable = new DurableRig();
+    durable.publish(100);
+    durable.log.batches.splice(30, 4);
+    const session = durable.session();
+    durable.join(session, 30);
+    durable.settle();
+    expect(session.gaps).toMatchObject([{ fromOffset: 30, toOffset: 34, reason: 'damaged' }]);
+    expect(session.offsets).toEqual(range(34, 100));
+  });
+
+  test('does not lose the beginning of a batch inside which another one has begun', () => {
+    const durable = new DurableRig();
+    durable.publish(1, 5);
+    const [inside, whole] = [durable.session(), durable.session()];
+    durable.join(inside, 2);
+    durable.run();
+    durable.join(whole, 0);
+    expect(durable.run()).toBe(LIVE);
+    durable.publish(300);
+    durable.settle();
+    expect(inside.offsets).toEqual(range(2, 305));
+    expect(whole.offsets).toEqual(range(0, 305));
+  });
+
   test('that leaves takes its request back', () => {
     const durable = new DurableRig();
     durable.publish(100);

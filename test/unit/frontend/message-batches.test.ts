@@ -88,7 +88,7 @@ test('a record larger than a usual batch makes a batch of its own, and the next 
   expect(built[1].bytes.length).toBe(BATCH_HEADER_BYTES + 32);
 });
 
-test('a durable topic acknowledges what is written and what is on the disk, and the latter unless told otherwise', () => {
+test('a durable topic acknowledges what is written and what is on the disk; the latter by default', () => {
   const route = routeOf({ durable: true });
   for (const ack of ['written', 'durable'] as const) {
     const [{ words }] = batches.build(route, [message('x')], { ...options, ack });

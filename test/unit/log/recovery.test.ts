@@ -109,6 +109,15 @@ test('sealed segments with a good index are not read; the index of others is mad
   expect(recoverLog(disk, { ...RECOVER, verifyAll: true }).report.verifiedBytes).toBeGreaterThan(20 * 15_000);
 });
 
+test('index files are left alone if so wanted: a log reader that runs writes them', () => {
+  const { disk } = logOf(...Array.from({ length: 20 }, () => [BIG]));
+  const names = disk.list();
+  const before = findings(disk, { ...RECOVER, writeIndexes: false });
+  expect(disk.list()).toEqual(names);
+  expect(findings(disk)).toEqual(before);
+  expect(disk.list().length).toBeGreaterThan(names.length);
+});
+
 test('segments that were verified elsewhere are not read again', () => {
   const { disk } = logOf(...Array.from({ length: 20 }, () => [BIG]));
   const verdicts = new Map(segmentsToVerify(disk).map((base) => [base, structuredClone(verifySegment(disk, base))]));
@@ -137,6 +146,30 @@ describe('an orderly stop', () => {
     expect(findings(disk)).toEqual({ ...before, clean: true });
     expect(recoverLog(disk, RECOVER).report.verifiedBytes).toBe(0);
     expect(findings(disk, { ...RECOVER, verifyAll: true })).toEqual({ ...before, clean: true });
+  });
+
+  test('is not mistaken because of a seal block that a loss of power left behind it', () => {
+    const disk = new FaultDisk();
+    const first = new SampleLog(disk, 'buffered');
+    for (let i = 0; i < 3; i++) first.append(BIG);
+    first.writer.sync();
+    const spans = first.append({ bodyBytes: 11_000 });
+    first.stage(BIG);
+    disk.plan = { at: 2, code: 'EIO' };
+    expect(() => first.writer.append(first.builder)).toThrow('sync');
+    disk.plan = undefined;
+    const left = disk.killed();
+    const end = 3 * 16_384;
+    expect(verifySegment(left, 0)).toMatchObject({ blocks: 5, sealPosition: end + 12_288 });
+    // The last block is lost, the seal behind it is not; then a block of the same length takes its place.
+    left.bytesOf(segmentName(0)).fill(0, end, end + 12_288);
+    const start = recoverLog(left, RECOVER);
+    expect(start.end).toBe(end);
+    const second = new SampleLog(left, 'buffered', start, { generation: 2 }).continueFrom(start.queues);
+    expect(second.append({ bodyBytes: 11_000 })).toEqual(spans);
+    second.writer.sync();
+    stopClean(left, second);
+    expect(findings(left)).toMatchObject({ end: end + 12_288, clean: true, segments: [{ sealed: false }] });
   });
 
   test('of a log without messages is one too', () => {

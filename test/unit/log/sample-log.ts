@@ -4,6 +4,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { BATCH_BASE_OFFSET, BATCH_EPOCH, BATCH_STORED_AT } from '../../../native-layout/batch.ts';
 import { BlockBuilder } from '../../../src/log/block-builder.ts';
+import type { Disk } from '../../../src/log/disk.ts';
 import { NodeDisk } from '../../../src/log/disk-node.ts';
 import { LogWriter } from '../../../src/log/log-writer.ts';
 import type { Run } from '../../../src/log/run.ts';
@@ -66,8 +67,8 @@ export interface RunSpec {
 
 /** A log in a temporary folder. */
 export class SampleLog {
-  readonly folder = fs.mkdtempSync(path.join(os.tmpdir(), 'ringmq-log-'));
-  readonly disk = new NodeDisk(this.folder);
+  readonly folder: string;
+  readonly disk: Disk;
   readonly builder = new BlockBuilder();
   readonly writer: LogWriter;
   /** All runs, in the order of the log. */
@@ -75,7 +76,9 @@ export class SampleLog {
   private readonly next = new Map<string, number>();
   private now = T0;
 
-  constructor(segmentBytes = 64 * 1024, mode: 'direct' | 'buffered' = 'buffered') {
+  constructor(segmentBytes = 64 * 1024, mode: 'direct' | 'buffered' = 'buffered', disk?: Disk) {
+    this.folder = disk?.folder ?? fs.mkdtempSync(path.join(os.tmpdir(), 'ringmq-log-'));
+    this.disk = disk ?? new NodeDisk(this.folder);
     const options = { mode, segmentBytes, generation: 1, clock: () => this.now };
     this.writer = new LogWriter(this.disk, options, { segments: [], end: 0, previousCrc: 0 });
   }
@@ -119,6 +122,6 @@ export class SampleLog {
 
   remove(): void {
     this.writer.close();
-    fs.rmSync(this.folder, { recursive: true });
+    fs.rmSync(this.folder, { recursive: true, force: true });
   }
 }

@@ -136,6 +136,13 @@ describe('in a durable partition', () => {
     expect(rig.table[rig.word(SLOT_MASK)]).toBe(1);
   });
 
+  test('a reader that comes before the owner leaves the store’s slot alone', () => {
+    const rig = new RingRig();
+    rig.table[rig.word(PARTITION_DURABLE)] = 1;
+    rig.open();
+    expect(openJournalSlot(rig.table, rig.partition)).toBe(true);
+  });
+
   test('a slot that a reader of the life before still lets go of is not taken from it', () => {
     const rig = new RingRig();
     rig.table[rig.word(PARTITION_DURABLE)] = 1;

@@ -1,10 +1,13 @@
+import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type KeyEntry, KeyIndexReader, KeyIndexWriter } from '../../../src/state/key-index.ts';
 import { keysOf } from '../../../src/state/keyed-records.ts';
+import { randomFrom } from '../../support/fault-disk.ts';
 import { stampedBatch, T0 } from '../log/sample-log.ts';
 
 let folder: string;
@@ -80,7 +83,7 @@ describe('the key index', () => {
         expect(writer.appliedPosition).toBe(2_000);
         await writer.close();
       }),
-      { numRuns: 40 },
+      { numRuns: 10 },
     );
   }, 60_000);
 
@@ -161,6 +164,61 @@ describe('the key index', () => {
     await writer.close();
   });
 });
+
+const PAGE = 4096;
+
+/** Damages a database file in one of the ways that disks have. */
+function damage(bytes: Buffer, random: () => number): void {
+  const pages = bytes.length / PAGE;
+  const page = (): number => Math.floor(random() * pages) * PAGE;
+  const how = Math.floor(random() * 4);
+  const at = page();
+  if (how === 0) bytes.fill(0, at, at + PAGE);
+  else if (how === 1) {
+    const other = page();
+    const kept = Buffer.from(bytes.subarray(at, at + PAGE));
+    bytes.copy(bytes, at, other, other + PAGE);
+    kept.copy(bytes, other);
+  } else if (how === 2) for (let i = 0; i < 64; i++) bytes[Math.floor(random() * bytes.length)] ^= 1 << (i & 7);
+  else bytes[Math.floor(random() * bytes.length)] ^= 1 << Math.floor(random() * 8);
+}
+
+test('a damaged index never ends the process, never shows what is not so, and takes new keys', async () => {
+  const writer = openWriter();
+  const all = Array.from({ length: 3_000 }, (_, i) => entryOf(i, `key ${i % 7}`));
+  writer.apply(all.slice(0, 1_500), 5);
+  writer.apply(all.slice(1_500), 10);
+  await writer.close();
+  const good = fs.readFileSync(path.join(folder, 'data.mdb'));
+  const seed = Number(process.env.SEED ?? 7);
+  const random = randomFrom(seed);
+  const folders = Array.from({ length: 16 }, (_, i) => {
+    const below = path.join(folder, `damaged-${i}`);
+    fs.mkdirSync(below);
+    const bytes = Buffer.from(good);
+    if (i > 0) damage(bytes, random);
+    fs.writeFileSync(path.join(below, 'data.mdb'), bytes);
+    return below;
+  });
+  const script = fileURLToPath(new URL('key-damage.mjs', import.meta.url));
+  const outcomes = folders.map((below) => {
+    const child = spawnSync(process.execPath, [script, below], { encoding: 'utf8', maxBuffer: 2 ** 28 });
+    expect([child.status, child.signal, child.stderr], `seed ${seed}`).toEqual([0, null, '']);
+    return JSON.parse(child.stdout);
+  });
+  for (const { rebuilds, applied, found } of outcomes) {
+    expect(applied || rebuilds > 0, `seed ${seed}`).toBe(true);
+    for (const [key, matches] of Object.entries(found)) {
+      const right = new Set(matchesOf(all, 1, key, 0, T0 * 2).map((match) => JSON.stringify(match)));
+      for (const { partition, offset, storedAt, epoch } of matches as KeyEntry[]) {
+        expect(right.has(JSON.stringify({ partition, offset, storedAt, epoch })), `seed ${seed}`).toBe(true);
+      }
+    }
+  }
+  expect(Object.values(outcomes[0].found).flat()).toHaveLength(3_000);
+  expect(outcomes[0].rebuilds).toBe(0);
+  expect(outcomes.some((outcome) => outcome.rebuilds > 0)).toBe(true);
+}, 60_000);
 
 describe('the keys of batches', () => {
   test('are those of records that have one, in batches that say so', () => {

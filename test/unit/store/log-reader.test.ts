@@ -73,7 +73,6 @@ describe('history', () => {
     const bytes = rig.disk.bytesOf(segmentName(0));
     const damaged = Buffer.from(bytes.buffer).indexOf('1.10...');
     bytes[damaged] ^= 1;
-    rig.startReader();
     expect(rig.read(1, 0, 1).code).toBe('ok');
     const told = rig.read(1, 10);
     expect(told.code).toBe('log-damaged');
@@ -172,15 +171,15 @@ describe('a log reader that died', () => {
 });
 
 describe('deaths of both threads at random places', () => {
-  test.each([1, 2, 3, 4, 5, 6, 7, 8])('the index has every run once, in order (seed %i)', (seed) => {
+  test.each([1, 2, 3, 4, 5, 6])('the index has every run once, in order (seed %i)', (seed) => {
     const random = randomOf(seed);
     const rig = durableRig({ segmentBytes: 256 * 1024, mode: seed % 2 === 0 ? 'direct' : 'buffered' });
     const expected: Record<number, string[]> = { 1: [], 2: [] };
-    for (let step = 0; step < 400; step++) {
+    for (let step = 0; step < 250; step++) {
       const dice = random(20);
       if (dice < 10) {
         const id = 1 + random(2);
-        const body = 'x'.repeat(random(1_500));
+        const body = 'x'.repeat(random(3_000));
         rig.send(id, [body], LEVEL.none);
         rig.append();
         expected[id].push(`${expected[id].length}:${body}`);
@@ -202,19 +201,24 @@ describe('deaths of both threads at random places', () => {
 
 /** The store dies before its write, behind it, or with some of its notices sent. */
 function killInCommit(rig: ReaderRig, where: number): void {
+  const die = (): never => {
+    throw new TypeError('killed');
+  };
   const { writer } = rig;
   const append = writer.append.bind(writer);
   writer.append = (builder) => {
     if (where > 0) append(builder);
-    if (where === 2) builder.runs.length = Math.min(1, builder.runs.length);
-    else throw new TypeError('killed');
+    if (where < 2) die();
+    builder.runs.length = Math.min(1, builder.runs.length);
+    Object.assign(rig.store, { complete: die });
   };
   try {
     rig.store.work(rig.now);
   } catch (error) {
     expect(String(error)).toContain('killed');
   }
-  if (where === 2) writer.append = append;
+  // The log reader may look at what it left before there is a successor.
+  if (where === 2) rig.reader.work(rig.now);
   rig.startStore();
 }
 
@@ -226,15 +230,17 @@ function randomOf(seed: number): (below: number) => number {
   };
 }
 
+function later(rig: ReaderRig, ms: number): ReaderRig['reader'] {
+  rig.now += ms;
+  return rig.reader;
+}
+
 describe('upkeep', () => {
   test('what is too much is removed, oldest first, and readers are told', () => {
     const rig = durableRig({ segmentBytes: 256 * 1024, retentionBytes: 1024 * 1024 });
     setBrokerState(rig.regions.control, CONTROL_STATES.running);
-    const expected = fill(rig, 1, 2_000, 0, 1_000);
-    for (let i = 0; i < 5; i++) {
-      rig.now += 10_000;
-      rig.reader.housekeep(rig.now);
-    }
+    const expected = fill(rig, 1, 400, 0, 4_000);
+    for (let i = 0; i < 5; i++) later(rig, 10_000).housekeep(rig.now);
     const oldest = oldestOffset(rig.regions.table, 1);
     expect(oldest).toBeGreaterThan(0);
     expect(rig.read(1, 0)).toMatchObject({ code: 'offset-out-of-range', oldest });
@@ -248,12 +254,12 @@ describe('upkeep', () => {
     setBrokerState(rig.regions.control, CONTROL_STATES.running);
     let freeBytes = 5;
     rig.disk.space = () => ({ freeBytes, totalBytes: 100 });
-    rig.reader.housekeep((rig.now += 10_000));
+    later(rig, 10_000).housekeep(rig.now);
     rig.send(1, ['refused']);
     rig.settle();
     expect(rig.answers()).toEqual(['1:disk-full']);
     freeBytes = 50;
-    rig.reader.housekeep((rig.now += 10_000));
+    later(rig, 10_000).housekeep(rig.now);
     expect(storeRefusal(rig.regions.store)).toBe(0);
     rig.send(1, ['accepted']);
     rig.settle();
@@ -266,7 +272,7 @@ describe('upkeep', () => {
 
   test('a spare segment is made in quiet turns', () => {
     const rig = durableRig({ segmentBytes: 256 * 1024 });
-    for (let i = 0; i < 10; i++) rig.reader.work((rig.now += 10));
+    for (let i = 0; i < 10; i++) later(rig, 10).work(rig.now);
     expect(rig.disk.list()).toContain('spare-1.tmp');
   });
 

@@ -5,6 +5,7 @@ import { STORE_STATES } from '../../../native-layout/store.ts';
 import { ACK_LEVELS } from '../../../src/base/units.ts';
 import { BrokerAgent } from '../../../src/broker/broker-agent.ts';
 import { BlockBuilder } from '../../../src/log/block-builder.ts';
+import { alignedBytes } from '../../../src/log/disk-node.ts';
 import { LogWriter } from '../../../src/log/log-writer.ts';
 import { recoverLog } from '../../../src/log/recovery.ts';
 import { queueKey, type RecoveredLog } from '../../../src/log/run.ts';
@@ -23,6 +24,8 @@ export interface RigOptions {
   readonly mode?: 'direct' | 'buffered';
   readonly partitionMax?: number;
   readonly segmentBytes?: number;
+  /** Bytes of the staging area. */
+  readonly blockBytes?: number;
 }
 
 type StoreRegions = Regions & { readonly store: StoreRegion };
@@ -74,7 +77,7 @@ export class StoreRig {
       seat: SEAT_STORE,
       arenas: this.table.arenas,
       writer: this.writer,
-      builder: new BlockBuilder(),
+      builder: new BlockBuilder(alignedBytes(this.options.blockBytes ?? 64 * 1024)),
       mode,
       disk,
       generation: 1,
