@@ -1,9 +1,11 @@
 // The real server as a process of its own: started, watched, killed.
 import { type ChildProcess, spawn } from 'node:child_process';
+import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
-const PROGRAM = fileURLToPath(new URL('../../bin/ringmq.mjs', import.meta.url));
+/** This file runs from dist/torture. */
+const PROGRAM = path.resolve(fileURLToPath(import.meta.url), '../../../bin/ringmq.mjs');
 const START_MAX_MS = 60_000;
 const LOG_LINES_KEPT = 60;
 

@@ -8,7 +8,7 @@ import { Doorbell } from '../src/memory/bell.ts';
 import { attachRegions, storeRegions } from '../src/memory/regions.ts';
 import { claimSeat, releaseSeat, seatGeneration } from '../src/memory/seats.ts';
 import { storeNumber } from '../src/memory/store-state.ts';
-import { extentOf, openLogReader } from '../src/store/log-reader.ts';
+import { extentOf, keyDatabase, openLogReader } from '../src/store/log-reader.ts';
 import { logReaderReport } from '../src/store/reports.ts';
 import { IDLE_STRATEGIES, runBlocking } from '../src/thread/agent.ts';
 import type { LogReaderWorkerData } from '../src/thread/worker-data.ts';
@@ -27,7 +27,7 @@ const agent = openLogReader({
   regions,
   seat,
   disk,
-  keys: { folder: data.keysFolder, disk: new NodeDisk(data.keysFolder) },
+  openKeys: keyDatabase(data.keysFolder, new NodeDisk(data.keysFolder)),
   extent: (isFirst && data.recovered) || extentOf(disk, written),
   mode: data.mode ?? 'buffered',
   segmentBytes: data.segmentBytes,

@@ -24,7 +24,16 @@ Examples:
   ringmq doctor                           is this machine ready?
 `;
 
-const COMMANDS = [serveCommand, pubCommand, subCommand, queryCommand, topicCommand, benchCommand, doctorCommand];
+const COMMANDS = [
+  serveCommand,
+  pubCommand,
+  subCommand,
+  queryCommand,
+  topicCommand,
+  logCommand,
+  benchCommand,
+  doctorCommand,
+];
 
 /** Runs a command line (without node and script) and returns the exit code. */
 export async function run(args: readonly string[]): Promise<number> {

@@ -262,11 +262,8 @@ export class PartitionFeed {
   }
 
   private turnLive(cursor: Cursor): void {
-    // A cursor has counted batch by batch, which this feed need not have done. One that starts inside the next batch
-    // has the larger number.
-    if (cursor.wide === this.wide && (this.live.length === 0 || cursor.nextOffset < this.nextOffset)) {
-      this.nextOffset = cursor.nextOffset;
-    }
+    // A cursor has counted batch by batch, which this feed need not have done.
+    if (this.live.length === 0 && cursor.wide === this.wide) this.nextOffset = cursor.nextOffset;
     cursor.live = true;
     this.behind.delete(cursor);
     this.live.push(cursor);

@@ -1,8 +1,8 @@
-// `checkpoint.json`: says that the broker was stopped in order, and where the log ended. `damaged.json`: which ranges of
-// the log were found damaged and set aside.
+// `checkpoint.json`: says that the broker was stopped in order, and where the log ended. `damaged.json`: which ranges
+// of the log were found damaged and set aside.
 //
-// Who writes: checkpoint, the log reader thread at the end of an orderly stop; clearClean(), whoever is about to write
-// the log; damaged.json, the recovery. A file that cannot be read counts as not there: it then takes a verification more.
+// Who writes: the checkpoint, the store thread at the end of an orderly stop; clearClean(), whoever is about to write
+// the log; damaged.json, the recovery. A file that cannot be read counts as not there: that takes a verification more.
 import type { Disk } from './disk.ts';
 import { readFile, replaceFile } from './segment-files.ts';
 

@@ -1,5 +1,5 @@
-// Named places at which a test may have the process killed: RINGMQ_CRASH=point:n ends it with SIGKILL the n-th time that
-// a thread comes by. Without the variable a call costs one comparison.
+// Named places at which a test may have the process killed: RINGMQ_CRASH=point:n ends it with SIGKILL the n-th time
+// that a thread comes by. Without the variable a call costs one comparison.
 
 /** Every place there is, so that a misspelt one is an error and not a test that tests nothing. */
 export const CRASH_POINTS = [

@@ -27,7 +27,9 @@ export interface DiskFile {
   read(bytes: Uint8Array, position: number): number;
   /** Writes all of it. */
   write(bytes: Uint8Array, position: number): void;
-  /** Everything written to this file is on the disk (fdatasync). A failure may have dropped what was not: never retry. */
+  /**
+   * Everything written to this file is on the disk (fdatasync). A failure may have dropped what was not: never retry.
+   */
   sync(): void;
   /** Sets the length; what is added reads as zeros. */
   truncate(lengthBytes: number): void;

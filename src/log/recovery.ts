@@ -288,7 +288,7 @@ function corrupt(disk: Disk, base: number | undefined, { from, to, what }: Damag
   const where = base === undefined ? `log position ${from}` : `log position ${from} (up to ${to})`;
   return new RingmqError(
     'log-corrupt',
-    `${disk.folder}: the log is damaged at ${where}: ${what}. Nothing was changed. Bring the file back from a copy, or ` +
-      "start with onDamage: 'quarantine' to go on without what is damaged",
+    `${disk.folder}: the log is damaged at ${where}: ${what}. Nothing was changed. Bring the file back from a copy, ` +
+      "or start with onDamage: 'quarantine' to go on without what is damaged",
   );
 }

@@ -38,8 +38,10 @@ export interface ReadResult {
 /** Hears once of every run that is damaged: where it stands and what is wrong. */
 export type DamageListener = (run: Run, reason: string) => void;
 
-/** Runs of this size and more are read by a disk read of their own. */
+/** Runs of this size and more are an answer of their own, without another copy. */
 const LARGE_BYTES = 256 * 1024;
+/** Runs of this size and more are read by a disk read of their own: a chunk around them would be mostly of others. */
+const ALONE_BYTES = 16 * 1024;
 /** Damaged runs that are remembered, so that each is told of once. */
 const DAMAGED_MAX = 10_000;
 
@@ -203,6 +205,12 @@ export class RunReader {
 
   /** Reads a run so that its batches follow `length` bytes of batches in the staging memory. */
   private smallRun(run: Run, length: number): boolean {
+    if (run.size >= ALONE_BYTES) {
+      const bytes = this.largeRun(run);
+      if (bytes)
+        this.staging.set(length === 0 ? bytes : bytes.subarray(RUN_HEADER_BYTES), length && RUN_HEADER_BYTES + length);
+      return bytes !== undefined;
+    }
     const base = this.index.segmentOf(run.position);
     const batches = this.staging.subarray(RUN_HEADER_BYTES + length, length + run.size);
     // Twice: what a cached chunk has wrong the disk may have right.

@@ -23,7 +23,7 @@ export interface Stop {
 export interface SegmentVerdict {
   readonly base: number;
   readonly lengthBytes: number;
-  /** CRC of the block before, as the first block names it; undefined if the segment does not begin with a good block. */
+  /** CRC word that the first block names; undefined if the segment does not begin with a good block. */
   readonly firstPrevious: number | undefined;
   /** CRC word of the last good block; undefined if there is none, or if damage stands behind it. */
   readonly lastCrc: number | undefined;

@@ -59,11 +59,24 @@ const APPLIED = Buffer.from([0, 0, 0, 0, 0]);
 const FIRST_ENTRY = Buffer.from([0, 0, 0, 0, 1]);
 const FORMAT = 1;
 
+/** What the log reader needs of the writing end. */
+export interface KeyIndex {
+  /** The index can neither be used nor begun anew; apply() does nothing. */
+  readonly broken: boolean;
+  /** Log position up to which keys are in the index: go on from there, or from the oldest one that is left. */
+  readonly appliedPosition: number;
+  /** Adds the keys of the log up to a position. False: the index was begun anew, see appliedPosition. */
+  apply(entries: readonly KeyEntry[], logPosition: number): boolean;
+  /** Looks at the next `limit` entries and removes those whose messages are gone. Returns how many it removed. */
+  sweep(oldest: OldestOffsets, limit: number): number;
+  /** Everything that was applied is on the disk when the promise is kept. */
+  close(): Promise<void>;
+}
+
 /** The writing end. */
-export class KeyIndexWriter {
+export class KeyIndexWriter implements KeyIndex {
   /** How often the database was thrown away. */
   rebuilds = 0;
-  /** The database can neither be used nor begun anew; apply() does nothing. */
   broken = false;
   private readonly folder: string;
   private readonly wipe: () => void;
@@ -88,12 +101,10 @@ export class KeyIndexWriter {
     if (this.applied > logEnd) this.rebuild();
   }
 
-  /** Log position up to which keys are in the index: go on from there, or from the oldest one that is left. */
   get appliedPosition(): number {
     return this.applied;
   }
 
-  /** Adds the keys of the log up to a position. False: the index was begun anew, see appliedPosition. */
   apply(entries: readonly KeyEntry[], logPosition: number): boolean {
     return this.guarded((database) => {
       database.transactionSync(() => {
@@ -134,7 +145,6 @@ export class KeyIndexWriter {
     return removed;
   }
 
-  /** Everything that was applied is on the disk when the promise is kept. */
   async close(): Promise<void> {
     const { database } = this;
     this.database = undefined;

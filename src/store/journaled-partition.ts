@@ -42,6 +42,8 @@ export class JournaledPartition {
   /** Bytes of the ring that the block under way takes, padding and what the log has already included. */
   private stagedBytes = 0;
   private stagedNext = 0;
+  /** Byte index of the last batch that endOf() counted in. */
+  private lastBatch = 0;
   private writtenPosition: number;
 
   /** `reader`: slot 0 with its cursor; `logNext`: offset behind what the log has. */
@@ -116,8 +118,6 @@ export class JournaledPartition {
     builder.closeRun();
     this.stagedNext = this.nextOffsetOf(words, this.lastBatch);
   }
-
-  private lastBatch = 0;
 
   /** Bytes at the beginning of the span that the log has already (from before a restart of this thread). */
   private knownBytes(start: number, available: number): number {

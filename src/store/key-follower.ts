@@ -13,7 +13,7 @@ import type { Run } from '../log/run.ts';
 import type { RunReader } from '../log/run-reader.ts';
 import type { StoreRegion } from '../memory/regions.ts';
 import { setStoreNumber } from '../memory/store-state.ts';
-import type { KeyEntry, KeyIndexWriter } from '../state/key-index.ts';
+import type { KeyEntry, KeyIndex } from '../state/key-index.ts';
 import { keysOf } from '../state/keyed-records.ts';
 import { isDiskError } from './disk-error.ts';
 
@@ -38,7 +38,7 @@ export interface KeyFollowerContext {
   readonly disk: Disk;
   readonly index: LogIndex;
   readonly reader: RunReader;
-  readonly writer: KeyIndexWriter;
+  readonly writer: KeyIndex;
   readonly store: StoreRegion;
 }
 

@@ -10,7 +10,7 @@ import { fileLength, segmentBases, segmentName } from '../log/segment-files.ts';
 import { SpareSegments } from '../log/spare-segments.ts';
 import { Bells } from '../memory/bell.ts';
 import type { Regions, StoreRegion } from '../memory/regions.ts';
-import { KeyIndexWriter } from '../state/key-index.ts';
+import { type KeyIndex, KeyIndexWriter } from '../state/key-index.ts';
 import { HistoryDesk } from './history-desk.ts';
 import { KeyFollower } from './key-follower.ts';
 import { LogFollower } from './log-follower.ts';
@@ -22,8 +22,8 @@ export interface LogReaderOptions {
   readonly regions: Regions & { readonly store: StoreRegion };
   readonly seat: number;
   readonly disk: Disk;
-  /** The key index's folder, which exists, and the disk that is that folder. */
-  readonly keys: { readonly folder: string; readonly disk: Disk };
+  /** Opens the key index; one that is ahead of the log (`logEnd`) begins anew. */
+  readonly openKeys: (logEnd: number) => KeyIndex;
   /** What of the log is there: every run that is not before `extent.end` will be told by the store. */
   readonly extent: LogExtent;
   readonly mode: 'direct' | 'buffered';
@@ -60,7 +60,7 @@ export function openLogReader(options: LogReaderOptions): LogReaderAgent {
   const forget = (base: number, lengthBytes: number): void => reader.forget(base, lengthBytes);
   const retention = new Retention(disk, index, spares, { retentionMs, retentionBytes, forget });
   const keeper = new LogKeeper({ regions, index, retention, spares, report });
-  const writer = new KeyIndexWriter(options.keys.folder, () => wipe(options.keys.disk), extent.end);
+  const writer = options.openKeys(extent.end);
   const keys = new KeyFollower({ disk, index, reader, writer, store }, extent.end);
   const hasSegment = extent.segments.at(-1)?.sealed === false;
   const notices = new RunNoticeReader(sizes, store);
@@ -81,6 +81,10 @@ export function openLogReader(options: LogReaderOptions): LogReaderAgent {
   return new LogReaderAgent({ regions, seat, follower, desk, keeper, keys });
 }
 
-function wipe(disk: Disk): void {
-  for (const name of disk.list()) disk.remove(name);
+/** The key index in a database; the folder exists, and `disk` is that folder. */
+export function keyDatabase(folder: string, disk: Disk): (logEnd: number) => KeyIndex {
+  const wipe = (): void => {
+    for (const name of disk.list()) disk.remove(name);
+  };
+  return (logEnd) => new KeyIndexWriter(folder, wipe, logEnd);
 }

@@ -1,5 +1,5 @@
-// The bytes of the log, written down. They are on people's disks: a change here is either a mistake or a new LOG_VERSION
-// with an upgrade test.
+// The bytes of the log, written down. They are on people's disks: a change here is either a mistake or a new
+// LOG_VERSION with an upgrade test.
 import { createHash } from 'node:crypto';
 import { expect, test } from 'vitest';
 import { BlockBuilder, putBlockHeader } from '../../src/log/block-builder.ts';

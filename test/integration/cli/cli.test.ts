@@ -177,7 +177,6 @@ test('wrong usage exits with 2 and says what is wrong', async () => {
     [['serve', '--volatile', '--data', 'x'], /choose one/],
     [['serve', '--segment-bytes', '7'], /segmentBytes is 7/],
     [['log'], /Usage/],
-    [['log', 'verify', '--data', '/no/such/folder'], /no ringmq data in/],
     [['serve', '--port', '99999'], /65535/],
     [['serve', '--host', '0.0.0.0'], /--insecure/],
     [['topic', 'create', 't', '--overflow', 'spill'], /drop-oldest/],
@@ -199,6 +198,8 @@ test('failures while running exit with 1 and say what to do', async () => {
   const taken = await run(['serve', '--volatile', '--port', port, '--log-level', 'silent']);
   expect(taken.code).toBe(1);
   expect(taken.stderr).toMatch(new RegExp(`cannot listen on 127\\.0\\.0\\.1:${port}: another program uses this port`));
+  const noData = await run(['log', 'verify', '--data', folder]);
+  expect([noData.code, noData.stderr]).toEqual([1, expect.stringContaining('no ringmq data in')]);
   const tooLarge = await run(['pub', 't'], 'x'.repeat(8_000_000));
   expect([tooLarge.code, tooLarge.stderr]).toEqual([1, expect.stringMatching(/message of 8000000 bytes/)]);
 });

@@ -137,7 +137,7 @@ describe('damage before the end', () => {
       expect.objectContaining({
         code: 'log-corrupt',
         message: expect.stringMatching(
-          /00000000000000016384\.log, byte 4096: the bytes of the run are damaged.*from log position 24576.*quarantine/s,
+          /016384\.log, byte 4096: the bytes of the run are damaged.*from log position 24576.*quarantine/s,
         ),
       }),
     );

@@ -12,7 +12,7 @@ import { claimSeat } from '../../../src/memory/seats.ts';
 import { storeNumber } from '../../../src/memory/store-state.ts';
 import { BatchView, RecordView } from '../../../src/record/batch-view.ts';
 import type { LogReaderEvent } from '../../../src/store/log-keeper.ts';
-import { extentOf, openLogReader } from '../../../src/store/log-reader.ts';
+import { extentOf, keyDatabase, openLogReader } from '../../../src/store/log-reader.ts';
 import type { LogReaderAgent } from '../../../src/store/log-reader-agent.ts';
 import { History, type HistoryAnswer } from '../../../src/thread/history.ts';
 import { type RigOptions, SEGMENT, StoreRig } from './rig.ts';
@@ -54,7 +54,7 @@ export class ReaderRig extends StoreRig {
       regions: this.regions,
       seat: SEAT_LOG_READER,
       disk: this.disk,
-      keys: { folder: this.folder, disk: new NodeDisk(this.folder) },
+      openKeys: keyDatabase(this.folder, new NodeDisk(this.folder)),
       extent: recovered ?? extentOf(this.disk, written),
       mode: 'buffered',
       segmentBytes: this.readerOptions.segmentBytes ?? SEGMENT,

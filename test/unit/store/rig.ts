@@ -70,14 +70,14 @@ export class StoreRig {
     const { disk, mode, regions } = this;
     const found = this.recovered();
     const next = new Map(found.queues.map((one) => [queueKey(one.topicId, one.partition), one.nextOffset]));
-    const segmentBytes = this.options.segmentBytes ?? SEGMENT;
+    const { segmentBytes = SEGMENT, blockBytes } = this.options;
     this.writer = new LogWriter(disk, { mode, segmentBytes, generation: 1, clock: () => this.now }, found);
     this.store = new StoreAgent({
       regions,
       seat: SEAT_STORE,
       arenas: this.table.arenas,
       writer: this.writer,
-      builder: new BlockBuilder(alignedBytes(this.options.blockBytes ?? 64 * 1024)),
+      builder: new BlockBuilder(blockBytes === undefined ? undefined : alignedBytes(blockBytes)),
       mode,
       disk,
       generation: 1,
