@@ -16,8 +16,8 @@
 //   +---------------+---------------+---------------+---------------+
 //
 // `end` is the log position up to which runs are in it: base + length of the file where the segment is complete. Queues
-// are sorted by topic id and partition number, runs by queue and offset. Wide numbers are float64 (exact up to 2^53), so
-// that a column is read as it lies. Columns of the directory, `queues` values each:
+// are sorted by topic id and partition number, runs by queue and offset. Wide numbers are float64 (exact up to 2^53):
+// a column is read as it lies. Columns of the directory, `queues` values each:
 //
 //   float64  first offset | next offset | first stored at | last stored at | bytes of its runs
 //   int32    topic id | partition number | index of its first run           (then padded to 8)

@@ -60,7 +60,8 @@ function speed(probe: string): Finding {
   }
   took.sort((a, b) => a - b);
   const median = took[WRITES >> 1];
-  const text = `4 KiB are on the disk after ${median.toFixed(2)} ms (median of ${WRITES}; longest ${took[WRITES - 1].toFixed(2)} ms)`;
+  const spread = `median of ${WRITES}; longest ${took[WRITES - 1].toFixed(2)} ms`;
+  const text = `4 KiB are on the disk after ${median.toFixed(2)} ms (${spread})`;
   if (median <= SLOW_MS) return { what, verdict: 'ok', text };
   return { what, verdict: 'note', text: `${text}; slow: send in batches, or with ack written` };
 }

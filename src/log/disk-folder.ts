@@ -3,7 +3,7 @@
 //   LOCK/          claims of brokers that use it (disk-lock.ts)
 //   ringmq.json    version of the format
 //   log/           segments, their index files, spares, checkpoint (native-layout/log.ts)
-//   state/meta     topics, offsets (lmdb)
+//   state/meta     topics, groups' offsets (a journal of changes)
 //   state/keys     key index (lmdb)
 import fs from 'node:fs';
 import path from 'node:path';

@@ -4,7 +4,7 @@
 //
 //   I1  A claim is an empty file, LOCK/<process id>-<start time>-<boot>-<random>, whose name never comes again. Whoever
 //       finds the claim of a process that has ended may remove it, however late: it is nobody else's.
-//   I2  Everybody makes its claim first and looks for others afterwards, so of two starters at least one sees the other:
+//   I2  Everybody makes its claim first and looks for others afterwards: of two starters one at least sees the other, so
 //       never do both go on. If both withdraw, chance decides who is first the next time.
 //   I3  A claim says which life of the process id made it (start time and boot), so that a stranger who got the number
 //       of a killed broker, or the same number in a container that was started again, keeps nobody out.
@@ -64,7 +64,7 @@ function withdraw(lock: string, name: string): void {
   }
 }
 
-/** Process id of a claim that is not ours and whose process lives; 0: there is none. Claims of dead ones are removed. */
+/** Process id of a claim that is not ours and whose process lives; 0: there is none. Claims of dead ones go away. */
 function otherHolder(lock: string, own: string): number {
   for (const name of fs.readdirSync(lock)) {
     if (name === own) continue;

@@ -31,7 +31,7 @@ export interface LogIndexOptions {
   readonly rebuild?: (base: number) => SegmentIndex | undefined;
 }
 
-/** What became of a run: `gap`, `overlap` and `misplaced` are damage to report; the first two are served all the same. */
+/** What became of a run. `gap`, `overlap`, `misplaced` are damage to report; the first two are served all the same. */
 export type Added = 'added' | 'duplicate' | 'gap' | 'overlap' | 'misplaced';
 
 /** A sealed segment, as retention looks at it. */
@@ -101,7 +101,7 @@ export class LogIndex {
     }
   }
 
-  /** A run that the log has, in the order of the log. The segment before is sealed when the first one of the next comes. */
+  /** A run that the log has, in the order of the log. The first one of another segment seals the one before. HOT */
   add(run: Run): Added {
     if (run.position >= this.openEnd) this.roll(run.position);
     const known = this.entries.get(queueKey(run.topicId, run.partition));

@@ -34,8 +34,8 @@ export function openLogIndex(disk: Disk, log: LogExtent, options: LogIndexOption
 }
 
 /**
- * Runs of the good blocks of a segment between two log positions. What is damaged in between is stepped over: a block of
- * another log, or of an earlier use of the file, never has the right position. At most some MiB of runs.
+ * Runs of the good blocks of a segment between two log positions. What is damaged in between is stepped over: a block
+ * of another log, or of an earlier use of the file, never has the right position. At most some MiB of runs.
  */
 export function scanRuns(disk: Disk, base: number, from: number, end: number): Run[] {
   const runs: Run[] = [];

@@ -1,8 +1,8 @@
 // What the log no longer keeps: whole segments, oldest first, never the unsealed one. Rules of ADR 7, with RocketMQ's
 // numbers. The decision is a pure function of numbers; doing it is the log reader thread's.
 //
-// I1  A segment is removed only after all older ones are, for good (sync of the folder in between): what is left after a
-//     crash at any point is a log without a hole.
+// I1  A segment is removed only after all older ones are, for good (sync of the folder in between): what is left after
+//     a crash at any point is a log without a hole.
 // I2  Before the last runs of a queue go, the place where its offsets go on is on the disk (expired-queues.ts).
 import { crashPoint } from './crash-point.ts';
 import type { Disk } from './disk.ts';

@@ -123,7 +123,7 @@ export class LargeRuns {
     return run.bytes;
   }
 
-  /** Header and batches of a run as the disk has them, kept from now on; undefined if the disk does not give them all. */
+  /** Header and batches of a run as the disk has them, kept from now on; undefined if it does not give them all. */
   read(base: number, run: Run): Uint8Array | undefined {
     const skip = (run.position - base) % LOG_ALIGN_BYTES;
     const length = alignBlock(skip + run.size);

@@ -1,11 +1,10 @@
 // Reads batches of one queue out of the log. Who reads: the log reader thread, synchronously.
 //
-// Small runs come through a cache of aligned chunks: queues that are read at the same time lie in the same blocks. Large
-// ones (one busy queue fills blocks by itself) are read by one disk read each, and kept, because an answer takes less
-// than a run.
+// Small runs come through a cache of aligned chunks: queues that are read at the same time lie in the same blocks.
+// Larger ones are read by one disk read each, and kept for a while, because an answer may take less than a run.
 //
 // I1  Nothing is handed out but batches of runs whose header names the queue, epoch and offsets that the index says and
-//     whose CRC is right. A file that was recycled or removed meanwhile, a stale cache or a disk that lies is `damaged`.
+//     whose CRC is right. A file that was recycled or removed meanwhile, a stale cache, a disk that lies: `damaged`.
 // I2  Bytes of the log that were written after a chunk was read are never taken from that chunk.
 import { BATCH_BASE_OFFSET, BATCH_COUNT, BATCH_SIZE, BATCH_STORED_AT } from '../../native-layout/batch.ts';
 import { RUN_HEADER_BYTES } from '../../native-layout/log.ts';
@@ -207,8 +206,8 @@ export class RunReader {
   private smallRun(run: Run, length: number): boolean {
     if (run.size >= ALONE_BYTES) {
       const bytes = this.largeRun(run);
-      if (bytes)
-        this.staging.set(length === 0 ? bytes : bytes.subarray(RUN_HEADER_BYTES), length && RUN_HEADER_BYTES + length);
+      if (bytes && length === 0) this.staging.set(bytes);
+      else if (bytes) this.staging.set(bytes.subarray(RUN_HEADER_BYTES), RUN_HEADER_BYTES + length);
       return bytes !== undefined;
     }
     const base = this.index.segmentOf(run.position);

@@ -42,8 +42,8 @@ export interface Broker {
 }
 
 /**
- * Starts a broker in this process: NameServer thread, broker workers and, with `listen`, front ends. With `data` also the
- * store: what the folder has is verified first, and is there when the promise resolves.
+ * Starts a broker in this process: NameServer thread, broker workers and, with `listen`, front ends. With `data` also
+ * the store: what the folder has is verified first, and is there when the promise resolves.
  *
  * @throws RingmqError `illegal-argument` naming the option; `data-in-use`, `data-unknown`, `log-corrupt` or
  * `state-corrupt` saying what is wrong with the data folder; TransportError (EADDRINUSE, say) when it cannot listen.

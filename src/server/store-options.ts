@@ -10,20 +10,20 @@ const RETENTION_MS_MAX = 876_600 * HOUR_MS;
 export interface StoreOptions {
   /**
    * Folder of the data, made if it is not there: topics, messages and offsets outlive the process. One broker at a time
-   * uses a folder. Default none: everything lives in memory. `ringmq serve` takes `./data` unless it is told `--volatile`.
+   * uses a folder. Default none: everything lives in memory. `ringmq serve` takes `./data` unless told `--volatile`.
    */
   readonly data?: string | undefined;
   /** Whether topics are durable that do not say so themselves. Default: true with a data folder. */
   readonly durable?: boolean;
   /** Bytes of a segment file of the log, made at full length ahead of time; 1 MiB to 2 GiB. Default 256 MiB. */
   readonly segmentBytes?: number;
-  /** Milliseconds that messages are kept, unless their topic says otherwise; 0: for ever. Default 72 h as in RocketMQ. */
+  /** Milliseconds that messages are kept unless their topic says otherwise; 0: for ever. Default 72 h (RocketMQ's). */
   readonly retentionMs?: number;
   /** Bytes of log that are kept; the oldest segments go first. Default 0: as much as the disk takes. */
   readonly retentionBytes?: number;
   /**
-   * How the log is written: `direct` past the page cache, `buffered` through it with fdatasync, `auto`: direct where the
-   * file system can. Default `auto`.
+   * How the log is written: `direct` past the page cache, `buffered` through it with fdatasync, `auto`: direct where
+   * the file system can. Default `auto`.
    */
   readonly diskMode?: DiskMode;
   /**

@@ -7,8 +7,8 @@ import { createRequire } from 'node:module';
 const TIME_MAX_MS = 3_000;
 
 /**
- * Reads everything there is and writes the first entry once more as it is, which takes free pages and frees others; ends
- * with 0 if that went well or there is nothing.
+ * Reads everything there is and writes the first entry once more as it is, which takes free pages and frees others;
+ * ends with 0 if that went well or there is nothing.
  */
 const SCRIPT = `
 const [, library, folder] = process.argv;

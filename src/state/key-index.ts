@@ -2,12 +2,12 @@
 // truth: it can be thrown away and is made again from the log.
 //
 // Who writes: the log reader thread. Who reads: any thread, also of another process.
-// K1  What a transaction applies and the log position up to which it goes are on the disk together or not at all. Commits
-//     are flushed behind the back of the writer: after a loss of power the database is one of its earlier states.
+// K1  What a transaction applies and the log position up to which it goes are on the disk together or not at all.
+//     Commits are flushed behind the writer's back: after a loss of power the database is one of its earlier states.
 // K2  An entry carries a CRC. What is found is a hint all the same: who asked compares the key of the message itself.
 // K3  Damage is looked for by another process first, which it may end (key-check.ts).
-// K4  No error of the database leaves the writer: the database is thrown away and begun anew at position 0; if even that
-//     fails the index is `broken`, and the broker goes on without it.
+// K4  No error of the database leaves the writer: the database is thrown away and begun anew at position 0; if even
+//     that fails the index is `broken`, and the broker goes on without it.
 //
 // An entry's key, so that a topic's key is one range in the order of time; numbers are big-endian:
 //
@@ -86,8 +86,8 @@ export class KeyIndexWriter implements KeyIndex {
   private swept: Buffer = FIRST_ENTRY;
 
   /**
-   * Opens or makes the database in a folder that exists. `wipe` removes what is in the folder. An index that is ahead of
-   * the log (`logEnd`) speaks of messages that are no more, and is thrown away.
+   * Opens or makes the database in a folder that exists. `wipe` removes what is in the folder. An index that is ahead
+   * of the log (`logEnd`) speaks of messages that are no more, and is thrown away.
    */
   constructor(folder: string, wipe: () => void, logEnd: number) {
     this.folder = folder;

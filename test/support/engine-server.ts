@@ -1,5 +1,5 @@
-// `ringmq serve` in a process of its own, which can be killed with -9 and started again; ended after each test unless it
-// serves all tests of a file.
+// `ringmq serve` in a process of its own, which can be killed with -9 and started again; ended after each test
+// unless it serves all tests of a file.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import net, { type AddressInfo } from 'node:net';

@@ -1,4 +1,4 @@
-// Reading what the rings have left behind: from the beginning while others publish, and slowly, without stopping anybody.
+// Reading what the rings have left behind: from the beginning while others publish, and slowly, stopping nobody.
 import { expect, test } from 'vitest';
 import { connect } from '../../../src/client/node.ts';
 import { dataFolder, startConnected } from '../../support/engine.ts';

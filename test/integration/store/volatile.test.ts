@@ -1,4 +1,5 @@
-// A broker without data: nothing of the store is there. A file, and so a process, of its own: it looks at what is loaded.
+// A broker without data: nothing of the store is there. A file, and so a process, of its own: it looks at what is
+// loaded.
 import { expect, test } from 'vitest';
 import { errorOf, startConnected, supervisorOf } from '../../support/engine.ts';
 

@@ -1,5 +1,6 @@
 import fs from 'node:fs';
 import path from 'node:path';
+import { crc32 } from 'node:zlib';
 import fc from 'fast-check';
 import { afterEach, describe, expect, test } from 'vitest';
 import { LogIndex } from '../../../src/log/log-index.ts';
@@ -207,6 +208,14 @@ describe('an index file', () => {
     expect(directory.storedLast).toBe(T0 + 4);
     expect(loadSegmentDirectory(log.disk, 0)).toEqual(directory);
     expect(fileLength(log.disk, indexName(0))).toBe(index.buffer.byteLength);
+  });
+
+  test('has the bytes of version 1', () => {
+    const { bytes } = smallIndex();
+    expect(bytes.subarray(0, 32).toString('hex')).toBe(
+      '716964780100000002000000030000000000000000000000000000000000c040',
+    );
+    expect([bytes.length, crc32(bytes)]).toEqual([336, 566041593]);
   });
 
   test('with any bit flipped, any tail missing, or a byte too many is no index file', () => {
