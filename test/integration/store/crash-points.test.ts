@@ -1,0 +1,60 @@
+// A broker process that ends at a named place of its code (src/log/crash-point.ts), under load or while it starts: what
+// was acknowledged is there afterwards.
+import { expect, test } from 'vitest';
+import { connect } from '../../../src/client/node.ts';
+import { CRASH_POINTS, type CrashPoint } from '../../../src/log/crash-point.ts';
+import { dataFolder } from '../../support/engine.ts';
+import { Load, readAll } from '../../support/engine-ledger.ts';
+import { ServerProcess } from '../../support/engine-server.ts';
+import { until } from '../../support/until.ts';
+
+/** Needs a log that is older or larger than may be kept. */
+const NOT_HERE: readonly CrashPoint[] = ['log.retained'];
+const AT_START: readonly CrashPoint[] = ['recovery.verified', 'recovery.done'];
+/** How often the place is passed before the end: not at the very first message. */
+const TIMES: Partial<Record<CrashPoint, number>> = {
+  'broker.appended': 50,
+  'broker.released': 20,
+  // The first topic is sys.metrics, while the broker starts.
+  'state.topic-created': 2,
+  'store.staged': 30,
+  'store.torn-write': 30,
+  'store.written': 30,
+  'store.noticed': 30,
+};
+
+async function loadUntilItEnds(server: ServerProcess, load: Load): Promise<void> {
+  load.start(100, 2_000);
+  await until(() => server.ended, 'the process ends at the place', 30_000);
+  await load.stop();
+}
+
+test.each(CRASH_POINTS.filter((point) => !NOT_HERE.includes(point)))('ended at %s', async (point) => {
+  const data = dataFolder();
+  const args = ['--data', data, '--segment-bytes', '1m'];
+  const atStart = AT_START.includes(point);
+  const env = { RINGMQ_CRASH: `${point}:${TIMES[point] ?? 1}` };
+  const first = await ServerProcess.start(args, atStart ? {} : { env });
+  const bus = connect(first.url);
+  bus.onError(() => {});
+  const consumer = bus.consumer('load', { group: 'g', commitMs: 50, onMessage: () => {}, onError: () => {} });
+  const load = new Load(bus.producer('load', { ack: 'durable', timeoutMs: 1_500 }));
+  if (atStart) {
+    for (let i = 0; i < 10; i++) await load.sendBlock(100, 'x'.repeat(2_000));
+    await first.kill();
+    await expect(ServerProcess.start(args, { env })).rejects.toThrow(/the server ended/);
+  } else await loadUntilItEnds(first, load);
+  await consumer.close();
+  await bus.close();
+
+  const second = await ServerProcess.start(args);
+  const reader = connect(second.url);
+  const known = (await reader.topics()).some((one) => one.topic === 'load');
+  if (known) {
+    const check = await readAll(reader, 'load');
+    expect([check.faults, check.missing(load.acked), check.doubled()]).toEqual([[], [], []]);
+  } else expect(load.acked.size).toBe(0);
+  await reader.producer('load', { ack: 'durable' }).send('goes on');
+  await reader.close();
+  expect(await second.stop()).toBe(0);
+});
