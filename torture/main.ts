@@ -17,6 +17,10 @@ interface Options {
   readonly serve?: string[];
 }
 
+const PORT_FIRST = 12_000;
+const PORTS = 16_000;
+const PORT_TRIES = 50;
+
 const program = new Command('torture')
   .description('Kills a broker under load and checks that it kept what it had acknowledged.')
   .option('--kills <n>', 'how often', '200')
@@ -45,14 +49,22 @@ async function main(options: Options): Promise<void> {
   } else if (options.data === undefined) rmSync(folder, { recursive: true, force: true });
 }
 
-/** A port for the whole run: clients come back to the address that they know. */
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
+/**
+ * A port for the whole run: clients come back to the address that they know. Below the range that the system gives to
+ * outgoing connections, or one of them could sit on it while the broker is dead.
+ */
+async function freePort(): Promise<number> {
+  for (let tries = 0; tries < PORT_TRIES; tries++) {
+    const port = PORT_FIRST + Math.floor(Math.random() * PORTS);
+    if (await isFree(port)) return port;
+  }
+  throw new Error(`no free port from ${PORT_FIRST} to ${PORT_FIRST + PORTS - 1}`);
+}
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
     const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === 'object' && address ? address.port : 0));
-    });
+    server.once('error', () => resolve(false));
+    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
   });
 }

@@ -24,8 +24,7 @@ const ownArenas = data.attachment.arenas.filter((arena) => arena.owner === seat)
 
 const tails = new Map(data.tails?.map((one) => [one.id, one.runs]));
 const disk = data.logFolder === undefined ? undefined : new NodeDisk(data.logFolder);
-const recoveredTail = (id: number, lengthBytes: number): Uint8Array | undefined =>
-  disk && readTail(disk, tails.get(id) ?? [], lengthBytes);
+const recoveredTail = (id: number): Uint8Array | undefined => disk && readTail(disk, tails.get(id) ?? []);
 
 const agent = new BrokerAgent(
   regions,

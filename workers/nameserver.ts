@@ -9,7 +9,7 @@ import type { TopicRecord } from '../src/nameserver/directory.ts';
 import { NameServerAgent, type NameServerOptions } from '../src/nameserver/nameserver-agent.ts';
 import type { RecoveredQueues } from '../src/nameserver/restart.ts';
 import { MemoryMetaStore, type MetaStore } from '../src/state/meta.ts';
-import { IDLE_STRATEGIES, runBlocking } from '../src/thread/agent.ts';
+import { IDLE_STRATEGIES, runBlocking, steadyClock } from '../src/thread/agent.ts';
 import type { NameServerWorkerData } from '../src/thread/worker-data.ts';
 
 /** Commits of offsets gather for 50 ms: it must look that often. */
@@ -24,11 +24,12 @@ const log = makeLog(data.logLevel ?? 'warn');
 const recovered = data.recovered ?? { queues: [], clean: true };
 const warn = (text: string): void => log.warn(text);
 const memory = { known: data.topics, meta: await openMeta(data.stateFolder), recovered, warn };
-const agent = new NameServerAgent(regions, data.options, Date.now, memory, (change) => {
+const clock = steadyClock();
+const agent = new NameServerAgent(regions, data.options, clock, memory, (change) => {
   parentPort?.postMessage({ type: 'topic', ...change });
 });
 parentPort?.postMessage({ type: 'ready' });
-runBlocking(agent, new Doorbell(regions.control, seat), IDLE, Date.now);
+runBlocking(agent, new Doorbell(regions.control, seat), IDLE, clock);
 agent.close();
 releaseSeat(regions.control, seat);
 

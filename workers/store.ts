@@ -1,18 +1,22 @@
 // Thread door: the store, which writes the log.
 import { parentPort, threadId, workerData } from 'node:worker_threads';
 import { SEAT_STORE } from '../native-layout/control.ts';
+import { STORE_STATES } from '../native-layout/store.ts';
+import { CODES } from '../src/base/codes.ts';
 import { BlockBuilder } from '../src/log/block-builder.ts';
 import { NodeDisk } from '../src/log/disk-node.ts';
-import { LogWriter } from '../src/log/log-writer.ts';
+import { isDiskFull, LogWriter } from '../src/log/log-writer.ts';
 import { recoverLog } from '../src/log/recovery.ts';
 import { queueKey, type RecoveredLog } from '../src/log/run.ts';
 import { ArenaSet } from '../src/memory/arena.ts';
 import { Doorbell } from '../src/memory/bell.ts';
 import { attachRegions, storeRegions } from '../src/memory/regions.ts';
 import { claimSeat, releaseSeat, seatGeneration } from '../src/memory/seats.ts';
+import { setStoreState } from '../src/memory/store-state.ts';
+import { isDiskError } from '../src/store/disk-error.ts';
 import { storeReport } from '../src/store/reports.ts';
 import { StoreAgent } from '../src/store/store-agent.ts';
-import { IDLE_STRATEGIES, runBlocking } from '../src/thread/agent.ts';
+import { IDLE_STRATEGIES, runBlocking, steadyClock } from '../src/thread/agent.ts';
 import { Announcements } from '../src/thread/announcements.ts';
 import type { StoreWorkerData } from '../src/thread/worker-data.ts';
 
@@ -36,7 +40,7 @@ const agent = new StoreAgent({
   regions,
   seat,
   arenas,
-  writer: new LogWriter(disk, { mode, segmentBytes, generation, clock: Date.now }, found),
+  writer: openWriter(),
   builder: new BlockBuilder(),
   mode,
   disk,
@@ -47,7 +51,19 @@ const agent = new StoreAgent({
   report: (event) => parentPort?.postMessage(storeReport(event)),
 });
 parentPort?.postMessage({ type: 'ready' });
-runBlocking(agent, new Doorbell(regions.control, seat), IDLE_STRATEGIES.park, Date.now);
+runBlocking(agent, new Doorbell(regions.control, seat), IDLE_STRATEGIES.park, steadyClock());
 agent.close();
 releaseSeat(regions.control, seat);
 announcements.close();
+
+/** A disk that fails here fails for good: it tells of lost writes once, and the next try would find nothing wrong. */
+function openWriter(): LogWriter {
+  try {
+    return new LogWriter(disk, { mode, segmentBytes, generation, clock: Date.now }, found);
+  } catch (error) {
+    if (isDiskError(error) && !isDiskFull(error)) {
+      setStoreState(regions.store, STORE_STATES.failed, CODES['store-failed'].number);
+    }
+    throw error;
+  }
+}

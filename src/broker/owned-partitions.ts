@@ -20,7 +20,7 @@ import type { Regions } from '../memory/regions.ts';
 import { type RingPlace, RingWriter } from '../memory/ring-writer.ts';
 import { partitionsUsed } from '../memory/seats.ts';
 import { Partition } from '../partition/partition.ts';
-import { preloadOf } from '../partition/preload.ts';
+import { preloadOf, tailFor } from '../partition/preload.ts';
 
 /** A ring is filled up to this part of it when it is opened: the rest is for what comes. */
 const PRELOAD_DIVISOR = 2;
@@ -40,7 +40,7 @@ export interface OwnedPartitionsContext {
    * The newest batches that the log had of a durable partition when the broker started: whole, verified, oldest first,
    * about `lengthBytes`. Undefined if there are none. Asked for when the partition gets its ring.
    */
-  readonly recoveredTail?: (id: number, lengthBytes: number) => Uint8Array | undefined;
+  readonly recoveredTail?: (id: number) => Uint8Array | undefined;
 }
 
 /** A ring that was carved and that nobody has seen yet. */
@@ -122,15 +122,18 @@ export class OwnedPartitions {
     const { table } = regions;
     const identity = readIdentity(table, id);
     if (identity === undefined || identity.owner !== seat) return undefined;
-    const place = readPlace(table, id, arenas) ?? this.openRing(id, identity);
+    const known = readPlace(table, id, arenas);
+    // What a ring has that is there already is newer than the log as it was found at the start.
+    const tail = known || !identity.durable ? undefined : this.tailOf(id);
+    const place = known ?? this.openRing(id, identity, tail);
     if (!place) return undefined;
-    const partition = new Partition(table, id, identity, place);
+    const partition = new Partition(table, id, identity, place, tail);
     this.partitions[id] = partition;
     return partition;
   }
 
   /** Makes the partition's ring and shows it; undefined, with the reason in `refusal`, if that cannot be. */
-  private openRing(id: number, identity: PartitionIdentity): RingPlace | undefined {
+  private openRing(id: number, identity: PartitionIdentity, tail: Uint8Array | undefined): RingPlace | undefined {
     const { table } = this.context.regions;
     const carved = this.carve(identity.ringBytes);
     if (!carved) {
@@ -140,7 +143,7 @@ export class OwnedPartitions {
     const { place, arena } = carved;
     resetRing(table, id);
     if (identity.durable) {
-      this.preload(id, identity, place);
+      if (tail) this.preload(id, identity, place, tail);
       if (!openJournalSlot(table, id)) {
         this.give(arena, place.byte, place.capacity);
         this.refusal = CODES.busy.number;
@@ -151,15 +154,19 @@ export class OwnedPartitions {
     return place;
   }
 
+  /** The newest batches that the log has, up to where this life of the partition begins. */
+  private tailOf(id: number): Uint8Array | undefined {
+    const nextOffset = startOffset(this.context.regions.table, id);
+    const tail = nextOffset > 0 ? this.context.recoveredTail?.(id) : undefined;
+    return tail && tailFor(tail, id, nextOffset);
+  }
+
   /** Puts the newest batches of the log into a fresh ring. */
-  private preload(id: number, identity: PartitionIdentity, place: RingPlace): void {
-    const { regions, recoveredTail } = this.context;
-    const nextOffset = startOffset(regions.table, id);
+  private preload(id: number, identity: PartitionIdentity, place: RingPlace, tail: Uint8Array): void {
+    const { table } = this.context.regions;
+    const writer = new RingWriter(table, id, place, identity.overflow);
     const lengthMaxBytes = place.capacity / PRELOAD_DIVISOR;
-    const tail = nextOffset > 0 ? recoveredTail?.(id, lengthMaxBytes) : undefined;
-    if (!tail) return;
-    const writer = new RingWriter(regions.table, id, place, identity.overflow);
-    writer.preload(preloadOf(tail, { id, nextOffset, lengthMaxBytes, batchMaxBytes: writer.batchMax }), nextOffset);
+    writer.preload(preloadOf(tail, lengthMaxBytes, writer.batchMax), startOffset(table, id));
   }
 
   private carve(ringBytes: number): Carved | undefined {

@@ -51,6 +51,7 @@ export class RingConsumer<T> implements Consumer<T>, TopicIdentity {
   group: GroupOffsets | undefined;
   private readonly codec: Codec<T> | undefined;
   private readonly cursors = new Map<number, PartitionCursor>();
+  private readonly byNumber = new Map<number, PartitionCursor>();
   private readonly batch = new Batch();
   private readonly record = new RecordView();
   private readonly queue: MessageQueue<Message<T>>;
@@ -59,8 +60,9 @@ export class RingConsumer<T> implements Consumer<T>, TopicIdentity {
   private start: (positions: readonly PartitionPosition[]) => void = () => {};
   private fail: (error: Error) => void = () => {};
   private paused = false;
-  /** Where an async handler is at work. */
+  /** Where an async handler is at work, and on which offset. */
   private busy: PartitionCursor | undefined;
+  private busyAt = 0;
   private handedOut: Message<T> | undefined;
   private begun = false;
   private closing: Promise<void> | undefined;
@@ -179,7 +181,9 @@ export class RingConsumer<T> implements Consumer<T>, TopicIdentity {
     for (const one of starts) {
       const { id, number, epoch, offset } = one;
       const done = { partition: number, epoch, offset };
-      this.cursors.set(id, { id, number, epoch, newest: epoch, expected: offset, done });
+      const cursor = { id, number, epoch, newest: epoch, expected: offset, done };
+      this.cursors.set(id, cursor);
+      this.byNumber.set(number, cursor);
       if (one.gap) this.gap(number, one.gapFrom, offset, this.reasonOf(one));
     }
     this.begun = true;
@@ -191,8 +195,9 @@ export class RingConsumer<T> implements Consumer<T>, TopicIdentity {
     const iterated = this.options.onMessage === undefined && this.options.onBatch === undefined;
     return [...this.cursors.values()].map((one) => {
       if (iterated) return one.done;
-      const offset = Math.max(one.expected - (one === this.busy ? 1 : 0), 0);
-      return { partition: one.number, epoch: one.epoch, offset };
+      // A gap may have moved the cursor on (or back) since the handler began.
+      const offset = one === this.busy ? Math.min(one.expected, this.busyAt) : one.expected;
+      return { partition: one.number, epoch: one.epoch, offset: Math.max(offset, 0) };
     });
   }
 
@@ -218,7 +223,10 @@ export class RingConsumer<T> implements Consumer<T>, TopicIdentity {
   }
 
   dropCursor(id: number): void {
+    const cursor = this.cursors.get(id);
+    if (cursor === undefined) return;
     this.cursors.delete(id);
+    if (this.byNumber.get(cursor.number) === cursor) this.byNumber.delete(cursor.number);
   }
 
   /** For sources: offsets were lost. */
@@ -237,6 +245,8 @@ export class RingConsumer<T> implements Consumer<T>, TopicIdentity {
     const from = cursor.expected;
     if (to <= from) return;
     cursor.expected = to;
+    // It may lie behind the end of the epoch that was read last, where a position of that epoch is good no more.
+    cursor.epoch = cursor.newest;
     this.gap(cursor.number, from, to, reason);
   }
 
@@ -294,6 +304,7 @@ export class RingConsumer<T> implements Consumer<T>, TopicIdentity {
       const result = onMessage(message);
       if (result === undefined || typeof result.then !== 'function') return;
       this.busy = cursor;
+      this.busyAt = message.offset;
       result
         .then(undefined, (error: unknown) => this.failed(asError(error)))
         .then(() => {
@@ -322,10 +333,9 @@ export class RingConsumer<T> implements Consumer<T>, TopicIdentity {
   /** The iterator has asked for the one after it. */
   private doneWith(message: Message<T> | undefined): void {
     if (message === undefined || this.group === undefined) return;
-    for (const cursor of this.cursors.values()) {
-      if (cursor.number !== message.partition) continue;
-      cursor.done = { partition: cursor.number, epoch: message.epoch, offset: message.offset + 1 };
-    }
+    const { partition, epoch, offset } = message;
+    const cursor = this.byNumber.get(partition);
+    if (cursor) cursor.done = { partition, epoch, offset: offset + 1 };
   }
 
   private guard(call: () => void): void {

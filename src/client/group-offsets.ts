@@ -60,7 +60,11 @@ export class GroupOffsets {
 
   /** What the broker has; empty for a group that is new to the topic. */
   async fetch(): Promise<readonly PartitionPosition[]> {
-    const positions = await fetchOffsets(this.ask, this.name, this.topic);
+    const positions = await fetchOffsets(this.ask, this.name, this.topic).catch((error: unknown) => {
+      // The topic is about to be made on first use: nobody was there yet.
+      if (error instanceof RingmqError && error.code === 'unknown-topic') return [];
+      throw error;
+    });
     for (const one of positions) {
       this.committed.set(one.partition, one);
       this.sent.set(one.partition, one);

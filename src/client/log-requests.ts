@@ -57,13 +57,17 @@ function ask<T>(put: (answered: (answer: HistoryAnswer) => void) => number, read
       if (++tries > RETRIES_MAX) reject(new RingmqError('log-busy'));
       else setTimeout(attempt, RETRY_MS);
     };
+    const answered = (answer: HistoryAnswer): void => {
+      if (AGAIN.has(answer.status)) again();
+      else if (isAnswer(answer.status)) resolve(read(answer));
+      else reject(new RingmqError(codeName(answer.status)));
+    };
     const attempt = (): void => {
-      const request = put((answer) => {
-        if (AGAIN.has(answer.status)) again();
-        else if (isAnswer(answer.status)) resolve(read(answer));
-        else reject(new RingmqError(codeName(answer.status)));
-      });
-      if (request === 0) again();
+      try {
+        if (put(answered) === 0) again();
+      } catch (error) {
+        reject(error); // The line was closed meanwhile.
+      }
     };
     attempt();
   });

@@ -46,6 +46,8 @@ export class RingReaders {
   /** Direct partitions: their writers ring the bell but send no notices. */
   private readonly direct = new Set<RingSubscription>();
   private readonly chunks = new ChunkPool();
+  /** A reader is being opened. */
+  private opening = false;
 
   constructor(participant: Participant, host: RingReadersHost) {
     this.participant = participant;
@@ -142,11 +144,12 @@ export class RingReaders {
 
   /** Rings may exist now that did not before. */
   retry(): void {
+    // Opening hears of arenas, which comes here again: housekeeping sees to what else they bring.
+    if (this.opening) return;
     for (const reading of this.readings) {
       this.guard(reading, () => {
         for (const [id, { route }] of [...reading.missing]) {
-          // Opening hears announcements, which may come here again.
-          if (reading.missing.has(id) && this.open(reading, route)) reading.missing.delete(id);
+          if (this.open(reading, route)) reading.missing.delete(id);
         }
         this.maybeBegun(reading);
       });
@@ -251,7 +254,7 @@ export class RingReaders {
   private open(reading: Reading, route: PartitionRoute): boolean {
     const sharers = this.byPartition.get(route.id) ?? [];
     const noticed = sharers.length === 0;
-    const reader = this.participant.tryOpenReader(route.id, { noticed, epoch: route.epoch });
+    const reader = this.openReader(route, noticed);
     if (!reader) return false;
     const { consumer } = reading;
     let subscription: RingSubscription;
@@ -276,6 +279,15 @@ export class RingReaders {
     if (this.participant.laneOf(route.owner) === undefined) this.direct.add(subscription);
     else this.hot.add(subscription);
     return true;
+  }
+
+  private openReader(route: PartitionRoute, noticed: boolean): RingReader | undefined {
+    this.opening = true;
+    try {
+      return this.participant.tryOpenReader(route.id, { noticed, epoch: route.epoch });
+    } finally {
+      this.opening = false;
+    }
   }
 
   private fromIn(reading: Reading, reader: RingReader, number: number): StartFrom {

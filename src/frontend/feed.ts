@@ -195,6 +195,8 @@ export class PartitionFeed {
     cursor.fromLog = false;
     cursor.wide = place.wide;
     cursor.nextOffset = Math.min(place.offset, expected);
+    // The log may be ahead of this feed.
+    cursor.start = expected;
     return true;
   }
 

@@ -6,6 +6,7 @@
 //     is given up when others need the room: the log still has it.
 // I3  A cursor gets the log's records in order, each once: chunks are asked for from `expected` on, and `expected`
 //     moves with what was sent.
+import { BATCH_PARTITION, BATCH_SIZE } from '../../native-layout/batch.ts';
 import { CODES } from '../base/codes.ts';
 import type { RingPlace } from '../memory/ring-writer.ts';
 import type { History, HistoryAnswer } from '../thread/history.ts';
@@ -35,6 +36,8 @@ interface Turn {
   /** Bytes that the request may bring, or that the chunk has. */
   reserved: number;
   chunk: Chunk | undefined;
+  /** The session did not take the chunk's next frame, and has not been tried since. */
+  blocked: boolean;
   /** Answers in a row that brought nothing. */
   empty: number;
   /** The others of the session that read the log. */
@@ -115,7 +118,8 @@ export class HistoryFeed implements Archive {
   private turnOf(session: Session, cursor: Cursor): Turn {
     const known = this.turns.get(session);
     if (known) return known;
-    const turn = { session, cursor, request: 0, reserved: 0, chunk: undefined, empty: 0, others: new Set<Cursor>() };
+    const others = new Set<Cursor>();
+    const turn = { session, cursor, request: 0, reserved: 0, chunk: undefined, blocked: false, empty: 0, others };
     this.turns.set(session, turn);
     return turn;
   }
@@ -144,9 +148,12 @@ export class HistoryFeed implements Archive {
     } else if (++turn.empty >= EMPTY_MAX) {
       turn.empty = 0;
       this.pausing.add(cursor);
+      // It comes back for its turn when it has paused.
+      if (turn.others.size > 0) this.handOver(turn);
       return;
     }
-    this.run(turn.cursor);
+    // Else it runs again when the session takes something.
+    if (!turn.blocked) this.run(turn.cursor);
   }
 
   /** Tells what is missing. False if the answer brings the cursor no further. */
@@ -175,6 +182,7 @@ export class HistoryFeed implements Archive {
   private sendAnswer(feed: PartitionFeed, turn: Turn, answer: HistoryAnswer): void {
     const { bytes, words, at, length } = answer;
     const chunk = { place: placeOf(bytes, words), at, end: at + length };
+    restamp(words, at, at + length, feed.route.id);
     while (chunk.at < chunk.end && this.send(feed, turn.cursor, chunk));
     if (chunk.at < chunk.end) this.keep(turn, bytes.slice(chunk.at, chunk.end));
     else this.endTurn(turn);
@@ -182,12 +190,14 @@ export class HistoryFeed implements Archive {
 
   private keep(turn: Turn, bytes: Uint8Array): void {
     turn.chunk = { place: placeOf(bytes, new Int32Array(bytes.buffer)), at: 0, end: bytes.length };
+    turn.blocked = true;
     this.reserve(turn, bytes.length);
   }
 
   private sendChunk(feed: PartitionFeed, turn: Turn, chunk: Chunk): CatchUpOutcome {
     const { cursor } = turn;
-    if (!this.send(feed, cursor, chunk)) return BLOCKED;
+    turn.blocked = !this.send(feed, cursor, chunk);
+    if (turn.blocked) return BLOCKED;
     if (chunk.at < chunk.end) return MORE;
     this.release(turn);
     this.endTurn(turn);
@@ -240,6 +250,7 @@ export class HistoryFeed implements Archive {
     this.reservedBytes -= turn.reserved;
     turn.reserved = 0;
     turn.chunk = undefined;
+    turn.blocked = false;
     let wakes = WAKES;
     for (const cursor of this.hungry) {
       if (wakes-- === 0) break;
@@ -252,7 +263,8 @@ export class HistoryFeed implements Archive {
   private tryMakeRoom(lengthBytes: number): boolean {
     if (this.reservedBytes + lengthBytes <= this.budgetBytes) return true;
     for (const turn of this.turns.values()) {
-      if (turn.chunk === undefined || turn.session.room > 0) continue;
+      // Not by its room: who keeps a little of it free, and never enough, would hold the memory for ever.
+      if (turn.chunk === undefined || !turn.blocked) continue;
       this.release(turn);
       // Its cursors run again when the session takes something.
       this.turns.delete(turn.session);
@@ -260,6 +272,11 @@ export class HistoryFeed implements Archive {
     }
     return this.reservedBytes === 0;
   }
+}
+
+/** Batches of a topic that the state had lost name the place in the partition table that it once had. */
+function restamp(words: Int32Array, from: number, end: number, id: number): void {
+  for (let at = from; at < end; at += words[(at + BATCH_SIZE) >> 2]) words[(at + BATCH_PARTITION) >> 2] = id;
 }
 
 function placeOf(bytes: Uint8Array, words: Int32Array): RingPlace {

@@ -2,8 +2,9 @@
 // subscriptions that begin at a time ask here; so many are under way at a time, the others wait their turn.
 import { CODES, codeName, RingmqError } from '../base/codes.ts';
 import type { HistoryAnswer } from '../thread/history.ts';
-import { LOG_ANSWER_MS, LOG_QUESTIONS, LOG_QUESTIONS_WAITING } from './config.ts';
+import { LOG_ANSWER_MS, LOG_QUESTIONS, LOG_QUESTIONS_WAITING, TIMES_RUNNING } from './config.ts';
 import type { LogLine } from './history-feed.ts';
+import { Turns } from './turns.ts';
 
 /** A partition as the log names it. */
 export interface Queue {
@@ -35,6 +36,7 @@ export class LogQuestions {
   private readonly clock: () => number;
   private readonly asked = new Set<Question>();
   private waiting: Question[] = [];
+  private readonly times = new Turns(TIMES_RUNNING);
   private closed = false;
 
   constructor(line: LogLine, clock: () => number) {
@@ -67,6 +69,18 @@ export class LogQuestions {
         return baseOffset;
       },
     );
+  }
+
+  /** The same for the partitions of a topic, of which there may be more than questions may wait. */
+  locateAll(queues: readonly Queue[], timeMs: number): Promise<readonly number[]> {
+    return this.times.take(async () => {
+      const offsets: number[] = [];
+      for (let first = 0; first < queues.length; first += LOG_QUESTIONS) {
+        const some = queues.slice(first, first + LOG_QUESTIONS);
+        offsets.push(...(await Promise.all(some.map((one) => this.locate(one, timeMs)))));
+      }
+      return offsets;
+    });
   }
 
   /** Asks what could not be asked, and gives up what has waited too long. Returns how many wait for their turn. */

@@ -9,10 +9,11 @@ import { storeNumber } from '../memory/store-state.ts';
 import { BatchView } from '../record/batch-view.ts';
 import type { CommandOf, PartitionRoute, QueryMatch, TopicRoute } from '../wire/commands.ts';
 import { QUERY_MATCHES_MAX } from '../wire/frame.ts';
-import { INDEX_WAIT_MS, QUERY_MATCHES, QUERY_PARTITIONS, QUERY_READ_BYTES } from './config.ts';
+import { INDEX_WAIT_MS, QUERIES_RUNNING, QUERY_MATCHES, QUERY_PARTITIONS, QUERY_READ_BYTES } from './config.ts';
 import type { KeyFinder } from './key-finder.ts';
 import type { LogPart, LogQuestions } from './log-questions.ts';
 import type { RouteBook } from './routes.ts';
+import { Turns } from './turns.ts';
 
 export type QueryRequest = Omit<CommandOf<'query'>, 'type'>;
 export type QueryResult = Omit<CommandOf<'query-reply'>, 'type'>;
@@ -35,6 +36,7 @@ const FOR_EVER = Number.MAX_SAFE_INTEGER;
 export class Queries {
   private readonly context: QueriesContext;
   private readonly view = new BatchView();
+  private readonly turns = new Turns(QUERIES_RUNNING);
 
   constructor(context: QueriesContext) {
     this.context = context;
@@ -65,10 +67,11 @@ export class Queries {
       throw new RingmqError('no-read-permission');
     }
     const most = limit || QUERY_MATCHES;
-    const found =
+    const found = await this.turns.take(() =>
       key === ''
-        ? await this.byTime(route, fromTime, toTime, most + 1)
-        : await this.byKey(route, key, fromTime, toTime, most + 1);
+        ? this.byTime(route, fromTime, toTime, most + 1)
+        : this.byKey(route, key, fromTime, toTime, most + 1),
+    );
     return { route, matches: found.slice(0, most), more: found.length > most };
   }
 

@@ -4,7 +4,6 @@ import { PERMISSION_READ } from '../../native-layout/partition-table.ts';
 import { RingmqError } from '../base/codes.ts';
 import type {
   CommandOf,
-  PartitionPosition,
   PartitionRoute,
   PartitionStart,
   StartFrom,
@@ -118,15 +117,13 @@ export class Subscriptions {
     from: StartFrom,
   ): Promise<StartFrom> {
     if (typeof from === 'string' || !('time' in from)) return from;
-    const position = async (one: PartitionRoute): Promise<PartitionPosition> => {
-      const { number, epoch } = one;
-      const offset =
-        durable && this.log
-          ? await this.log.locate({ topicId, number }, from.time)
-          : this.feeds.offsetAt(topic, one, from.time);
-      return { partition: number, epoch, offset };
-    };
-    return { positions: await Promise.all(partitions.map(position)) };
+    const queues = partitions.map(({ number }) => ({ topicId, number }));
+    const offsets =
+      durable && this.log
+        ? await this.log.locateAll(queues, from.time)
+        : partitions.map((one) => this.feeds.offsetAt(topic, one, from.time));
+    const positions = partitions.map(({ number, epoch }, i) => ({ partition: number, epoch, offset: offsets[i] }));
+    return { positions };
   }
 
   private attach(

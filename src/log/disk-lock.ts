@@ -4,8 +4,8 @@
 //
 //   I1  A claim is an empty file, LOCK/<process id>-<start time>-<boot>-<random>, whose name never comes again. Whoever
 //       finds the claim of a process that has ended may remove it, however late: it is nobody else's.
-//   I2  Everybody makes its claim first and looks for others afterwards: of two starters one at least sees the other, so
-//       never do both go on. If both withdraw, chance decides who is first the next time.
+//   I2  Everybody makes its claim first and looks for others afterwards: of two starters one at least sees the other,
+//       so never do both go on. If both withdraw, chance decides who is first the next time.
 //   I3  A claim says which life of the process id made it (start time and boot), so that a stranger who got the number
 //       of a killed broker, or the same number in a container that was started again, keeps nobody out.
 //

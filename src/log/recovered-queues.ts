@@ -7,7 +7,7 @@ import type { QueueSpan } from './run-rows.ts';
 const TAIL_RUNS_MAX = 262_144;
 /** Limits on the runs of one partition's tail: each is a read from the disk when its ring is opened. */
 const TAIL_RUNS_LEAST = 16;
-const TAIL_RUNS_MOST = 1_024;
+const TAIL_RUNS_MOST = 16_384;
 
 interface Gathered {
   readonly topicId: number;
@@ -24,11 +24,16 @@ interface Gathered {
 export class RecoveredQueues {
   private readonly queues = new Map<number, Gathered>();
   private readonly tailBytesMax: number;
+  private readonly recentFrom: number;
   private incomplete = 0;
 
-  /** `tailBytesMax`: bytes of runs that a partition's ring wants to start with. */
-  constructor(tailBytesMax: number) {
+  /**
+   * `tailBytesMax`: bytes of runs that a partition's ring wants to start with. Runs at or behind the log position
+   * `recentFrom` are in the tail in any case: their senders may not have been told of them, and send them again.
+   */
+  constructor(tailBytesMax: number, recentFrom: number) {
     this.tailBytesMax = tailBytesMax;
+    this.recentFrom = recentFrom;
   }
 
   /** Adds a queue of a segment; segments come oldest first. */
@@ -75,9 +80,9 @@ export class RecoveredQueues {
     const queue = this.queues.get(queueKey(run.topicId, run.partition));
     if (queue === undefined || queue.complete) return;
     const next = queue.tail.at(-1)?.baseOffset ?? queue.nextOffset;
-    const fits = queue.tailBytes + run.size <= this.tailBytesMax && queue.tail.length < this.tailRunsMax;
+    const wanted = run.position >= this.recentFrom || queue.tailBytes + run.size <= this.tailBytesMax;
     // A tail has no gap: what stands before damage is read from the log.
-    const taken = run.nextOffset === next && fits;
+    const taken = run.nextOffset === next && wanted && queue.tail.length < this.tailRunsMax;
     if (taken) {
       queue.tail.push(run);
       queue.tailBytes += run.size;

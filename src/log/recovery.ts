@@ -20,11 +20,19 @@ import { segmentBases, segmentName } from './segment-files.ts';
 import { loadSegmentIndex, type SegmentIndex, writeSegmentIndex } from './segment-index.ts';
 import { type SegmentVerdict, type Stop, verifySegment } from './segment-verdict.ts';
 
+/**
+ * What was written last may not have been acknowledged when the broker died, and is sent again: partitions are told of
+ * it, however much that is. Many times what clients have under way.
+ */
+const RECENT_BYTES = 64 * 1024 * 1024;
+
 export interface RecoveryOptions {
   /** What to do where something is damaged that may have been acknowledged: see ADR 7. */
   readonly onDamage: 'stop' | 'quarantine';
   /** Bytes of the newest runs of a partition that its ring wants to start with. */
   readonly ringBytesMax: number;
+  /** Bytes at the end of the log that are in the tails in any case. Default 64 MiB. */
+  readonly recentBytes?: number;
   /** Verify segments that have a good index file too. */
   readonly verifyAll?: boolean | undefined;
   /** What verifySegment() said elsewhere, by base: those segments are not read again. */
@@ -218,7 +226,10 @@ class Recovery {
   }
 
   private gatherQueues(): RecoveredQueues {
-    const queues = new RecoveredQueues(this.options.ringBytesMax);
+    const queues = new RecoveredQueues(
+      this.options.ringBytesMax,
+      this.end - (this.options.recentBytes ?? RECENT_BYTES),
+    );
     const indexes = new Map<number, SegmentIndex>();
     for (const { file, verdict } of this.known) {
       if (verdict !== undefined) for (const span of spansOf(verdict.runs)) queues.add(span);
@@ -289,6 +300,6 @@ function corrupt(disk: Disk, base: number | undefined, { from, to, what }: Damag
   return new RingmqError(
     'log-corrupt',
     `${disk.folder}: the log is damaged at ${where}: ${what}. Nothing was changed. Bring the file back from a copy, ` +
-      "or start with onDamage: 'quarantine' to go on without what is damaged",
+      'or start with --on-damage quarantine (onDamage) to go on without what is damaged',
   );
 }

@@ -8,10 +8,10 @@ import { segmentBases } from './segment-files.ts';
 import { SegmentReaders } from './segment-readers.ts';
 
 /**
- * The batches of the newest of `runs` (oldest first), as many whole runs as it takes to have `lengthBytes`. Ends before
- * the first one, from the newest on, that is gone or damaged: what is left has no hole. Undefined if nothing is.
+ * The batches of `runs` (oldest first). Ends before the first one, from the newest on, that is gone or damaged: what is
+ * left has no hole. Undefined if nothing is.
  */
-export function readTail(disk: Disk, runs: readonly Run[], lengthBytes: number): Uint8Array | undefined {
+export function readTail(disk: Disk, runs: readonly Run[]): Uint8Array | undefined {
   if (runs.length === 0) return undefined;
   const bases = segmentBases(disk);
   const files = new SegmentReaders(disk, 'buffered');
@@ -19,7 +19,7 @@ export function readTail(disk: Disk, runs: readonly Run[], lengthBytes: number):
   const found: Uint8Array[] = [];
   let have = 0;
   try {
-    for (let i = runs.length - 1; i >= 0 && have < lengthBytes; i--) {
+    for (let i = runs.length - 1; i >= 0; i--) {
       const batches = readRun(files, bases, runs[i]);
       if (batches === undefined) break;
       found.push(batches);

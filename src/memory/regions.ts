@@ -126,7 +126,7 @@ function assertSizes(sizes: RegionSizes): void {
   for (const size of [partitionMax, laneBytes, replyBytes, controlLaneBytes]) {
     assert(size > 0 && (size & (size - 1)) === 0, `${size} is not a power of two`);
   }
-  const bytes = lanesBytes(sizes);
+  const bytes = Math.max(lanesBytes(sizes), sizes.durable ? storeBytes(sizes) : 0);
   assert(bytes <= LANES_BYTES_MAX, `lanes of ${bytes} bytes: byte places must fit an int32`);
 }
 

@@ -40,7 +40,7 @@ import { GroupOffsets } from './group-offsets.ts';
 import { Marks } from './marks.ts';
 import { TablePartitionSlots } from './partition-slots.ts';
 import { Registry, type RegistryOptions } from './registry.ts';
-import { histories, type RecoveredQueues, restart } from './restart.ts';
+import { histories, inherited, type RecoveredQueues, restart } from './restart.ts';
 import type { DirectoryOptions } from './topic-request.ts';
 
 export interface NameServerOptions extends Omit<DirectoryOptions, 'store'>, RegistryOptions {
@@ -113,7 +113,7 @@ export class NameServerAgent implements Agent {
     this.journal = journal;
     this.now = clock();
     const isSuccessor = memory.known.length > 0;
-    const known = isSuccessor ? memory.known : this.restart(memory.recovered);
+    const known = isSuccessor ? this.heirloom(memory.known) : this.restart(memory.recovered);
     this.slots = new TablePartitionSlots(regions, clock, known);
     const limits = { ...options, store: regions.sizes.durable ?? false };
     this.directory = new Directory(limits, this.slots, known, routeVersion(regions.control), this.meta.nextTopicId);
@@ -141,6 +141,11 @@ export class NameServerAgent implements Agent {
     return records;
   }
 
+  private heirloom(known: readonly TopicRecord[]): readonly TopicRecord[] {
+    const { sizes, table } = this.regions;
+    return sizes.durable ? inherited(this.meta.topics(), known, table, sizes.workerCount) : known;
+  }
+
   /** Brings partitions to life that no thread of this process has seen yet. */
   private revive(recovered: RecoveredQueues): void {
     const historyOf = histories(this.meta, recovered);
@@ -154,8 +159,18 @@ export class NameServerAgent implements Agent {
     this.showVersion();
   }
 
-  /** A predecessor knew who had asked about what; its successor tells everybody who takes part about all topics. */
+  /**
+   * A predecessor knew who had asked about what; its successor tells everybody who takes part about all topics. The
+   * last transaction's effects may be missing in the table.
+   */
   private inherit(known: readonly TopicRecord[]): void {
+    for (const record of this.directory.records()) {
+      for (const one of record.partitions) if (this.slots.isOpen(one)) this.slots.setPermission(one);
+      if (record.durable) this.slots.setRetention(record);
+      this.journal({ topic: record.topic, record });
+    }
+    this.directory.version++;
+    this.showVersion();
     for (let seat = 0; seat < SEATS_MAX; seat++) {
       const lanes = openLanes(this.regions.control, SEAT_NAMESERVER, (seat >> 5) as 0 | 1);
       if ((lanes & (1 << (seat & 31))) === 0) continue;

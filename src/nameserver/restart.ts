@@ -10,7 +10,7 @@ import { SEAT_FIRST_WORKER } from '../../native-layout/control.ts';
 import type { OverflowPolicy } from '../../native-layout/partition-table.ts';
 import { RingmqError } from '../base/codes.ts';
 import type { RecoveredQueue } from '../log/run.ts';
-import type { PartitionHistory } from '../memory/partition-entry.ts';
+import { type PartitionHistory, readIdentity } from '../memory/partition-entry.ts';
 import type { MetaStore, StoredEpoch, StoredPartition, StoredTopic } from '../state/meta.ts';
 import type { TopicPartition, TopicRecord } from './directory.ts';
 
@@ -51,6 +51,31 @@ export function ownerOf(topicId: number, number: number, workers: number): numbe
  */
 export function restart(meta: MetaStore, log: RecoveredQueues, options: RestartOptions, seconds: number): Restart {
   return new Restarting(meta, log, options, seconds).run();
+}
+
+/**
+ * Topics for the successor of a NameServer that died in a broker that keeps its data: what is on the disk counts, the
+ * predecessor may have died before it told the supervisor (`known`) of its last transaction. Direct partitions, which
+ * are not on the disk, and versions are the supervisor's.
+ */
+export function inherited(
+  stored: readonly StoredTopic[],
+  known: readonly TopicRecord[],
+  table: Int32Array,
+  workers: number,
+): readonly TopicRecord[] {
+  const byId = new Map(known.map((one) => [one.topicId, one]));
+  return stored.map((topic) => {
+    const record = byId.get(topic.topicId);
+    if (record?.direct) return record;
+    const partitions = topic.partitions.map((one): TopicPartition => {
+      const { epoch } = one.epochs.at(-1) as StoredEpoch;
+      const identity = readIdentity(table, one.id);
+      const owner = identity?.epoch === epoch ? identity.owner : ownerOf(topic.topicId, one.number, workers);
+      return { ...one, owner, epoch };
+    });
+    return { ...topic, version: record?.version ?? 0, partitions };
+  });
 }
 
 /** Topic id -> number of the partition -> what the log has of it. */

@@ -65,22 +65,21 @@ function resume(
   oldest: number,
   end: number,
 ): Resumption {
-  if (wanted.offset < oldest) return { offset: oldest, gap: true, gapFrom: wanted.offset };
   const limit = wanted.epoch === route.epoch ? end : limitOf(wanted.epoch, route.epochs, end);
-  if (limit === undefined) {
-    // An epoch that is no longer known (or not yet): nobody can say whether the position is good.
-    const offset = Math.min(wanted.offset, end);
-    return { offset, gap: true, gapFrom: offset };
-  }
-  if (wanted.offset <= limit) return { offset: wanted.offset, gap: false, gapFrom: 0 };
-  const offset = Math.max(limit, oldest);
-  return { offset, gap: true, gapFrom: offset };
+  // An epoch that is no longer known (or not yet): nobody can say whether the position is good.
+  const good = Math.min(wanted.offset, limit ?? end);
+  if (good < oldest) return { offset: oldest, gap: true, gapFrom: good };
+  const gap = limit === undefined || wanted.offset > limit;
+  return { offset: good, gap, gapFrom: gap ? good : 0 };
 }
 
-/** Offset up to which positions of an epoch are good: the start of the next one. */
+/**
+ * Offset up to which positions of an epoch are good: the earliest start of those after it. A later epoch may start
+ * before the one in between, which was taken back as well.
+ */
 function limitOf(epoch: number, epochs: readonly EpochStart[], end: number): number | undefined {
   const at = epochs.findIndex((one) => one.epoch === epoch);
-  return at < 0 ? undefined : (epochs[at + 1]?.offset ?? end);
+  return at < 0 ? undefined : epochs.slice(at + 1).reduce((least, { offset }) => Math.min(least, offset), end);
 }
 
 /**

@@ -46,7 +46,8 @@ export class Partition {
   private readonly dedupe = new Dedupe();
   private readonly rejects: boolean;
 
-  constructor(table: Int32Array, id: number, identity: PartitionIdentity, place: RingPlace) {
+  /** `tail`: batches out of the log, from before this life: their producers may send them again. */
+  constructor(table: Int32Array, id: number, identity: PartitionIdentity, place: RingPlace, tail?: Uint8Array) {
     this.id = id;
     this.table = table;
     this.identity = identity;
@@ -55,6 +56,7 @@ export class Partition {
     this.rejects = identity.overflow === OVERFLOW_CODES.reject;
     this.writer = new RingWriter(table, id, place, identity.overflow);
     this.writable = (identity.permission & PERMISSION_WRITE) !== 0;
+    if (tail) this.learnFrom(tail);
     this.recover();
     // A predecessor may have died while it waited; its batch comes again.
     this.writer.setBlocked(false);
@@ -167,6 +169,12 @@ export class Partition {
       if (view.next() && (identity.durable || view.epoch === identity.epoch)) this.learn(view);
       position = (position + size) | 0;
     }
+  }
+
+  private learnFrom(tail: Uint8Array): void {
+    const words = new Int32Array(tail.buffer, tail.byteOffset, tail.length >> 2);
+    const view = new BatchView().span(tail, words, 0, tail.length);
+    while (view.next()) this.learn(view);
   }
 
   private learn(batch: BatchView): void {

@@ -1,5 +1,5 @@
 // Sizes of the shared regions, out of the options.
-import { LANES_BYTES_MAX, lanesBytes, type RegionSizes } from '../memory/regions.ts';
+import { LANES_BYTES_MAX, lanesBytes, type RegionSizes, storeBytes } from '../memory/regions.ts';
 
 /** Bytes of the lanes to and from the NameServer. */
 const CONTROL_LANE_BYTES = 1024 * 1024;
@@ -29,5 +29,6 @@ export function sizesOf(options: SizeOptions, frontendCount: number): RegionSize
 
 /** False if byte places in the lanes of all seats would not fit an int32. */
 export function lanesFit(options: SizeOptions): boolean {
-  return lanesBytes(sizesOf(options, 0)) <= LANES_BYTES_MAX;
+  const sizes = sizesOf(options, 0);
+  return lanesBytes(sizes) <= LANES_BYTES_MAX && (!sizes.durable || storeBytes(sizes) <= LANES_BYTES_MAX);
 }

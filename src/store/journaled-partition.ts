@@ -33,6 +33,8 @@ export class JournaledPartition {
   dirty = false;
   /** Written, and waits for a sync. */
   unsynced = false;
+  /** The cursor is a predecessor's (or the owner's), who may have died before it said how far the log has the ring. */
+  adopted = true;
   /** It was deleted: nothing of the partition's entry may be touched any more. */
   gone = false;
   private readonly table: Int32Array;
@@ -97,6 +99,7 @@ export class JournaledPartition {
     this.logNext = this.stagedNext;
     this.stagedBytes = 0;
     this.writtenPosition = this.reader.position;
+    this.adopted = false;
   }
 
   /** Tells the owner how far the log has the partition. HOT */

@@ -22,6 +22,8 @@ export interface JournalsContext {
   readonly bells: Bells;
   /** Offset behind what the log had of a partition when this thread started; 0 if nothing. */
   readonly logNext: (topicId: number, partition: number) => number;
+  /** Hears what other threads announced (arenas). */
+  readonly hear: () => void;
   /** A ring lies in an arena that this thread has not heard of. */
   readonly wantArenas: () => void;
 }
@@ -107,7 +109,7 @@ export class Journals {
   }
 
   private adopt(id: number): JournaledPartition | undefined {
-    const { regions, arenas, bells, logNext } = this.context;
+    const { regions, arenas, bells, logNext, hear } = this.context;
     const identity = readIdentity(this.table, id);
     if (identity === undefined) {
       // Opened while it was being deleted: the owner says so with a notice.
@@ -115,7 +117,12 @@ export class Journals {
       return undefined;
     }
     if (!hasJournalSlot(this.table, id)) return undefined;
-    const place = readPlace(this.table, id, arenas);
+    let place = readPlace(this.table, id, arenas);
+    if (place === undefined) {
+      // A new arena is announced before its first ring is shown.
+      hear();
+      place = readPlace(this.table, id, arenas);
+    }
     if (place === undefined) {
       this.unreached.push(id);
       this.context.wantArenas();

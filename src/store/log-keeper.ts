@@ -55,6 +55,7 @@ export class LogKeeper {
   private sparesAt = 0;
   private sparesAllowed = true;
   private full = false;
+  private latestMs = 0;
 
   constructor(context: LogKeeperContext) {
     this.context = context;
@@ -63,6 +64,9 @@ export class LogKeeper {
   }
 
   housekeep(nowMs: number): void {
+    // Somebody set the clock back: what was due then is due now.
+    if (nowMs < this.latestMs) this.figuresAt = this.passAt = this.sparesAt = 0;
+    this.latestMs = nowMs;
     if (nowMs >= this.figuresAt) {
       this.figuresAt = nowMs + FIGURES_MS;
       this.context.index.tryWrite();

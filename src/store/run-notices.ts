@@ -17,12 +17,16 @@ import {
   NOTICE_STORED_FIRST,
   NOTICE_STORED_SPAN,
   NOTICE_TOPIC,
+  RUN_LANE_BYTES,
   RUN_NOTICE_BYTES,
 } from '../../native-layout/store.ts';
 import type { Run } from '../log/run.ts';
 import { FULL, LaneReader, LaneWriter, NONE } from '../memory/lane.ts';
 import { type RegionSizes, runLane, type StoreRegion } from '../memory/regions.ts';
 import { getInt64, putInt64 } from '../record/int64.ts';
+
+/** The lane is filling from this part of it on: 14,000 runs. */
+const FILLING_DIVISOR = 4;
 
 /** NOTICE_RUN_SIZE of I2's notice. */
 const STARTED = 0;
@@ -73,6 +77,11 @@ export class RunNoticeWriter {
   /** Shows what was pushed. */
   publish(): boolean {
     return this.lane.publish();
+  }
+
+  /** True if the log reader had better look soon; otherwise it is enough that it looks now and then. HOT */
+  get isFilling(): boolean {
+    return this.lane.pendingBytes >= RUN_LANE_BYTES / FILLING_DIVISOR;
   }
 }
 

@@ -8,6 +8,7 @@
 // I3  A block whose write failed for want of room is written again with the same bytes; after any other failure nothing
 //     is written any more.
 import { CONTROL_STATES, SEAT_FIRST_WORKER, SEAT_LOG_READER, SEAT_STATES } from '../../native-layout/control.ts';
+import { RUN_KEYS } from '../../native-layout/log.ts';
 import { STORE_DURABLE_LOW, STORE_STATES, STORE_WRITTEN_LOW } from '../../native-layout/store.ts';
 import { CODES } from '../base/codes.ts';
 import type { BlockBuilder } from '../log/block-builder.ts';
@@ -79,18 +80,20 @@ export class StoreAgent implements Agent {
   private readonly ownersToRing: number[] = [];
   private readonly ownerRung: Uint8Array;
   private runsNoticed = 0;
+  /** Some of them have keys. */
+  private keysNoticed = false;
   private started = false;
   private retryAt = 0;
   private isFull = false;
   private routeSeen = -1;
 
   constructor(context: StoreContext) {
-    const { regions, arenas, logNext, wantArenas } = context;
+    const { regions, arenas, logNext, hear, wantArenas } = context;
     this.context = context;
     this.store = regions.store;
     this.bells = new Bells(regions.control);
     this.counters = new Counters(regions.control, context.seat);
-    this.journals = new Journals({ regions, arenas, bells: this.bells, logNext, wantArenas });
+    this.journals = new Journals({ regions, arenas, bells: this.bells, logNext, hear, wantArenas });
     this.notices = new RunNoticeWriter(regions.sizes, this.store);
     this.ownerRung = new Uint8Array(SEAT_FIRST_WORKER + regions.sizes.workerCount);
     // A thread that takes over from one that met a failure writes nothing either (I3).
@@ -135,6 +138,8 @@ export class StoreAgent implements Agent {
     if (this.started && !this.failed && this.finished) {
       const { end, previousCrc } = writer;
       try {
+        // The last block may have been of deleted partitions only: nobody waited for a sync.
+        writer.sync();
         writeCheckpoint(disk, { clean: true, end, previousCrc, generation });
       } catch (error) {
         if (!isDiskError(error)) throw error;
@@ -183,13 +188,23 @@ export class StoreAgent implements Agent {
       const outcome = partition.stage(builder, Math.floor(builder.room / (waiting.length - i)));
       if (outcome === STAGE.full) break;
       if (outcome === STAGE.staged) this.staged.push(partition);
-      else partition.dirty = false;
+      else this.rest(partition);
     }
     waiting.copyWithin(0, i);
     waiting.length -= i;
     if (this.staged.length === 0) return;
     this.phase = PHASE.staged;
     crashPoint('store.staged');
+  }
+
+  /** Nothing is new. What lies before a cursor that was taken over is on the disk since tryStart(): it is said here. */
+  private rest(partition: JournaledPartition): void {
+    partition.dirty = false;
+    if (!partition.adopted) return;
+    partition.adopted = false;
+    partition.show('written');
+    partition.show('durable');
+    this.markOwner(partition.identity.owner);
   }
 
   /** Writes the block. Returns its bytes; 0 if there was no room for it. */
@@ -211,15 +226,22 @@ export class StoreAgent implements Agent {
     return builder.blockBytes;
   }
 
-  /** Tells the log reader of the block's runs; false while the lane is full. */
+  /**
+   * Tells the log reader of the block's runs; false while the lane is full. It is woken only where it has to hurry: for
+   * room, and for the key index. What it is asked wakes it too, and it takes these notices first then.
+   */
   private noticeRuns(): boolean {
     const { builder, writer } = this.context;
     const { runs } = builder;
     while (this.runsNoticed < runs.length && this.notices.tryPush(runs[this.runsNoticed], writer.end)) {
+      this.keysNoticed ||= (runs[this.runsNoticed].flags & RUN_KEYS) !== 0;
       this.runsNoticed++;
     }
-    if (this.notices.publish()) this.bells.ring(SEAT_LOG_READER);
-    return this.runsNoticed === runs.length;
+    const isAll = this.runsNoticed === runs.length;
+    this.notices.publish();
+    if (!isAll || this.keysNoticed || this.notices.isFilling) this.bells.ring(SEAT_LOG_READER);
+    this.keysNoticed = false;
+    return isAll;
   }
 
   /** The block is in the log and the log reader knows it: positions and cursors move. Returns how many. */

@@ -43,6 +43,15 @@ export const NAPS_MAX = 4;
 export const HOUSEKEEP_MS = 50;
 const CLOCK_TURNS = 64;
 
+/**
+ * Milliseconds since 1970 as of now, counted on by a clock that nobody sets: for agents that measure how long something
+ * takes. (Who stamps messages asks the wall clock.)
+ */
+export function steadyClock(): () => number {
+  const start = Date.now() - performance.now();
+  return () => start + performance.now();
+}
+
 /** Runs an agent until it is finished, sleeping on its doorbell in between. Blocks the thread. */
 export function runBlocking(agent: Agent, doorbell: Doorbell, idle: IdleStrategy, clock: () => number): void {
   let now = clock();
@@ -54,7 +63,8 @@ export function runBlocking(agent: Agent, doorbell: Doorbell, idle: IdleStrategy
   while (!agent.finished) {
     if ((++turns & (CLOCK_TURNS - 1)) === 0 || idleTurns > 0) now = clock();
     const did = agent.work(now);
-    if (now >= housekeepAt) {
+    // Due also where the clock was set back: it would be due in an hour otherwise.
+    if (now >= housekeepAt || now < housekeepAt - HOUSEKEEP_MS) {
       agent.housekeep(now);
       housekeepAt = now + HOUSEKEEP_MS;
     }

@@ -23,6 +23,7 @@ import {
   READ_REQUEST_ID,
   READ_TOPIC,
 } from '../../native-layout/store.ts';
+import { CODES, RingmqError } from '../base/codes.ts';
 import type { Bells } from '../memory/bell.ts';
 import { FULL, LaneReader, LaneWriter, NONE } from '../memory/lane.ts';
 import { answerLane, type Regions, readLane, type StoreRegion } from '../memory/regions.ts';
@@ -33,7 +34,7 @@ import { getInt64, putInt64 } from '../record/int64.ts';
 export interface HistoryAnswer {
   /**
    * Number of a code: `ok`; `offset-out-of-range` (go on at `oldestOffset`, or the offset was never written);
-   * `log-damaged` (what lies before `nextOffset` is lost); `internal`.
+   * `log-damaged` (what lies before `nextOffset` is lost); `closed` (see close()); `internal`.
    */
   readonly status: number;
   /** Offset of the first record of the batches, perhaps before the one that was asked for. Of `locate`: the answer. */
@@ -82,6 +83,16 @@ class LaneAnswer implements HistoryAnswer {
     this.at = at + READ_ANSWER_BYTES;
     return this;
   }
+
+  /** There is no answer, for this reason. */
+  none(status: number): this {
+    this.status = status;
+    this.length = 0;
+    this.baseOffset = 0;
+    this.nextOffset = 0;
+    this.oldestOffset = 0;
+    return this;
+  }
 }
 
 export class History {
@@ -94,6 +105,7 @@ export class History {
   private readonly waiting = new Map<number, Answered>();
   private requests = 0;
   private opened = false;
+  private closed = false;
 
   /** For the thread that holds the seat, once for as long as it does. */
   constructor(regions: Regions & { readonly store: StoreRegion }, seat: number, bells: Bells) {
@@ -116,7 +128,7 @@ export class History {
 
   /**
    * Asks for batches of a partition from the one that holds `offset` on: about `maxBytes` (at most 1 MiB), at least one
-   * batch if there is one. Returns the request's number, or 0 if the lane is full: try again later.
+   * batch if there is one. Returns the request's number, or 0 if the lane is full: try again later. Throws `closed`.
    */
   read(topicId: number, partition: number, offset: number, maxBytes: number, answered: Answered): number {
     const most = Math.max(1, Math.min(maxBytes, READ_CHUNK_BYTES));
@@ -153,6 +165,14 @@ export class History {
     return did;
   }
 
+  /** The thread gives its seat up, and nobody will answer it: everybody who waits hears `closed`. */
+  close(): void {
+    this.closed = true;
+    const waiting = [...this.waiting.values()];
+    this.waiting.clear();
+    for (const answered of waiting) answered(this.answer.none(CODES.closed.number));
+  }
+
   private ask(
     kind: number,
     topicId: number,
@@ -162,6 +182,7 @@ export class History {
     answered: Answered,
   ): number {
     const { there } = this;
+    if (this.closed) throw new RingmqError('closed', 'this thread has left the broker: nothing can be asked any more');
     const at = there.tryClaim(READ_REQUEST_BYTES);
     if (at === FULL) return 0;
     const request = this.nextRequest();

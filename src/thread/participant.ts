@@ -177,6 +177,7 @@ export class Participant {
   close(): void {
     this.counters.publish();
     stopReporting(this.report);
+    this.history?.close();
     burySeat(this.regions.control, this.seat);
     this.bells.ring(SEAT_NAMESERVER);
     for (const link of this.links) this.bells.ring(link.seat);

@@ -59,6 +59,12 @@ export class Network {
     one.cut(BROKEN, 1006);
   }
 
+  /** The front end closes all of them, in order. */
+  closeAll(code: number, reason: string): void {
+    this.listener = undefined;
+    for (const one of [...this.connections]) one.closeServer(code, reason);
+  }
+
   /** The front end is no more: its clients hear of it, nobody else does. */
   serverGone(): void {
     this.listener = undefined;
@@ -90,6 +96,7 @@ class SimConnection {
   private toClient = 0;
   private toServer = 0;
   private congested = false;
+  private accepted = false;
   private clientOver = false;
   private serverOver = false;
 
@@ -112,6 +119,7 @@ class SimConnection {
       const socket = new SimSocket(this);
       this.server = { listener, socket };
       this.atServer(0, () => {
+        this.accepted = true;
         listener.frontEnd.opened(socket);
         this.atClient(0, () => this.events.opened());
       });
@@ -195,7 +203,7 @@ class SimConnection {
     if (this.serverOver || !this.server) return;
     this.serverOver = true;
     this.network.forget(this);
-    this.server.listener.frontEnd.closed(this.server.socket, code);
+    if (this.accepted) this.server.listener.frontEnd.closed(this.server.socket, code);
   }
 
   private endClient(end: WireEnd): void {

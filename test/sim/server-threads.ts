@@ -168,7 +168,7 @@ export function startWorker(life: Life, seat: number): Started {
       arenas,
       ownArenas,
       ringMemoryMaxBytes: PARTITIONS_MAX * life.settings.ringBytes,
-      recoveredTail: (id, lengthBytes) => readTail(disk, tails.get(id) ?? [], lengthBytes),
+      recoveredTail: (id) => readTail(disk, tails.get(id) ?? []),
       addArena: () => {
         const arena = { id: claimArenaId(regions.control), owner: seat, buffer: new SharedArrayBuffer(ARENA_BYTES) };
         arenas.add(arena.id, arena.buffer);
@@ -182,7 +182,11 @@ export function startWorker(life: Life, seat: number): Started {
 }
 
 /** The newest runs of the partitions that the table says are a worker's. */
-function tailsOf(life: Life, { table, control }: Regions, seat: number): Map<number, RecoveredLog['queues'][0]['tail']> {
+function tailsOf(
+  life: Life,
+  { table, control }: Regions,
+  seat: number,
+): Map<number, RecoveredLog['queues'][0]['tail']> {
   const queues = new Map(life.recovered.queues.map((one) => [queueKey(one.topicId, one.partition), one]));
   const tails = new Map<number, RecoveredLog['queues'][0]['tail']>();
   for (let id = 0; id < partitionsUsed(control); id++) {

@@ -2,7 +2,7 @@
 // and take the process (or the thread that calls it) down in the middle of a write.
 import { crc32 } from 'node:zlib';
 import type { Disk, DiskFile, DiskMode } from '../../src/log/disk.ts';
-import { FaultDisk } from '../support/fault-disk.ts';
+import type { FaultDisk } from '../support/fault-disk.ts';
 import type { Trace } from './trace.ts';
 
 const SECTOR_BYTES = 4_096;
@@ -61,7 +61,10 @@ export class SimDisk implements Disk {
 
   open(name: string, mode: DiskMode): DiskFile {
     if (!this.inner.exists(name)) this.before(`create ${name}`);
-    return new SimFile(this, this.guarded(() => this.inner.open(name, mode)));
+    return new SimFile(
+      this,
+      this.guarded(() => this.inner.open(name, mode)),
+    );
   }
 
   exists(name: string): boolean {

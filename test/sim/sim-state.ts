@@ -2,7 +2,7 @@
 // key index, of which the loss of power leaves an earlier state or nothing.
 import { RingmqError } from '../../src/base/codes.ts';
 import type { KeyEntry, KeyIndex, OldestOffsets } from '../../src/state/key-index.ts';
-import { type MetaChanges, MemoryMetaStore } from '../../src/state/meta.ts';
+import { MemoryMetaStore, type MetaChanges } from '../../src/state/meta.ts';
 import type { SimDisk } from './sim-disk.ts';
 
 export class SimMetaStore extends MemoryMetaStore {

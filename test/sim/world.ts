@@ -163,7 +163,10 @@ export class World {
 
   private readonly setTimeout = (run: (...args: unknown[]) => void, ms = 1, ...args: unknown[]): Handle => {
     const { thread } = this;
-    return new Handle(thread, this.later(thread, Math.max(1, Math.floor(ms)), () => run(...args)));
+    return new Handle(
+      thread,
+      this.later(thread, Math.max(1, Math.floor(ms)), () => run(...args)),
+    );
   };
 
   private readonly setInterval = (run: (...args: unknown[]) => void, ms = 1, ...args: unknown[]): Handle => {
@@ -249,7 +252,7 @@ function settle(): Promise<void> {
 
 function replace<T extends object, K extends keyof T>(target: T, key: K, value: T[K]): () => void {
   const before = Object.getOwnPropertyDescriptor(target, key);
-  Object.defineProperty(target, key, { value, configurable: true, writable: true, enumerable: before?.enumerable });
+  Object.defineProperty(target, key, { value, configurable: true, writable: true });
   return () => {
     if (before) Object.defineProperty(target, key, before);
     else delete target[key];

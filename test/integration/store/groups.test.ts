@@ -1,5 +1,6 @@
 // Where a group of consumers goes on: kept by the broker, over restarts.
 import { expect, test } from 'vitest';
+import { connect } from '../../../src/client/node.ts';
 import { dataFolder, startConnected } from '../../support/engine.ts';
 import { Check, Load } from '../../support/engine-ledger.ts';
 import { until } from '../../support/until.ts';
@@ -35,4 +36,19 @@ test('a consumer of a group goes on where it was, also after a restart of the br
   const all = new Map(got.flatMap((one) => [...one.got]));
   expect([all.size, got.flatMap((one) => one.faults)]).toEqual([200, []]);
   expect([...load.acked].filter(([place, body]) => all.get(place) !== body)).toEqual([]);
+});
+
+test('over WebSocket a group may be the first to use a topic', async () => {
+  const { broker, connection } = await startConnected({ data: dataFolder(), listen: { port: 0, transport: 'ws' } });
+  const remote = connect(broker.url ?? '');
+  const check = new Check();
+  const consumer = remote.consumer('fresh', { group: 'g', commitMs: 20, onMessage: check.take, onGap: check.gap });
+  await consumer.ready();
+  const { partition, offset } = await connection.producer('fresh').send('first');
+  await until(() => check.got.size === 1, 'the message arrives');
+  await consumer.commit();
+  expect(await remote.committed('g', 'fresh')).toContainEqual(
+    expect.objectContaining({ partition, offset: offset + 1 }),
+  );
+  await remote.close();
 });

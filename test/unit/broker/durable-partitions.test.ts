@@ -106,6 +106,18 @@ describe('a durable partition that is opened', () => {
     expect(empty?.baseOffset).toBe(100);
   });
 
+  test('knows producers of batches that its ring has no room for', () => {
+    const table = recovered();
+    const tail = [stored(60, 'early', { producerId: 7 })];
+    for (let offset = 61; offset < 100; offset++) tail.push(stored(offset, KILOBYTE));
+    table.tails.set(ID, Buffer.concat(tail));
+    const partition = table.owned().find(ID);
+    expect(append(partition, 'early', { producerId: 7 })).toBe('duplicate');
+    expect(partition?.baseOffset).toBe(60);
+    expect(append(partition, 'next', { producerId: 7, sequence: 1 })).toBe('ok');
+    expect(partition?.baseOffset).toBe(100);
+  });
+
   test('does not ask the log for a partition that never had anything', () => {
     const table = new Table(true);
     table.activateDurable(ID);

@@ -264,3 +264,27 @@ test('a signal closes the consumer, also one that was aborted before', async () 
   await new Promise((resolve) => setImmediate(resolve));
   expect([rig.closed, early.closed]).toEqual([1, 1]);
 });
+
+test('what is committed never goes beyond a message whose handler is at work, whatever gap is told meanwhile', async () => {
+  let finish: () => void = () => {};
+  const rig = new Rig({ onMessage: () => new Promise<void>((resolve) => (finish = resolve)) });
+  rig.deliver(0, 1);
+  const cursor = rig.consumer.cursor(ID);
+  if (!cursor) throw new Error('no cursor');
+  // As the network source does it when the broker tells of a gap.
+  cursor.expected = 50;
+  expect(rig.consumer.progress()).toEqual([{ partition: 0, epoch: 1, offset: 0 }]);
+  finish();
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(rig.consumer.progress()).toEqual([{ partition: 0, epoch: 1, offset: 50 }]);
+});
+
+test('a position behind a gap is one of the newest epoch: in the one before it would count as taken back', () => {
+  const rig = new Rig({ onMessage: () => {} });
+  rig.consumer.begin([{ id: ID, number: 0, epoch: 4, offset: 0, gap: false, gapFrom: 0 }]);
+  rig.deliver(0, 3, 2);
+  const cursor = rig.consumer.cursor(ID);
+  if (!cursor) throw new Error('no cursor');
+  rig.consumer.lost(cursor, 90, 'damaged');
+  expect(rig.consumer.positions()).toEqual([{ partition: 0, epoch: 4, offset: 90 }]);
+});

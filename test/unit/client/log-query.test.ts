@@ -2,6 +2,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { RingmqError } from '../../../src/base/codes.ts';
 import { LogQueries } from '../../../src/client/log-query.ts';
 import { locateInLog, locateInRing, readFromLog } from '../../../src/client/log-requests.ts';
 import { BatchView } from '../../../src/record/batch-view.ts';
@@ -54,6 +55,18 @@ describe('a time', () => {
     expect([locateInRing(reader, 1_580), locateInRing(reader, 1_581), locateInRing(reader, 5_000)]).toEqual([
       174, 177, 180,
     ]);
+  });
+
+  test('is refused with the reason, not asked for again, once the line is closed', async () => {
+    const rig = timed(4);
+    rig.busy = true;
+    const asked = readFromLog(rig, TOPIC, NUMBER, 0, 1_000);
+    asked.catch(() => {});
+    rig.answer();
+    rig.read = () => {
+      throw new RingmqError('closed');
+    };
+    await expect(asked).rejects.toMatchObject({ code: 'closed' });
   });
 
   test('is asked for again while the log reader cannot be asked', async () => {

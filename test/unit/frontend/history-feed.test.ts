@@ -136,6 +136,25 @@ describe('a subscriber of a durable topic', () => {
     expect(whole.offsets).toEqual(range(0, 305));
   });
 
+  test('gets nothing twice when the log is ahead of what its thread has handed out', () => {
+    const durable = new DurableRig();
+    durable.join();
+    durable.settle();
+    const late = durable.session();
+    for (let i = 0; i < 3; i++) {
+      durable.publish(10);
+      durable.feed.deliver();
+    }
+    durable.join(late, 0);
+    durable.run();
+    durable.publish(5);
+    durable.log.answer();
+    durable.run();
+    expect(durable.feed.lagging.size).toBe(0);
+    durable.feed.deliver();
+    expect(late.offsets).toEqual(range(0, 35));
+  });
+
   test('that leaves takes its request back', () => {
     const durable = new DurableRig();
     durable.publish(100);
@@ -206,6 +225,20 @@ describe('memory', () => {
     for (const session of stuck) expect(session.offsets).toEqual(range(0, 40));
   });
 
+  test('a session that keeps a little of its window free, but never enough, gives its chunk up like any other', () => {
+    const { durable, sessions } = crowd(2 * HISTORY_CHUNK_MIN_BYTES, 6);
+    const [good, ...sly] = sessions;
+    for (const session of sly) session.openWindow(BIG + 64);
+    durable.settle();
+    expect(sly.every((session) => session.room > 0 && session.room < BIG)).toBe(true);
+    expect(good.offsets).toEqual(range(0, 40));
+    for (let i = 0; i < 60; i++) {
+      for (const session of sly) session.credit(BIG);
+      durable.settle();
+    }
+    for (const session of sly) expect(session.offsets).toEqual(range(0, 40));
+  });
+
   test('a batch larger than a chunk still goes through', () => {
     const durable = new DurableRig(0, HISTORY_CHUNK_MIN_BYTES, 1024 * 1024);
     for (let i = 0; i < 40; i++) durable.publish(1, 1, 200 * 1024);
@@ -239,6 +272,34 @@ test('the partitions of a session take turns', () => {
   }
   expect(asked).toEqual([10, 9, 10, 9, 10, 9]);
   expect(session.offsets).toHaveLength(30);
+});
+
+test('a partition that cannot be read keeps the others of its session waiting no longer than an answer', () => {
+  const first = new DurableRig();
+  const second = new FeedRig('drop-oldest', RING_BYTES, 0, { archive: first.history, topicId: 10 });
+  for (let i = 0; i < 200; i++) second.publish(1, LENGTH);
+  first.publish(200);
+  const session = first.session();
+  first.join(session, 0);
+  first.joinFeed(second.feed, session, 0);
+  first.run();
+  const asked: number[] = [];
+  const read = first.log.read.bind(first.log);
+  first.log.read = (topicId, ...rest) => {
+    asked.push(topicId);
+    return read(topicId, ...rest);
+  };
+  // No housekeeping: it pauses, and the turn goes to the other one.
+  for (let i = 0; i < 3; i++) {
+    first.log.refuse('internal');
+    first.run();
+  }
+  expect(asked).toEqual([9, 9, 10]);
+  first.log.answer();
+  first.run();
+  expect(session.offsets).toEqual(range(0, 200));
+  first.settle();
+  expect(session.offsets).toHaveLength(400);
 });
 
 /** One step of the model: what happens next. */

@@ -78,6 +78,23 @@ test('so many questions are under way at a time; the rest wait in order, up to a
   await expect(questions.locate(QUEUE, 0)).rejects.toMatchObject({ code: 'log-busy' });
 });
 
+test('however many topics are begun at a time, a single question finds room', async () => {
+  const { log, questions } = rig();
+  const queues = Array.from({ length: 300 }, (_, number) => ({ topicId: 3, number }));
+  const begun = Array.from({ length: 40 }, () => questions.locateAll(queues, 101));
+  const single = questions.read(QUEUE, 12, 1_000);
+  let over = false;
+  const all = Promise.all([...begun, single]).finally(() => {
+    over = true;
+  });
+  while (!over) {
+    while (log.answer());
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  const found = await all;
+  expect(found.slice(0, -1)).toEqual(begun.map(() => queues.map(() => 20)));
+});
+
 test('a full lane is tried again', async () => {
   const { log, questions } = rig();
   log.laneMax = 0;

@@ -193,3 +193,11 @@ test.each<[string, Partial<QueryRequest>, Partial<TopicRoute>, string]>([
   rig.route = { ...TOPIC, ...route };
   await expect(rig.run(request)).rejects.toMatchObject({ code });
 });
+
+test('more queries at a time than the log takes questions wait for their turn, and none is refused', async () => {
+  const rig = new Rig();
+  rig.route = { ...TOPIC, partitions: Array.from({ length: 8 }, () => TOPIC.partitions[0]) };
+  rig.add(0, 0, 1, 100);
+  const found = await Promise.all(Array.from({ length: 600 }, () => rig.run({ limit: 1 })));
+  expect(found.every(({ matches, more }) => matches.length === 1 && more)).toBe(true);
+});

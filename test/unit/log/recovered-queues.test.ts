@@ -16,18 +16,26 @@ const run = (baseOffset: number, size = 200): Run => ({
   size,
 });
 
-function queueOf(count: number, tailBytesMax: number): RecoveredQueues {
-  const queues = new RecoveredQueues(tailBytesMax);
+const NONE_RECENT = Number.POSITIVE_INFINITY;
+
+function queueOf(count: number, tailBytesMax: number, recentFrom = NONE_RECENT): RecoveredQueues {
+  const queues = new RecoveredQueues(tailBytesMax, recentFrom);
   queues.add({ topicId: 1, partition: 0, firstOffset: 0, nextOffset: count });
   return queues;
 }
 
-test('a tail has no more than 1,024 runs, however small they are', () => {
-  const queues = queueOf(3000, 1e9);
-  for (let offset = 2999; offset >= 0; offset--) queues.addOlder(run(offset));
+test('a tail has no more than 16,384 runs, however small they are', () => {
+  const queues = queueOf(30_000, 1e9);
+  for (let offset = 29_999; offset >= 0; offset--) queues.addOlder(run(offset));
   const [{ tail }] = queues.toArray();
-  expect([tail.length, tail[0].baseOffset, tail.at(-1)?.baseOffset]).toEqual([1024, 3000 - 1024, 2999]);
+  expect([tail.length, tail[0].baseOffset, tail.at(-1)?.baseOffset]).toEqual([16_384, 30_000 - 16_384, 29_999]);
   expect(queues.wantsTails).toBe(false);
+});
+
+test('what was written lately is in the tail, whether a ring has room for it or not', () => {
+  const queues = queueOf(10, 400, 4 * 4096);
+  for (let offset = 9; offset >= 0; offset--) queues.addOlder(run(offset));
+  expect(queues.toArray()[0].tail.map((one) => one.baseOffset)).toEqual([4, 5, 6, 7, 8, 9]);
 });
 
 test('a tail ends where the log has a gap', () => {
@@ -46,7 +54,7 @@ test('nothing is wanted beyond the oldest run, nor of other queues', () => {
 });
 
 test('many queues share the memory, with some runs for each', () => {
-  const queues = new RecoveredQueues(1e9);
+  const queues = new RecoveredQueues(1e9, NONE_RECENT);
   for (let partition = 0; partition < 4_000; partition++) {
     for (let topicId = 1; topicId <= 8; topicId++) queues.add({ topicId, partition, firstOffset: 0, nextOffset: 100 });
   }
@@ -55,7 +63,7 @@ test('many queues share the memory, with some runs for each', () => {
 });
 
 test('queues come in the order of topics and partitions, over all segments', () => {
-  const queues = new RecoveredQueues(0);
+  const queues = new RecoveredQueues(0, NONE_RECENT);
   queues.add({ topicId: 2, partition: 1, firstOffset: 5, nextOffset: 7 });
   queues.add({ topicId: 1, partition: 3, firstOffset: 0, nextOffset: 1 });
   queues.add({ topicId: 2, partition: 1, firstOffset: 7, nextOffset: 9 });

@@ -72,9 +72,9 @@ test('the queues are those that were written, oldest and next offsets and tails'
 test('a tail is the newest runs, as many as were asked for', () => {
   const { disk } = logOf(...Array.from({ length: 30 }, () => [{ bodyBytes: 936 }]));
   const size = verifySegment(disk, 0).runs[10];
-  const { queues } = recoverLog(disk, { ...RECOVER, ringBytesMax: size * 3 + 5 });
+  const { queues } = recoverLog(disk, { ...RECOVER, recentBytes: 0, ringBytesMax: size * 3 + 5 });
   expect(queues[0].tail.map((run) => run.baseOffset)).toEqual([27, 28, 29]);
-  expect(recoverLog(disk, { ...RECOVER, ringBytesMax: 0 }).queues[0].tail).toEqual([]);
+  expect(recoverLog(disk, { ...RECOVER, recentBytes: 0, ringBytesMax: 0 }).queues[0].tail).toEqual([]);
 });
 
 test('tails are found through index files too, and end with the log that retention has left', () => {

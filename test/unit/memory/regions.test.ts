@@ -110,4 +110,6 @@ test('sizes that would break the layout are Faults', () => {
   for (const part of broken) expect(() => createRegions('one', { ...SIZES, ...part })).toThrow();
   const huge = { ...SIZES, workerCount: 16, laneBytes: 2 ** 22 };
   expect(() => createRegions('one', huge)).toThrow('must fit an int32');
+  const answers = { ...SIZES, workerCount: 1, laneBytes: 2 ** 24, durable: true };
+  expect(() => createRegions('one', answers)).toThrow('must fit an int32');
 });

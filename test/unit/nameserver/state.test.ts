@@ -178,6 +178,33 @@ describe('a restart', () => {
   });
 });
 
+test('a successor knows what its predecessor had put on the disk and told nobody', async () => {
+  const broker = new Broker();
+  const kept = await broker.create('kept');
+  await broker.create('gone');
+  const told = new Map(broker.journal);
+  const lost = await broker.create('lost', { retentionMs: 60_000 });
+  await broker.ask(
+    { type: 'delete-topic', topic: 'gone' },
+    { type: 'set-permission', topic: 'kept', owner: -1, permission: 4 },
+  );
+  // It died after the transaction: the supervisor heard of none of it.
+  broker.journal.clear();
+  for (const [topic, record] of told) broker.journal.set(topic, record);
+  const version = routeVersion(broker.regions.control);
+  broker.start();
+  expect((await broker.route('lost')).partitions).toEqual(lost.partitions);
+  expect((await broker.route('kept')).partitions.map((one) => [one.id, one.permission])).toEqual(
+    kept.partitions.map((one) => [one.id, 4]),
+  );
+  expect(await broker.one({ type: 'route-request', topic: 'gone', create: false })).toBe('unknown-topic');
+  expect(routeVersion(broker.regions.control)).toBeGreaterThan(version);
+  const taken = [...lost.partitions, ...kept.partitions].map((one) => one.id);
+  const fresh = await broker.create('fresh');
+  expect(fresh.partitions.filter((one) => taken.includes(one.id))).toEqual([]);
+  expect([...new Broker(broker.disk.crash(4)).journal.keys()].sort()).toEqual(['fresh', 'kept', 'lost']);
+});
+
 describe('N1: one transaction for a turn', () => {
   test('covers all its commands, and nothing is seen before it', async () => {
     const broker = new Broker();

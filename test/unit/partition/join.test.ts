@@ -80,7 +80,19 @@ describe('joinAt in a durable partition', () => {
 
   test('an older epoch whose next one starts at what retention removed goes on at the oldest', () => {
     const one = rig(true, 100, 70);
-    expect(join(one, at(2, 75))).toMatchObject({ offset: 70, gap: true, gapFrom: 70 });
+    expect(join(one, at(2, 75))).toMatchObject({ offset: 70, gap: true, gapFrom: 60 });
+  });
+
+  test('an older epoch whose successor was itself taken back in part is good up to the earliest start after it', () => {
+    const one = rig(true, 100, 20);
+    const epochs = [...EPOCHS.slice(0, 2), { epoch: 5, offset: 50 }];
+    const route = { ...one.route, epochs };
+    expect(join({ ...one, route }, at(2, 55))).toMatchObject({ offset: 50, gap: true, gapFrom: 50 });
+  });
+
+  test('what retention removed of a position that was taken back is missing from where that began', () => {
+    const one = rig(true, 100, 90);
+    expect(join(one, at(4, 85))).toMatchObject({ offset: 90, gap: true, gapFrom: 80 });
   });
 
   test('a time is not for it', () => {

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { BATCH_BASE_OFFSET } from '../../../native-layout/batch.ts';
-import { preloadOf } from '../../../src/partition/preload.ts';
+import { preloadOf, tailFor } from '../../../src/partition/preload.ts';
 import { BatchView } from '../../../src/record/batch-view.ts';
 import { putInt64 } from '../../../src/record/int64.ts';
 import { batchOf } from '../../support/engine-table.ts';
@@ -24,28 +24,31 @@ function offsetsIn(batches: Uint8Array): string[] {
   return found;
 }
 
-const LIMITS = { id: 4, nextOffset: 10, lengthMaxBytes: 1_000, batchMaxBytes: 500 };
+describe('tailFor', () => {
+  const at = (tail: Uint8Array, nextOffset = 10): Uint8Array | undefined => tailFor(tail, 4, nextOffset);
 
-describe('preloadOf', () => {
   test('takes all that ends where the partition goes on, under the partition’s own id', () => {
     const tail = Buffer.concat([stored(3, 4), stored(7, 3)]);
-    expect(offsetsIn(preloadOf(tail, LIMITS))).toEqual(['4:3+4', '4:7+3']);
+    expect(offsetsIn(at(tail) as Uint8Array)).toEqual(['4:3+4', '4:7+3']);
     expect(offsetsIn(tail)).toEqual(['9:3+4', '9:7+3']);
   });
 
   test('takes nothing of a tail that ends before or behind that place', () => {
-    for (const nextOffset of [9, 11, 0]) {
-      expect(preloadOf(stored(7, 3), { ...LIMITS, nextOffset })).toHaveLength(0);
-    }
-    expect(preloadOf(new Uint8Array(0), LIMITS)).toHaveLength(0);
+    for (const nextOffset of [9, 11, 0]) expect(at(stored(7, 3), nextOffset)).toBeUndefined();
+    expect(at(new Uint8Array(0))).toBeUndefined();
   });
 
-  test('begins behind a hole, and behind a batch that the ring does not take', () => {
+  test('begins behind a hole', () => {
     const hole = Buffer.concat([stored(1, 2), stored(5, 2), stored(7, 3)]);
-    expect(offsetsIn(preloadOf(hole, LIMITS))).toEqual(['4:5+2', '4:7+3']);
+    expect(offsetsIn(at(hole) as Uint8Array)).toEqual(['4:5+2', '4:7+3']);
+  });
+});
+
+describe('preloadOf', () => {
+  test('begins behind a batch that the ring does not take', () => {
     const large = Buffer.concat([stored(3, 3), stored(6, 1, 600), stored(7, 3)]);
-    expect(offsetsIn(preloadOf(large, LIMITS))).toEqual(['4:7+3']);
-    expect(preloadOf(stored(9, 1, 600), LIMITS)).toHaveLength(0);
+    expect(offsetsIn(preloadOf(new Uint8Array(large), 1_000, 500))).toEqual(['9:7+3']);
+    expect(preloadOf(stored(9, 1, 600), 1_000, 500)).toHaveLength(0);
   });
 
   test('is the longest end of the tail that fits', () => {
@@ -63,7 +66,7 @@ describe('preloadOf', () => {
           if (Buffer.concat([batch, ...kept]).length > lengthMaxBytes) break;
           kept = [batch, ...kept];
         }
-        const got = preloadOf(Buffer.concat(batches), { id: 9, nextOffset, lengthMaxBytes, batchMaxBytes: 500 });
+        const got = preloadOf(new Uint8Array(Buffer.concat(batches)), lengthMaxBytes, 500);
         expect(Buffer.from(got)).toEqual(Buffer.concat(kept));
       }),
     );

@@ -77,6 +77,9 @@ test('the default lane fits whatever the number of workers, and one that does no
   }
   expect(settleOptions({ workers: 1 }).laneBytes).toBe(2 * 1024 * 1024);
   expect(() => settleOptions({ workers: 16, laneBytes: 2 ** 25 })).toThrow(/laneBytes/);
+  // Answers of the log reader are twice as large: they must fit too.
+  expect(settleOptions({ workers: 1, laneBytes: 2 ** 24 }).laneBytes).toBe(2 ** 24);
+  expect(() => settleOptions({ workers: 1, laneBytes: 2 ** 24, data: 'somewhere' })).toThrow(/laneBytes/);
 });
 
 test('without a data folder nothing is durable; with one, everything unless it says otherwise', () => {

@@ -270,6 +270,15 @@ describe('upkeep', () => {
     ]);
   });
 
+  test('goes on when somebody sets the clock back', () => {
+    const rig = durableRig();
+    setBrokerState(rig.regions.control, CONTROL_STATES.running);
+    later(rig, 10_000_000).housekeep(rig.now);
+    rig.disk.space = () => ({ freeBytes: 5, totalBytes: 100 });
+    later(rig, -3_600_000).housekeep(rig.now);
+    expect(rig.said).toEqual([{ type: 'watermark', full: true }]);
+  });
+
   test('a spare segment is made in quiet turns', () => {
     const rig = durableRig({ segmentBytes: 256 * 1024 });
     for (let i = 0; i < 10; i++) later(rig, 10).work(rig.now);

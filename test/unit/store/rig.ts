@@ -9,7 +9,7 @@ import { alignedBytes } from '../../../src/log/disk-node.ts';
 import { LogWriter } from '../../../src/log/log-writer.ts';
 import { recoverLog } from '../../../src/log/recovery.ts';
 import { queueKey, type RecoveredLog } from '../../../src/log/run.ts';
-import { setPartitionState } from '../../../src/memory/partition-entry.ts';
+import { setPartitionState, setStoredPosition } from '../../../src/memory/partition-entry.ts';
 import type { Regions, StoreRegion } from '../../../src/memory/regions.ts';
 import { claimSeat } from '../../../src/memory/seats.ts';
 import { storeState } from '../../../src/memory/store-state.ts';
@@ -120,6 +120,12 @@ export class StoreRig {
     return this.publisher.answers().map(({ request, code, baseOffset }) => {
       return code === 'ok' || code === 'duplicate' ? `${request}:${code}@${baseOffset}` : `${request}:${code}`;
     });
+  }
+
+  /** As if the store had died before it showed how far it had written. */
+  takeBackStored(id: number, position: number): void {
+    setStoredPosition(this.regions.table, id, 'written', position);
+    setStoredPosition(this.regions.table, id, 'durable', position);
   }
 
   delete(id: number): void {

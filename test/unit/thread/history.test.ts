@@ -17,6 +17,7 @@ import {
   READ_REQUEST_ID,
   READ_TOPIC,
 } from '../../../native-layout/store.ts';
+import { CODES } from '../../../src/base/codes.ts';
 import { Doorbell } from '../../../src/memory/bell.ts';
 import { FULL, LaneReader, LaneWriter, NONE } from '../../../src/memory/lane.ts';
 import { answerLane, readLane, storeRegions } from '../../../src/memory/regions.ts';
@@ -161,4 +162,16 @@ describe('history', () => {
     take();
     expect(history.read(1, 1, 0, 100, () => {})).toBeGreaterThan(0);
   });
+});
+
+test('who waits when the thread leaves hears that it is closed, and nothing can be asked any more', () => {
+  const { history } = rig();
+  const heard: number[] = [];
+  history.read(1, 0, 0, 100, ({ status }) => heard.push(status));
+  history.locate(1, 0, 0, ({ status }) => {
+    heard.push(status);
+    expect(() => history.read(1, 0, 0, 100, () => {})).toThrow(expect.objectContaining({ code: 'closed' }));
+  });
+  history.close();
+  expect([heard, history.pending]).toEqual([[CODES.closed.number, CODES.closed.number], 0]);
 });

@@ -1,0 +1,192 @@
+// Damage in the data folder of real broker processes: refused with words that help, or told as a gap, never served.
+import fs from 'node:fs';
+import path from 'node:path';
+import { expect, test } from 'vitest';
+import { type ClientConnection, connect } from '../../../src/client/node.ts';
+import { dataFolder } from '../../support/engine.ts';
+import { Load } from '../../support/engine-ledger.ts';
+import { ServerProcess } from '../../support/engine-server.ts';
+import { until, untilAnswer } from '../../support/until.ts';
+import {
+  contentOf,
+  fillLog,
+  flip,
+  flipMiddle,
+  logFiles,
+  lost,
+  readBack,
+  refusedStart,
+  ringmq,
+  SEGMENT,
+  SMALL,
+} from './failures-harness.ts';
+
+async function clientOf(server: ServerProcess): Promise<ClientConnection> {
+  const connection = connect(server.url);
+  connection.onError(() => {});
+  await connection.ready();
+  return connection;
+}
+
+/** Damage as `ringmq log verify --json` lists it. */
+async function verified(data: string): Promise<{ code: number | null; damage: Record<string, unknown>[] }> {
+  const { code, stdout } = await ringmq(['log', 'verify', '--data', data, '--json']);
+  const lines = stdout.trim().split('\n');
+  const damage = lines.map((line) => JSON.parse(line) as Record<string, unknown>).filter((one) => 'damage' in one);
+  return { code, damage };
+}
+
+test.each(['buffered', 'auto'] as const)(
+  'bytes turned over in a log that has to be verified: refused, or set aside (%s)',
+  async (mode) => {
+    const data = dataFolder();
+    const args = ['--data', data, '--disk-mode', mode, ...SMALL];
+    const first = await ServerProcess.start(args);
+    const writing = await clientOf(first);
+    const load = await fillLog(writing, 'orders', 32);
+    expect([load.failed, load.acked.size]).toEqual([[], 640]);
+    await writing.close();
+    await first.kill();
+
+    const segments = logFiles(data, SEGMENT);
+    expect(segments.length).toBeGreaterThanOrEqual(3);
+    const newest = segments.at(-1) as string;
+    const hit = flipMiddle(newest);
+    const before = contentOf(data);
+    const refused = await refusedStart(data, ['--disk-mode', mode]);
+    expect(refused.code).toBe(1);
+    expect(refused.stderr).toMatch(/log-corrupt/);
+    expect(refused.stderr).toContain(path.basename(newest));
+    expect(refused.stderr).toMatch(/log position \d+/);
+    expect(refused.stderr).toMatch(/--on-damage quarantine/);
+    expect(contentOf(data)).toBe(before);
+
+    const found = await verified(data);
+    expect([found.code, found.damage.length]).toEqual([1, 1]);
+    expect(contentOf(data)).toBe(before);
+
+    const second = await ServerProcess.start([...args, '--on-damage', 'quarantine']);
+    const reading = await clientOf(second);
+    const back = await readBack(reading, 'orders');
+    expect(lost(back, load)).toEqual([]);
+    expect(back.gaps).toMatchObject([{ reason: 'damaged', partition: 0 }]);
+    expect(back.gaps[0].from).toBeLessThanOrEqual(hit);
+    expect(back.gaps[0].to).toBeGreaterThan(hit);
+    expect(back.got.size).toBeGreaterThan(500);
+    const known = await verified(data);
+    const { from, to, file } = found.damage[0];
+    expect([known.code, known.damage]).toMatchObject([0, [{ from, to, file, known: true }]]);
+    // What is written now is found behind the damage, by the next life too.
+    const more = new Load(reading.producer('orders', { ack: 'durable' }), 'n');
+    await more.sendBlock(20, ' more');
+    await reading.close();
+    await second.kill();
+    const third = await ServerProcess.start(args);
+    const again = await clientOf(third);
+    const all = await readBack(again, 'orders');
+    expect([lost(all, load), lost(all, more), more.failed]).toEqual([[], [], []]);
+    expect(all.gaps.filter((gap) => gap.reason !== 'epoch-changed')).toMatchObject(
+      back.gaps.map(({ from, to }) => ({ from, to, reason: 'damaged' })),
+    );
+    await again.close();
+    expect(await third.stop()).toBe(0);
+  },
+  60_000,
+);
+
+test('damage in an old segment of a running broker is a gap, is counted, and nothing else is missing', async () => {
+  const data = dataFolder();
+  const server = await ServerProcess.start(['--data', data, ...SMALL]);
+  const connection = await clientOf(server);
+  const load = await fillLog(connection, 'orders', 40);
+  expect(load.failed).toEqual([]);
+  const hit = flipMiddle(logFiles(data, SEGMENT)[0]);
+  const back = await readBack(connection, 'orders');
+  expect(lost(back, load)).toEqual([]);
+  expect(back.gaps).toMatchObject([{ reason: 'damaged', partition: 0 }]);
+  expect(back.gaps[0].from <= hit && hit < back.gaps[0].to).toBe(true);
+  expect(back.gaps[0].to - back.gaps[0].from).toBeLessThanOrEqual(40);
+  const metrics = await (await fetch(`${server.url.replace('ws', 'http')}/metrics`)).text();
+  expect(Number(/^ringmq_log_damaged_runs_total\S* (\d+)/m.exec(metrics)?.[1])).toBeGreaterThan(0);
+  await until(() => /damaged/.test(server.stderr), 'the broker says so on stderr');
+  await connection.close();
+  expect(await server.stop()).toBe(0);
+});
+
+/** Aids that a broker can make again from the log. */
+const AIDS: readonly (readonly [string, (data: string) => void])[] = [
+  ['index files gone', (data) => logFiles(data, /\.idx$/).forEach((file) => void fs.rmSync(file))],
+  ['index files damaged', (data) => logFiles(data, /\.idx$/).forEach((file) => void flip(file, 200))],
+  ['index files cut', (data) => logFiles(data, /\.idx$/).forEach((file) => void fs.truncateSync(file, 100))],
+  ['checkpoint gone', (data) => fs.rmSync(path.join(data, 'log/checkpoint.json'))],
+  ['checkpoint damaged', (data) => flip(path.join(data, 'log/checkpoint.json'), 20)],
+  ['expired.json damaged', (data) => fs.writeFileSync(path.join(data, 'log/expired.json'), '{"crc":1,"queues":[[')],
+  ['key index gone', (data) => fs.rmSync(path.join(data, 'state/keys'), { recursive: true })],
+  ['key index damaged', (data) => flip(path.join(data, 'state/keys/data.mdb'), 4_096, 8_192)],
+  ['key index empty', (data) => fs.truncateSync(path.join(data, 'state/keys/data.mdb'), 0)],
+];
+
+test('index files, checkpoint and key index are made again', async () => {
+  const data = dataFolder();
+  const args = ['--data', data, ...SMALL];
+  const loads: Load[] = [];
+  for (const [what, harm] of AIDS) {
+    const server = await ServerProcess.start(args);
+    const connection = await clientOf(server);
+    loads.push(await fillLog(connection, 'orders', 6, `m${loads.length}x`));
+    await connection.close();
+    expect(await server.stop()).toBe(0);
+    harm(data);
+    const next = await ServerProcess.start(args);
+    const reader = await clientOf(next);
+    const back = await readBack(reader, 'orders');
+    expect([what, ...loads.map((load) => lost(back, load))]).toEqual([what, ...loads.map(() => [])]);
+    expect([what, back.gaps.filter((gap) => gap.reason !== 'epoch-changed')]).toEqual([what, []]);
+    const wanted = loads.flatMap((load) => [...load.acked.keys()]).length / 16;
+    await untilAnswer(
+      () => reader.query({ topic: 'orders', key: 'k1', limit: 1_000 }),
+      (matches) => Math.abs(matches.length - wanted) <= loads.length,
+      `${what}: the keys are found`,
+    );
+    await reader.close();
+    expect([what, await next.stop()]).toEqual([what, 0]);
+  }
+}, 120_000);
+
+test('a damaged journal of topics is refused; without it all messages are there under names of their own', async () => {
+  const data = dataFolder();
+  const args = ['--data', data, ...SMALL];
+  const first = await ServerProcess.start(args);
+  const writing = await clientOf(first);
+  const load = await fillLog(writing, 'orders', 20);
+  const { topicId } = await writing.route('orders');
+  await writing.close();
+  expect(await first.stop()).toBe(0);
+
+  const journal = path.join(data, 'state/meta/meta.journal');
+  const kept = fs.readFileSync(journal);
+  flip(journal, 40);
+  const before = contentOf(data);
+  const refused = await refusedStart(data);
+  expect(refused.code).toBe(1);
+  expect(refused.stderr).toMatch(/state-corrupt/);
+  expect(refused.stderr).toMatch(/Restore the folder from a copy/);
+  expect(contentOf(data)).toBe(before);
+  fs.writeFileSync(journal, kept);
+  const restored = await ServerProcess.start(args);
+  const reader = await clientOf(restored);
+  expect(lost(await readBack(reader, 'orders'), load)).toEqual([]);
+  await reader.close();
+  expect(await restored.stop()).toBe(0);
+
+  fs.rmSync(journal);
+  const without = await ServerProcess.start(args);
+  const finder = await clientOf(without);
+  const back = await readBack(finder, `lost.${topicId}`);
+  expect([lost(back, load), back.gaps]).toEqual([[], []]);
+  const made = await finder.createTopic('orders', { partitions: 1 });
+  expect(made.topicId).toBeGreaterThan(topicId);
+  expect((await readBack(finder, 'orders')).got.size).toBe(0);
+  await finder.close();
+  expect(await without.stop()).toBe(0);
+}, 60_000);

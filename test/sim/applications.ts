@@ -1,0 +1,308 @@
+// The applications of a simulated run: threads that send and read all the time, in the broker's process or over the
+// network. What they are told goes into the books.
+import { RingmqError } from '../../src/base/codes.ts';
+import type { Connection, Consumer, ConsumerOptions, Producer } from '../../src/client/connection.ts';
+import { InProcessConnection } from '../../src/client/in-process.ts';
+import { WsConnection } from '../../src/client/ws-connection.ts';
+import type { Participant } from '../../src/thread/participant.ts';
+import type { PartitionPosition } from '../../src/wire/commands.ts';
+import { bodyOf, nameOf } from '../../torture/message.ts';
+import type { Books, ConsumerBook, Level } from './books.ts';
+import type { BrokerProcess } from './broker-process.ts';
+import type { Network } from './network.ts';
+import { EventLoop, type World } from './world.ts';
+
+const LEVELS: readonly Level[] = ['durable', 'written', 'durable', 'accepted'];
+const UNDER_WAY_MAX = 40;
+const BURST_MAX = 6;
+const KEYS = 8;
+const BODY_MAX_BYTES = 3_000;
+const SEND_TIMEOUT_MS = 20_000;
+const COMMIT_MS = 100;
+const SLOW_MS = 30;
+/** What a send may fail with while everything around it fails: nothing is promised then. */
+const MAY_FAIL = new Set([
+  'timeout',
+  'connection-lost',
+  'closed',
+  'out-of-order',
+  'broker-unavailable',
+  'disk-full',
+  'store-failed',
+  'shutting-down',
+  'busy',
+  'route-stale',
+  'buffer-full',
+  'ring-full',
+]);
+
+export interface ApplicationContext {
+  readonly world: World;
+  readonly books: Books;
+  readonly topics: readonly string[];
+  /** Producers never have the same number twice. */
+  readonly nextProducer: () => number;
+}
+
+interface Sender {
+  readonly producer: Producer;
+  readonly number: number;
+  readonly level: Level;
+  sequence: number;
+  underWay: number;
+}
+
+/** What both kinds have in common: the load. */
+abstract class Application {
+  readonly name: string;
+  protected readonly context: ApplicationContext;
+  protected readonly senders: Sender[] = [];
+  /** True: it sends nothing new. */
+  quiet = false;
+
+  constructor(name: string, context: ApplicationContext) {
+    this.name = name;
+    this.context = context;
+  }
+
+  /** Sends whose outcome is not known. */
+  get underWay(): number {
+    return this.senders.reduce((sum, one) => sum + one.underWay, 0);
+  }
+
+  protected addSenders(connection: Connection): void {
+    for (const topic of this.context.topics) {
+      const number = this.context.nextProducer();
+      const level = LEVELS[number % LEVELS.length];
+      const options = { ack: level, timeoutMs: SEND_TIMEOUT_MS, attemptsMax: Number.POSITIVE_INFINITY };
+      const producer = connection.producer(topic, { ...options, createTopic: false });
+      this.senders.push({ producer, number, level, sequence: 0, underWay: 0 });
+    }
+  }
+
+  protected addConsumer(
+    connection: Connection,
+    topic: string,
+    book: ConsumerBook,
+    options: ConsumerOptions,
+    slow: boolean,
+  ): Consumer {
+    const pause = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, SLOW_MS));
+    return connection.consumer(topic, {
+      ...options,
+      onMessage: (message) => {
+        book.delivered(`${topic}/${message.partition}`, message.offset, nameOf(message.body));
+        return slow ? pause() : undefined;
+      },
+      onGap: (gap) => book.gap(gap),
+      onError: (error) => this.heard(error),
+    });
+  }
+
+  /** One of the producers sends a few. */
+  protected burst(): void {
+    const { world, books } = this.context;
+    if (this.quiet || this.senders.length === 0) return;
+    const sender = this.senders[world.random(this.senders.length)];
+    if (sender.underWay >= UNDER_WAY_MAX) return;
+    const count = world.between(1, BURST_MAX);
+    for (let i = 0; i < count; i++) this.send(sender, books);
+  }
+
+  private send(sender: Sender, books: Books): void {
+    let body = bodyOf(sender.number, sender.sequence);
+    while (body.length > BODY_MAX_BYTES) body = bodyOf(sender.number, ++sender.sequence);
+    const name = { producer: sender.number, sequence: sender.sequence++ };
+    const extras = name.sequence % 3 === 0 ? { key: `key-${name.sequence % KEYS}` } : undefined;
+    books.sending(name);
+    sender.underWay++;
+    sender.producer.send(body, extras).then(
+      ({ topic, partition, offset }) => {
+        sender.underWay--;
+        books.acknowledged(name, sender.level, `${topic}/${partition}`, offset);
+      },
+      (error: unknown) => {
+        sender.underWay--;
+        const code = error instanceof RingmqError ? error.code : 'no RingmqError';
+        books.refused.set(code, (books.refused.get(code) ?? 0) + 1);
+        this.context.world.trace.add(`refused ${name.producer}:${name.sequence} ${code}`);
+        if (!MAY_FAIL.has(code)) books.fault(`${this.name}: a send failed with ${String(error)}`);
+      },
+    );
+  }
+
+  protected heard(error: Error): void {
+    const code = error instanceof RingmqError ? error.code : '';
+    this.context.world.trace.add(`${this.name} hears ${code} ${error.message}`);
+    if (!MAY_FAIL.has(code)) this.context.books.fault(`${this.name}: ${String(error)}`);
+  }
+}
+
+/** How an application in the broker's process keeps where its consumers were. */
+type Keeping = 'positions' | 'group';
+
+/** A thread of the broker's process: it dies with it, and is started again with it. */
+export class EmbeddedApplication extends Application {
+  loop: EventLoop | undefined;
+  connection: InProcessConnection | undefined;
+  private readonly keeping: Keeping;
+  private readonly slow: boolean;
+  private readonly kept: { book: ConsumerBook; topic: string; consumer: Consumer; positions: Positions }[] = [];
+  private lives = 0;
+  closed = false;
+
+  constructor(name: string, context: ApplicationContext, keeping: Keeping, slow: boolean) {
+    super(name, context);
+    this.keeping = keeping;
+    this.slow = slow;
+  }
+
+  get seat(): number {
+    return participantOf(this.connection).seat;
+  }
+
+  /** A thread of this process takes part. */
+  async start(broker: BrokerProcess): Promise<void> {
+    const { world, topics } = this.context;
+    this.lives++;
+    this.closed = false;
+    this.senders.length = 0;
+    const loop = new EventLoop(`${this.name}.${this.lives}`);
+    this.loop = loop;
+    await world.turn(loop, () => {
+      const connection = new InProcessConnection(broker.attachment);
+      connection.onError((error) => this.heard(error));
+      this.connection = connection;
+      if (!this.quiet) this.addSenders(connection);
+      if (this.kept.length > 0) this.goOn(connection);
+      else for (const topic of topics) this.consume(connection, topic, this.bookOf(topic));
+    });
+  }
+
+  async turn(): Promise<void> {
+    const { loop, connection } = this;
+    if (!loop || !connection) return;
+    const { world } = this.context;
+    await world.turnLoop(loop);
+    await world.turn(loop, () => {
+      if (connection.state === 'closed') return;
+      if (world.chance(30)) this.burst();
+      connection.poll();
+    });
+  }
+
+  /** In order. */
+  async close(): Promise<void> {
+    const { loop, connection } = this;
+    if (!loop || !connection) return;
+    await this.context.world.turn(loop, () => {
+      connection.close().then(() => {
+        this.closed = true;
+      });
+      this.keep();
+    });
+  }
+
+  /** The thread dies. Returns what must be let go of when the process has ended. */
+  die(): Participant | undefined {
+    const { connection } = this;
+    if (!connection) return undefined;
+    this.keep();
+    this.loop?.end();
+    this.loop = undefined;
+    this.connection = undefined;
+    this.senders.length = 0;
+    return participantOf(connection);
+  }
+
+  protected bookOf(topic: string): ConsumerBook {
+    return this.context.books.consumer(this.name, topic);
+  }
+
+  private consume(connection: InProcessConnection, topic: string, book: ConsumerBook): void {
+    const group = this.keeping === 'group' ? { group: `${this.name}-group`, commitMs: COMMIT_MS } : {};
+    const consumer = this.addConsumer(connection, topic, book, { from: 'earliest', ...group }, this.slow);
+    this.kept.push({ book, topic, consumer, positions: [] });
+  }
+
+  /** What another process would keep for it. */
+  private keep(): void {
+    for (const one of this.kept) {
+      const now = one.consumer.positions();
+      if (now.length > 0) one.positions = now;
+    }
+  }
+
+  private goOn(connection: InProcessConnection): void {
+    for (const one of this.kept) {
+      const { book, topic, positions } = one;
+      const group = this.keeping === 'group' ? { group: `${this.name}-group`, commitMs: COMMIT_MS } : {};
+      const from = this.keeping === 'group' || positions.length === 0 ? 'earliest' : { positions };
+      if (this.keeping === 'group') book.restarts();
+      one.consumer = this.addConsumer(connection, topic, book, { from, ...group }, this.slow);
+    }
+  }
+}
+
+/** Reads the whole log in the end. */
+export class Auditor extends EmbeddedApplication {
+  override quiet = true;
+
+  constructor(name: string, context: ApplicationContext) {
+    super(name, context, 'positions', false);
+  }
+
+  protected override bookOf(): ConsumerBook {
+    return this.context.books.audit;
+  }
+}
+
+type Positions = readonly PartitionPosition[];
+
+/** A process of its own, which lives through the broker's deaths. */
+export class RemoteApplication extends Application {
+  readonly loop: EventLoop;
+  started = false;
+  private connection: WsConnection | undefined;
+  private readonly network: Network;
+  private readonly slow: boolean;
+
+  constructor(name: string, context: ApplicationContext, network: Network, slow: boolean) {
+    super(name, context);
+    this.loop = new EventLoop(name);
+    this.network = network;
+    this.slow = slow;
+  }
+
+  async start(): Promise<void> {
+    const { world, books, topics } = this.context;
+    this.started = true;
+    await world.turn(this.loop, () => {
+      const connection = new WsConnection(this.network.platformOf(this.loop), 'ws://sim:1', {
+        reconnect: { minMs: 20, maxMs: 200 },
+        requestTimeoutMs: SEND_TIMEOUT_MS,
+      });
+      connection.onError((error) => this.heard(error));
+      this.connection = connection;
+      this.addSenders(connection);
+      for (const topic of topics) {
+        this.addConsumer(connection, topic, books.consumer(this.name, topic), { from: 'earliest' }, this.slow);
+      }
+    });
+  }
+
+  async turn(): Promise<void> {
+    const { world } = this.context;
+    await world.turnLoop(this.loop);
+    if (world.chance(30)) await world.turn(this.loop, () => this.burst());
+  }
+
+  async close(): Promise<void> {
+    await this.context.world.turn(this.loop, () => void this.connection?.close());
+  }
+}
+
+/** Only a test looks so deep: a thread that dies does not close what it holds. */
+function participantOf(connection: InProcessConnection | undefined): Participant {
+  return (connection as unknown as { readonly participant: Participant }).participant;
+}

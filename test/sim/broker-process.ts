@@ -1,0 +1,349 @@
+// One life of a simulated broker process: its threads, and what the supervisor does for them. Recovery, threads in
+// order, successors of threads that died, an orderly stop: as src/server/ and src/thread/supervisor.ts have it.
+import {
+  CONTROL_STATES,
+  SEAT_FIRST_FREE,
+  SEAT_FIRST_WORKER,
+  SEAT_LOG_READER,
+  SEAT_NAMESERVER,
+  SEAT_STATES,
+  SEAT_STORE,
+  SEATS_MAX,
+} from '../../native-layout/control.ts';
+import { PARTITION_STATES } from '../../native-layout/partition-table.ts';
+import { CODES } from '../../src/base/codes.ts';
+import { type Log, makeLog } from '../../src/base/log.ts';
+import { FrontEnd } from '../../src/frontend/front-end.ts';
+import { recoverLog } from '../../src/log/recovery.ts';
+import type { RecoveredLog } from '../../src/log/run.ts';
+import { ArenaSet } from '../../src/memory/arena.ts';
+import { Bells } from '../../src/memory/bell.ts';
+import { partitionState, readIdentity } from '../../src/memory/partition-entry.ts';
+import {
+  type ArenaEntry,
+  type Attachment,
+  attachRegions,
+  createRegions,
+  type Regions,
+} from '../../src/memory/regions.ts';
+import { releaseSlotsOf } from '../../src/memory/ring-reader.ts';
+import { burySeat, openLanes, partitionsUsed, releaseSeat, seatState, setBrokerState } from '../../src/memory/seats.ts';
+import type { TopicRecord } from '../../src/nameserver/directory.ts';
+import type { StoreContext } from '../../src/store/store-agent.ts';
+import { HOUSEKEEP_MS } from '../../src/thread/agent.ts';
+import { type Announcement, Announcements } from '../../src/thread/announcements.ts';
+import type { Network } from './network.ts';
+import {
+  type BrokerSettings,
+  type DataFolder,
+  type Life,
+  SIZES,
+  type Started,
+  startLogReader,
+  startNameServer,
+  startStore,
+  startWorker,
+} from './server-threads.ts';
+import { ThreadDied } from './sim-disk.ts';
+import { EventLoop, type World } from './world.ts';
+
+const RESTART_DELAY_MS = 20;
+const SWEEP_MS = 50;
+const START_GAP_MS = 4;
+const STALL_MS = 10_000;
+const CLOSE_WAIT_MS = 50;
+
+const silent: Log = makeLog('silent');
+let lives = 0;
+
+/** A server thread, alive or about to be. */
+interface ServerThread {
+  readonly name: string;
+  readonly seat: number;
+  readonly start: () => Started;
+  running: Started | undefined;
+  /** Not before. */
+  startAt: number;
+  housekeepAt: number;
+  ended: boolean;
+}
+
+export class BrokerProcess {
+  readonly regions: Regions;
+  readonly recovered: RecoveredLog;
+  readonly threads: ServerThread[];
+  frontEnd: { readonly frontEnd: FrontEnd; readonly loop: EventLoop } | undefined;
+  /** One more thread, which takes its turns with the supervisor's. */
+  guest: (() => Promise<void>) | undefined;
+  private readonly world: World;
+  private readonly network: Network;
+  private readonly base: Attachment;
+  private readonly arenas = new Map<number, ArenaEntry>();
+  private readonly announcements: Announcements;
+  private readonly bells: Bells;
+  private readonly life: Life;
+  private state: 'starting' | 'running' | 'stopping' | 'stopped' = 'starting';
+  private startedThreads = 0;
+  private startNextAt = 0;
+  private sweepAt = 0;
+  private frontEndAt = 0;
+  private closing: Promise<void> | undefined;
+  /** Front ends that died. */
+  private readonly buried: FrontEnd[] = [];
+
+  /** Recovers; throws what recoverLog() throws, or ProcessKilled. */
+  constructor(
+    world: World,
+    network: Network,
+    folder: DataFolder,
+    settings: BrokerSettings,
+    sabotage: (context: StoreContext) => StoreContext = (context) => context,
+  ) {
+    this.world = world;
+    this.network = network;
+    const { ringBytes } = settings;
+    this.recovered = recoverLog(folder.disk, { onDamage: 'stop', ringBytesMax: ringBytes / 2 });
+    const { end, clean, queues, report } = this.recovered;
+    const ends = queues.map((one) => `${one.topicId}/${one.partition}:${one.oldestOffset}-${one.nextOffset}`);
+    world.trace.add(`recovered end=${end} clean=${clean} cut=${report.cutBytes} ${ends.join(' ')}`);
+    this.base = createRegions(`sim-${++lives}`, { ...SIZES, workerCount: settings.workers });
+    this.regions = attachRegions(this.base);
+    this.bells = new Bells(this.regions.control);
+    this.announcements = new Announcements(this.base.id, new ArenaSet(), (said) => this.heard(said));
+    const topics = new Map<string, TopicRecord>();
+    const generation = folder.meta.nextGeneration();
+    this.life = {
+      settings,
+      folder,
+      generation,
+      recovered: this.recovered,
+      attachment: () => this.attachment,
+      topics,
+      clock: world.wallMs,
+      say: (text) => world.trace.add(`says ${text}`),
+      sabotage,
+    };
+    this.threads = this.plan(settings.workers);
+  }
+
+  get attachment(): Attachment {
+    return { ...this.base, arenas: [...this.arenas.values()] };
+  }
+
+  get running(): boolean {
+    return this.state === 'running';
+  }
+
+  get stopped(): boolean {
+    return this.state === 'stopped' && this.threads.every((one) => one.ended);
+  }
+
+  /** One turn of a server thread. Returns how much it did. Throws what is no way for a thread to die. */
+  turn(thread: ServerThread): number {
+    if (thread.ended || this.world.nowMs < thread.startAt) return 0;
+    try {
+      return this.turnOrDie(thread);
+    } catch (error) {
+      if (!(error instanceof ThreadDied)) throw error;
+      this.kill(thread);
+      return 0;
+    }
+  }
+
+  /** The thread dies. Its successor comes a little later. */
+  kill(thread: ServerThread): void {
+    this.world.trace.add(`${thread.name} dies`);
+    thread.running?.letGo();
+    thread.running = undefined;
+    releaseSeat(this.regions.control, thread.seat);
+    thread.startAt = this.world.nowMs + RESTART_DELAY_MS;
+  }
+
+  killFrontEnd(): void {
+    const { frontEnd } = this;
+    if (!frontEnd) return;
+    this.world.trace.add('front end dies');
+    frontEnd.loop.end();
+    this.network.serverGone();
+    frontEnd.frontEnd.participant.announcements.close();
+    this.bury(frontEnd.frontEnd.participant.seat);
+    this.buried.push(frontEnd.frontEnd);
+    this.frontEnd = undefined;
+    this.frontEndAt = this.world.nowMs + RESTART_DELAY_MS;
+  }
+
+  /** The supervisor's turn. */
+  async supervise(): Promise<void> {
+    this.announcements.poll();
+    await this.guest?.();
+    if (this.world.nowMs >= this.sweepAt) this.sweep();
+    if (this.state === 'starting') this.startMore();
+    if (this.state === 'running' && !this.frontEnd && this.world.nowMs >= this.frontEndAt) await this.startFrontEnd();
+  }
+
+  /** One turn of the front end's event loop. */
+  async turnFrontEnd(): Promise<void> {
+    const { frontEnd } = this;
+    if (!frontEnd) return;
+    // The event loop would deliver them.
+    await this.world.turn(frontEnd.loop, () => frontEnd.frontEnd.participant.announcements.poll());
+    if (this.frontEnd === frontEnd) await this.world.turnLoop(frontEnd.loop);
+  }
+
+  /** Orderly stop, first half: front ends drain and close. Applications close their connections meanwhile. */
+  beginStop(): void {
+    this.world.trace.add('stop begins');
+    this.state = 'stopping';
+    setBrokerState(this.regions.control, CONTROL_STATES.stopping);
+  }
+
+  /** Resolves when the front end is closed. To be called in turns of the front end's thread. */
+  closeFrontEnd(): void {
+    const { frontEnd } = this;
+    if (!frontEnd || this.closing) return;
+    const { number, text } = CODES['shutting-down'];
+    this.closing = frontEnd.frontEnd.drain().then(async () => {
+      this.network.closeAll(number, text);
+      await new Promise((resolve) => setTimeout(resolve, CLOSE_WAIT_MS));
+      this.network.serverGone();
+      frontEnd.frontEnd.close();
+      frontEnd.loop.end();
+      this.frontEnd = undefined;
+    });
+  }
+
+  /** Orderly stop, second half: the server threads end, each when it has done its work. */
+  finishStop(): void {
+    this.world.trace.add('stop finishes');
+    this.announcements.say({ type: 'stopped' });
+    setBrokerState(this.regions.control, CONTROL_STATES.stopped);
+    this.state = 'stopped';
+  }
+
+  /** After the process has ended: nothing of it may be heard of again. */
+  dispose(): void {
+    this.state = 'stopped';
+    setBrokerState(this.regions.control, CONTROL_STATES.stopped);
+    this.network.serverGone();
+    if (this.frontEnd) {
+      this.frontEnd.loop.end();
+      this.buried.push(this.frontEnd.frontEnd);
+    }
+    for (const one of this.buried) one.close();
+    for (const thread of this.threads) thread.running?.letGo();
+    this.announcements.close();
+  }
+
+  /** A thread that took part has ended: its slots are freed, its lanes drained, then its seat is given to others. */
+  bury(seat: number): void {
+    const { control, table } = this.regions;
+    for (let partition = 0; partition < partitionsUsed(control); partition++) {
+      if (partitionState(table, partition) === PARTITION_STATES.free) continue;
+      const owner = releaseSlotsOf(table, partition, seat) > 0 ? readIdentity(table, partition)?.owner : undefined;
+      if (owner !== undefined) this.bells.rouse(owner);
+    }
+    burySeat(control, seat);
+  }
+
+  private turnOrDie(thread: ServerThread): number {
+    const now = this.world.wallMs();
+    if (!thread.running) {
+      // Threads are started in order; one that died is started again.
+      if (this.threads.indexOf(thread) >= this.startedThreads) return 0;
+      this.world.trace.add(`${thread.name} starts`);
+      thread.running = thread.start();
+      thread.housekeepAt = now;
+      return 1;
+    }
+    const { agent } = thread.running;
+    if (agent.finished) {
+      void agent.close?.();
+      thread.running.letGo();
+      thread.ended = true;
+      releaseSeat(this.regions.control, thread.seat);
+      this.world.trace.add(`${thread.name} ends`);
+      return 1;
+    }
+    const did = agent.work(now);
+    if (now >= thread.housekeepAt) {
+      agent.housekeep(now);
+      thread.housekeepAt = now + HOUSEKEEP_MS;
+    }
+    return did;
+  }
+
+  private plan(workers: number): ServerThread[] {
+    const thread = (name: string, seat: number, start: () => Started): ServerThread => {
+      return { name, seat, start, running: undefined, startAt: 0, housekeepAt: 0, ended: false };
+    };
+    const { life } = this;
+    const brokers = Array.from({ length: workers }, (_, i) => SEAT_FIRST_WORKER + i);
+    return [
+      thread('nameserver', SEAT_NAMESERVER, () => startNameServer(life)),
+      thread('store', SEAT_STORE, () => startStore(life)),
+      thread('log-reader', SEAT_LOG_READER, () => startLogReader(life)),
+      ...brokers.map((seat) => thread(`broker-${seat}`, seat, () => startWorker(life, seat))),
+    ];
+  }
+
+  /** Each thread when the one before it is there; the workers all at once. */
+  private startMore(): void {
+    if (this.world.nowMs < this.startNextAt) return;
+    const started = this.threads.slice(0, this.startedThreads);
+    if (started.some((one) => !one.running)) return;
+    if (this.startedThreads === this.threads.length) {
+      setBrokerState(this.regions.control, CONTROL_STATES.running);
+      this.state = 'running';
+      this.world.trace.add('broker runs');
+      return;
+    }
+    this.startedThreads = this.startedThreads < 3 ? this.startedThreads + 1 : this.threads.length;
+    this.startNextAt = this.world.nowMs + this.world.random(START_GAP_MS + 1);
+  }
+
+  private async startFrontEnd(): Promise<void> {
+    const loop = new EventLoop('front-end');
+    await this.world.turn(loop, () => {
+      const config = {
+        brokerName: 'sim',
+        host: 'sim',
+        port: 1,
+        shared: false,
+        transport: 'ws',
+        origins: [],
+        connectionsMax: 100,
+        systemMetrics: false,
+        startedAt: 0,
+        logLevel: 'silent',
+        stallMs: STALL_MS,
+      } as const;
+      const frontEnd = new FrontEnd(this.attachment, config, 'sim', silent, () => {});
+      this.frontEnd = { frontEnd, loop };
+    });
+    this.network.listener = this.frontEnd;
+    this.world.trace.add('front end listens');
+  }
+
+  private heard(said: Announcement): void {
+    if (said.type === 'arena') this.arenas.set(said.arena.id, said.arena);
+    else if (said.type === 'arena-gone') this.arenas.delete(said.id);
+    else if (said.type === 'seat-left') this.sweepAt = 0;
+    else if (said.type === 'arenas-wanted') {
+      for (const arena of this.arenas.values()) this.announcements.say({ type: 'arena', arena });
+    }
+  }
+
+  private sweep(): void {
+    this.sweepAt = this.world.nowMs + SWEEP_MS;
+    const { control } = this.regions;
+    for (let seat = SEAT_FIRST_FREE; seat < SEATS_MAX; seat++) {
+      if (seatState(control, seat) === SEAT_STATES.dead && !this.laneOpen(seat)) releaseSeat(control, seat);
+    }
+  }
+
+  private laneOpen(seat: number): boolean {
+    const half = (seat >> 5) as 0 | 1;
+    const bit = 1 << (seat & 31);
+    return this.threads.some((one) => (openLanes(this.regions.control, one.seat, half) & bit) !== 0);
+  }
+}
