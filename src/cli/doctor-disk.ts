@@ -22,12 +22,11 @@ export function diskFindings(data: string): readonly Finding[] {
     probe = fs.mkdtempSync(path.join(folder, PROBE_FOLDER));
   } catch (error) {
     const advice = 'name another folder with --data, or run with --volatile';
-    return [
-      { what: 'disk', verdict: 'bad', text: `cannot write in ${folder}: ${(error as Error).message}; ${advice}` },
-    ];
+    const text = `cannot write in ${folder}: ${(error as Error).message}; ${advice}`;
+    return [{ what: 'disk', verdict: 'bad', text }, room(folder)];
   }
   try {
-    return [writing(probe, folder), speed(probe), room(probe)];
+    return [writing(probe, folder), speed(probe), room(folder)];
   } finally {
     fs.rmSync(probe, { recursive: true, force: true });
   }
@@ -55,6 +54,8 @@ function speed(probe: string): Finding {
       file.sync();
       took.push(performance.now() - before);
     }
+  } catch (error) {
+    return { what, verdict: 'bad', text: `4 KiB cannot be written: ${(error as Error).message}` };
   } finally {
     file.close();
   }
@@ -66,8 +67,8 @@ function speed(probe: string): Finding {
   return { what, verdict: 'note', text: `${text}; slow: send in batches, or with ack written` };
 }
 
-function room(probe: string): Finding {
-  const { freeBytes, totalBytes } = new NodeDisk(probe).space();
+function room(folder: string): Finding {
+  const { freeBytes, totalBytes } = new NodeDisk(folder).space();
   const used = totalBytes === 0 ? 0 : 1 - freeBytes / totalBytes;
   const text = `${size(freeBytes)} free of ${size(totalBytes)} (${(used * 100).toFixed(0)} % used)`;
   if (used < FULL_SHARE) return { what: 'disk space', verdict: 'ok', text };

@@ -47,6 +47,8 @@ export class RingConsumer<T> implements Consumer<T>, TopicIdentity {
   /** Positions to start at, of the user or of the group; other partitions start at options.from. */
   asked: readonly PartitionPosition[] = [];
   source: ConsumerSource | undefined;
+  /** Hears that nothing more will come, and why if it was refused. */
+  onOver: (error: RingmqError | undefined) => void = () => {};
   /** Keeps the positions of the consumer's group. */
   group: GroupOffsets | undefined;
   private readonly codec: Codec<T> | undefined;
@@ -208,6 +210,7 @@ export class RingConsumer<T> implements Consumer<T>, TopicIdentity {
     const tell = this.begun && this.closing === undefined && (this.options.onMessage ?? this.options.onBatch);
     this.closing ??= Promise.resolve();
     this.queue.end(error);
+    this.onOver(error);
     if (tell) this.failed(error);
   }
 
@@ -216,6 +219,7 @@ export class RingConsumer<T> implements Consumer<T>, TopicIdentity {
     this.closing ??= Promise.resolve();
     this.fail(new RingmqError('closed', 'the consumer was closed before it was ready'));
     this.queue.end(undefined);
+    this.onOver(undefined);
   }
 
   cursor(id: number): PartitionCursor | undefined {

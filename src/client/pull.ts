@@ -1,6 +1,7 @@
 // Pull with a long poll, on top of a consumer: reads one partition once, waiting for the first message if asked to.
 import { RingmqError } from '../base/codes.ts';
-import type { Consumer, ConsumerOptions, Gap, PullRequest, PullResult } from './connection.ts';
+import type { ConsumerOptions, Gap, PullRequest, PullResult } from './connection.ts';
+import type { RingConsumer } from './consumer.ts';
 import type { Message } from './message.ts';
 
 const MAX = 32;
@@ -11,11 +12,11 @@ const LOG_MS = 5_000;
 const LOG_POLL_MS = 1;
 
 export interface PullHost {
-  open(topic: string, options: ConsumerOptions<Uint8Array>): Consumer<Uint8Array>;
+  open(topic: string, options: ConsumerOptions<Uint8Array>): RingConsumer<Uint8Array>;
   /** Hands on what is there already. */
   takeNow(): void;
   /** True while the log is read for the consumer: there is something that has not come yet. */
-  readsLog(consumer: Consumer<Uint8Array>): boolean;
+  readsLog(consumer: RingConsumer<Uint8Array>): boolean;
 }
 
 /** Opens a consumer, takes what comes first, closes it. */
@@ -43,6 +44,11 @@ export async function pullOnce(host: PullHost, request: PullRequest): Promise<Pu
       setTimeout(done, 0);
     },
   });
+  let failure: RingmqError | undefined;
+  consumer.onOver = (error) => {
+    failure = error ?? new RingmqError('closed', 'the connection was closed while the pull waited');
+    done();
+  };
   let timer: NodeJS.Timeout | number | undefined;
   request.signal?.addEventListener('abort', done, { once: true });
   try {
@@ -59,8 +65,12 @@ export async function pullOnce(host: PullHost, request: PullRequest): Promise<Pu
     timer = setTimeout(late, waitMs);
     if (request.signal?.aborted) done();
     await filled;
-    const position = consumer.positions().at(0);
-    return { messages, epoch: position?.epoch ?? 0, nextOffset: position?.offset ?? 0, gap: gaps.length > 0 };
+    const last = messages.at(-1);
+    if (failure && !last) throw failure;
+    // A consumer that is over has no position any more.
+    const behind = last && { epoch: last.epoch, offset: last.offset + 1 };
+    const { epoch, offset } = consumer.positions().at(0) ?? behind ?? { epoch: 0, offset: 0 };
+    return { messages, epoch, nextOffset: offset, gap: gaps.length > 0 };
   } finally {
     clearTimeout(timer);
     request.signal?.removeEventListener('abort', done);

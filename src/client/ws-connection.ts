@@ -127,21 +127,7 @@ export class WsConnection extends TopicAdmin implements Connection {
     consumer.group = GroupOffsets.of(consumer, (command) => this.ask(command));
     if (consumer.group) this.groups.start(hosted, consumer.group);
     else this.links.start(hosted);
-    this.identify(consumer);
     return consumer;
-  }
-
-  /** Deliveries do not say the topic's id, which is part of message ids. */
-  private identify(consumer: { readonly topic: string; ready(): Promise<unknown>; topicId: number }): void {
-    consumer
-      .ready()
-      .then(() => this.fetchRoute(consumer.topic, false))
-      .then(
-        ({ topicId }) => {
-          consumer.topicId = topicId;
-        },
-        () => {}, // Closed or refused, which others tell.
-      );
   }
 
   async pull(request: PullRequest): Promise<PullResult> {

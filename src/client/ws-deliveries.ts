@@ -160,6 +160,7 @@ export class Deliveries implements CreditOwner {
     const subscription = this.subscriptions.get(command.subscription);
     if (!subscription) return;
     this.forgetLast();
+    subscription.consumer.topicId = command.topicId;
     for (const start of command.starts) this.byPartition.set(start.id, subscription);
     subscription.started(command.starts);
     this.host.started(subscription);

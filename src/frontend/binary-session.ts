@@ -62,8 +62,8 @@ export class BinarySession extends Session {
   }
 
   saySubscribed(correlation: number, subscription: Subscription, starts: readonly PartitionStart[]): void {
-    const { id, topic } = subscription;
-    this.say(correlation, { type: 'subscribed', subscription: id, topic, starts });
+    const { id, topic, topicId } = subscription;
+    this.say(correlation, { type: 'subscribed', subscription: id, topic, topicId, starts });
   }
 
   sayRouteChanged(news: CommandOf<'route-changed'>): void {

@@ -55,13 +55,14 @@ export class Pulls {
       throw new RingmqError('busy', `at most ${PULLS_MAX} pulls of a session wait at a time`);
     }
     puller.pulls++;
-    this.begun({ request, puller, target });
+    const deadline = this.clock() + Math.min(request.waitMs, PULL_WAIT_MAX_MS);
+    this.begun({ request, puller, target, deadline });
   }
 
   /** Ends what has waited long enough, and the pulls of those who have gone. */
   housekeep(nowMs: number): void {
     for (const one of this.waiting)
-      if (nowMs >= one.deadline || one.job.puller.closed) this.finish(one, NOTHING, one.offset);
+      if (nowMs >= one.job.deadline || one.job.puller.closed) this.finish(one, NOTHING, one.offset);
   }
 
   /** Everybody gets what there is: nothing. */
@@ -116,9 +117,7 @@ export class Pulls {
 
   /** False: a durable partition's writer was faster. */
   private readOrWait(feed: PartitionFeed, { start, wide }: Place, job: Job, from: StartFrom): boolean {
-    const { request } = job;
-    const { waitMs } = request;
-    const most = mostOf(request);
+    const most = mostOf(job.request);
     const { bytes, nextOffset } = from === 'latest' ? NONE_READ : feed.read(wide, most);
     if (bytes.length === 0 && feed.durable && start.offset < feed.endOffset) return false;
     const one: WaitingPull = new WaitingPull(feed, start, job, most, {
@@ -126,11 +125,9 @@ export class Pulls {
       passed: () => this.again(one),
     });
     this.waiting.add(one);
-    const nobodyWaits = waitMs === 0 || start.gap;
     if (bytes.length > 0) this.finish(one, bytes, nextOffset);
-    else if (nobodyWaits) this.finish(one, NOTHING, start.offset);
+    else if (start.gap || this.clock() >= job.deadline) this.finish(one, NOTHING, start.offset);
     else {
-      one.deadline = this.clock() + Math.min(waitMs, PULL_WAIT_MAX_MS);
       feed.wait(one);
       this.feeds.look(feed);
     }
@@ -180,6 +177,8 @@ interface Job {
   readonly request: PullRequest;
   readonly puller: Puller;
   readonly target: PullTarget;
+  /** Until when it waits for messages, however often it looks. */
+  readonly deadline: number;
 }
 
 /** Where to read. */
@@ -206,7 +205,6 @@ interface PullEnds {
 class WaitingPull implements FeedWaiter {
   readonly feed: PartitionFeed;
   readonly job: Job;
-  deadline = 0;
   private readonly start: PartitionStart;
   private readonly maxBytes: number;
   private readonly ends: PullEnds;

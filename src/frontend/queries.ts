@@ -67,11 +67,10 @@ export class Queries {
       throw new RingmqError('no-read-permission');
     }
     const most = limit || QUERY_MATCHES;
-    const found = await this.turns.take(() =>
+    const found =
       key === ''
-        ? this.byTime(route, fromTime, toTime, most + 1)
-        : this.byKey(route, key, fromTime, toTime, most + 1),
-    );
+        ? await this.turns.take(() => this.byTime(route, fromTime, toTime, most + 1))
+        : await this.byKey(route, key, fromTime, toTime, most + 1);
     return { route, matches: found.slice(0, most), more: found.length > most };
   }
 

@@ -11,6 +11,8 @@ export class Subscription {
   readonly from: StartFrom;
   /** Numbers of the partitions wanted; empty: all. */
   readonly partitions: readonly number[];
+  /** Of the topic, once its route is known. */
+  topicId = 0;
   /** By partition id. */
   readonly cursors = new Map<number, Cursor>();
   /** Partition ids whose rings are waited for. */

@@ -2,13 +2,7 @@
 // only after it the first delivery.
 import { PERMISSION_READ } from '../../native-layout/partition-table.ts';
 import { RingmqError } from '../base/codes.ts';
-import type {
-  CommandOf,
-  PartitionRoute,
-  PartitionStart,
-  StartFrom,
-  TopicRoute,
-} from '../wire/commands.ts';
+import type { CommandOf, PartitionRoute, PartitionStart, StartFrom, TopicRoute } from '../wire/commands.ts';
 import { SUBSCRIPTIONS_MAX } from './config.ts';
 import type { Feeds } from './feeds.ts';
 import type { LogQuestions } from './log-questions.ts';
@@ -103,6 +97,7 @@ export class Subscriptions {
     if (subscription.dropped) {
       throw new RingmqError('unknown-subscription', `the subscription to ${route.topic} was ended before it began`);
     }
+    subscription.topicId = route.topicId;
     const starts = this.attach(subscription, chosen, from);
     subscription.begun = true;
     subscription.session.saySubscribed(correlation, subscription, starts);

@@ -34,12 +34,24 @@ export function dataFolders(data: string): DataFolders {
   };
 }
 
-/** Makes the folder if it is not there. Throws `data-unknown` unless it is empty or of a format that we know. */
+/**
+ * Makes the folder if it is not there. Throws `data-unknown` unless it is empty or of a format that we know,
+ * `illegal-argument` if it cannot be made or written.
+ */
 export function prepareData(data: string): void {
+  const { R_OK, W_OK, X_OK } = fs.constants;
+  let verb = 'made';
   try {
     fs.mkdirSync(data, { recursive: true });
+    verb = 'written';
+    fs.accessSync(data, R_OK | W_OK | X_OK);
   } catch (error) {
-    throw new RingmqError('illegal-argument', `data: the folder ${data} cannot be made: ${(error as Error).message}`);
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code === 'EEXIST') {
+      throw new RingmqError('illegal-argument', `data: ${data} is a file and not a folder: name a folder`);
+    }
+    const advice = 'name another folder, or give this one to the user that runs ringmq';
+    throw new RingmqError('illegal-argument', `data: the folder ${data} cannot be ${verb} (${message}): ${advice}`);
   }
   checkFormat(data);
 }

@@ -53,3 +53,9 @@ export interface Disk {
   /** Of the file system, as `df` counts. */
   space(): { readonly freeBytes: number; readonly totalBytes: number };
 }
+
+/** The process (or the machine) may open no more files at present. Says nothing of the disk: try again later. */
+export function isOutOfFiles(error: unknown): boolean {
+  const { code } = error as NodeJS.ErrnoException;
+  return code === 'EMFILE' || code === 'ENFILE';
+}

@@ -80,6 +80,8 @@ export class LogIndex {
     }
     this.lengthBytes += lengthBytes;
     this.wholeEnd = directory.end;
+    // Where the next segment will begin: a broker may have died between sealing one and making the next.
+    this.openBase = directory.base + lengthBytes;
   }
 
   /** From here on runs go into the unsealed segment that begins at this log position. */

@@ -1,7 +1,7 @@
 // Brings the log's index to memory when the log reader thread starts: index files where they are good, the segments
 // themselves where they are not.
 import { BLOCK_SEAL, LOG_ALIGN_BYTES } from '../../native-layout/log.ts';
-import type { Disk } from './disk.ts';
+import { type Disk, isOutOfFiles } from './disk.ts';
 import { readExpired } from './expired-queues.ts';
 import { LogIndex, type LogIndexOptions } from './log-index.ts';
 import { SegmentScanner } from './log-scan.ts';
@@ -60,7 +60,8 @@ function rebuildIndex(disk: Disk, base: number): SegmentIndex | undefined {
   if (next === undefined) return undefined;
   try {
     return writeSegmentIndex(disk, base, scanRuns(disk, base, base, next), next);
-  } catch {
+  } catch (error) {
+    if (isOutOfFiles(error)) throw error;
     return undefined;
   }
 }

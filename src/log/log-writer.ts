@@ -12,7 +12,7 @@ import { assert } from '../base/fault.ts';
 import { type BlockBuilder, blockCrc, putBlockHeader } from './block-builder.ts';
 import { clearClean } from './checkpoint.ts';
 import { crashesNext, crashPoint } from './crash-point.ts';
-import type { Disk, DiskFile } from './disk.ts';
+import { type Disk, type DiskFile, isOutOfFiles } from './disk.ts';
 import { alignedBytes } from './disk-node.ts';
 import type { SegmentFile } from './run.ts';
 import { fileLength, segmentName, spareNames } from './segment-files.ts';
@@ -241,6 +241,8 @@ export class LogWriter {
     try {
       action();
     } catch (error) {
+      // Nothing was synced and nothing dropped: a file, or the folder, could not be opened for it.
+      if (isOutOfFiles(error)) throw error;
       const text = `the disk could not be synced: ${(error as Error).message}`;
       this.failure = Object.assign(new Error(text, { cause: error }), { code: 'EIO' });
       throw this.failure;
@@ -248,10 +250,13 @@ export class LogWriter {
   }
 }
 
-/** The disk has no room (or this user has none): it may have some later. */
+/**
+ * The disk has no room (or this user has none), or the process has no file left for the next segment: it may have some
+ * later.
+ */
 export function isDiskFull(error: unknown): boolean {
   const { code } = error as NodeJS.ErrnoException;
-  return code === 'ENOSPC' || code === 'EDQUOT';
+  return code === 'ENOSPC' || code === 'EDQUOT' || isOutOfFiles(error);
 }
 
 /** Whole sectors in direct mode: the disk writes no part of one. */

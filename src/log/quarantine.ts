@@ -6,7 +6,7 @@ import { segmentName } from './segment-files.ts';
 const QUARANTINE = 'quarantine';
 const COPY_BYTES = 4 * 1024 * 1024;
 
-/** Copies a segment into the quarantine, once for every damaged place in it; the segment itself stays as it is. */
+/** Copies a segment into the quarantine, named by the damage that it was found with; the segment stays as it is. */
 export function keepCopy(disk: Disk, base: number, damagedAt: number): void {
   const name = `${segmentName(base)}.${damagedAt}`;
   if (disk.list(QUARANTINE).includes(name)) return;

@@ -16,6 +16,7 @@ import { keepCopy } from './quarantine.ts';
 import { RecoveredQueues } from './recovered-queues.ts';
 import type { RecoveredLog, SegmentFile } from './run.ts';
 import { runsOf, spansOf } from './run-rows.ts';
+import { indexName } from './segment-directory.ts';
 import { segmentBases, segmentName } from './segment-files.ts';
 import { loadSegmentIndex, type SegmentIndex, writeSegmentIndex } from './segment-index.ts';
 import { type SegmentVerdict, type Stop, verifySegment } from './segment-verdict.ts';
@@ -81,6 +82,8 @@ class Recovery {
   /** CRC word of the newest good block there is. */
   private lastCrc = 0;
   private cutBytes = 0;
+  /** Segments of which a copy was set aside. */
+  private readonly copied = new Set<number>();
 
   constructor(disk: Disk, options: RecoveryOptions) {
     this.disk = disk;
@@ -210,19 +213,36 @@ class Recovery {
   /** Stops, or notes the damage and keeps a copy of the segment it is in. */
   private damage(base: number | undefined, range: DamagedRange): void {
     if (this.options.onDamage === 'stop') throw corrupt(this.disk, base, range);
-    if (base !== undefined) keepCopy(this.disk, base, range.from);
+    // One copy shows all that is damaged in it now.
+    if (base !== undefined && !this.copied.has(base)) keepCopy(this.disk, base, range.from);
+    if (base !== undefined) this.copied.add(base);
     this.damaged = [...this.damaged, range].sort((a, b) => a.from - b.from);
     writeDamaged(this.disk, this.damaged);
   }
 
   private writeIndexes(): void {
     for (const { verdict } of this.known) {
-      if (verdict?.sealPosition === undefined) continue;
+      if (verdict === undefined) continue;
+      if (verdict.sealPosition === undefined) {
+        this.dropIndexBehind(verdict);
+        continue;
+      }
       const { base, lengthBytes, runs } = verdict;
       // Whoever opens the index takes one that ends earlier for that of an orderly stop in the middle of the segment.
       const end = base + lengthBytes;
       if (loadSegmentIndex(this.disk, base)?.end !== end) writeSegmentIndex(this.disk, base, runsOf(runs), end);
     }
+  }
+
+  /**
+   * An index file of an orderly stop may speak of blocks that are no more (a write that was never synced, a checkpoint
+   * that was lost). Others will stand in their place soon, and nobody could tell.
+   */
+  private dropIndexBehind({ base, end }: SegmentVerdict): void {
+    const index = loadSegmentIndex(this.disk, base);
+    if (index === undefined || index.end <= end) return;
+    this.disk.remove(indexName(base));
+    this.disk.syncFolder();
   }
 
   private gatherQueues(): RecoveredQueues {

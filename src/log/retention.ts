@@ -12,11 +12,9 @@ import type { QueueEntry } from './queue-entry.ts';
 import { queueKey } from './run.ts';
 import { indexName } from './segment-directory.ts';
 import { segmentName } from './segment-files.ts';
-import { removeIfThere, type SpareSegments } from './spare-segments.ts';
+import { FORCE_ABOVE, removeIfThere, type SpareSegments } from './spare-segments.ts';
 
-/** Parts of the disk that are used: above it the oldest segments go, whatever their age. */
-export const FORCE_ABOVE = 0.85;
-/** Above it appends are refused ... */
+/** Part of the disk that is used: above it appends are refused ... */
 export const FULL_ABOVE = 0.9;
 /** ... until it is below this again. */
 export const FULL_UNTIL = 0.88;

@@ -9,15 +9,18 @@
 import { BATCH_BASE_OFFSET, BATCH_COUNT, BATCH_SIZE, BATCH_STORED_AT } from '../../native-layout/batch.ts';
 import { RUN_HEADER_BYTES } from '../../native-layout/log.ts';
 import { getInt64 } from '../record/int64.ts';
-import type { Disk } from './disk.ts';
+import { type Disk, isOutOfFiles } from './disk.ts';
 import type { LogIndex } from './log-index.ts';
 import type { Run } from './run.ts';
 import { ChunkCache, LargeRuns, type ReadOptions } from './run-bytes.ts';
 import { checkRun } from './run-check.ts';
 import { SegmentReaders } from './segment-readers.ts';
 
-/** `ok` without bytes: nothing there yet. `out-of-range`: older than everything that is left. */
-export type ReadStatus = 'ok' | 'out-of-range' | 'damaged';
+/**
+ * `ok` without bytes: nothing there yet. `out-of-range`: older than everything that is left. `later`: the process may
+ * open no more files, ask again.
+ */
+export type ReadStatus = 'ok' | 'out-of-range' | 'damaged' | 'later';
 
 /** What a read found. One object for every RunReader, valid until its next read. */
 export interface ReadResult {
@@ -78,6 +81,13 @@ export class RunReader {
 
   /** Batches from an offset on: as many as fit `maxBytes`, at least one if there is one. */
   read(topicId: number, partition: number, offset: number, maxBytes: number): ReadResult {
+    return (
+      this.withFiles(() => this.tryRead(topicId, partition, offset, maxBytes)) ??
+      this.answer('later', offset, offset, 0)
+    );
+  }
+
+  private tryRead(topicId: number, partition: number, offset: number, maxBytes: number): ReadResult {
     const oldest = this.index.oldest(topicId, partition);
     const end = this.index.end(topicId, partition);
     if (offset < oldest) return this.answer('out-of-range', offset, oldest, oldest);
@@ -91,14 +101,18 @@ export class RunReader {
 
   /**
    * Offset of the first batch that was stored at a time or later; the next offset if there is none. A run that cannot
-   * be read is answered with its first offset.
+   * be read is answered with its first offset. Undefined: the process may open no more files, ask again.
    */
-  locate(topicId: number, partition: number, timeMs: number): number {
+  locate(topicId: number, partition: number, timeMs: number): number | undefined {
+    return this.withFiles(() => this.tryLocate(topicId, partition, timeMs));
+  }
+
+  private tryLocate(topicId: number, partition: number, timeMs: number): number {
     const oldest = this.index.oldest(topicId, partition);
     const run = this.index.locate(topicId, partition, timeMs);
     if (!run) return this.index.end(topicId, partition);
     if (run.storedFirst >= timeMs || run.nextOffset <= oldest) return Math.max(oldest, run.baseOffset);
-    const bytes = this.runBytes(run);
+    const bytes = this.bytesOf(run);
     if (!bytes) return Math.max(oldest, run.baseOffset);
     const words = wordsOf(bytes);
     for (let at = RUN_HEADER_BYTES; at < run.size; at += words[(at + BATCH_SIZE) >> 2]) {
@@ -113,9 +127,26 @@ export class RunReader {
    * key index and for tests: answers are given by read().
    */
   runBytes(run: Run): Uint8Array | undefined {
+    return this.withFiles(() => this.bytesOf(run));
+  }
+
+  private bytesOf(run: Run): Uint8Array | undefined {
     if (run.size >= LARGE_BYTES) return this.largeRun(run);
     this.reserve(run.size);
     return this.smallRun(run, 0) ? this.staging.subarray(0, run.size) : undefined;
+  }
+
+  /** What an action gives; undefined if it finds no file left to open, even without those that are open here. */
+  private withFiles<T>(action: () => T): T | undefined {
+    for (let attempt = 0; attempt < 2; attempt++) {
+      try {
+        return action();
+      } catch (error) {
+        if (!isOutOfFiles(error)) throw error;
+        this.files.close();
+      }
+    }
+    return undefined;
   }
 
   /** The files of a segment are about to be removed or recycled. */

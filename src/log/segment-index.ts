@@ -25,7 +25,7 @@ import {
 } from '../../native-layout/segment-index.ts';
 import { assert } from '../base/fault.ts';
 import { crashPoint } from './crash-point.ts';
-import type { Disk, DiskFile } from './disk.ts';
+import { type Disk, type DiskFile, isOutOfFiles } from './disk.ts';
 import type { Run } from './run.ts';
 import { RunColumns } from './run-columns.ts';
 import { ColumnsOf, firstAtLeast, indexName, SegmentDirectory } from './segment-directory.ts';
@@ -238,7 +238,7 @@ function encodeQueues(into: ColumnsOf, columns: RunColumns, order: Int32Array, s
   }
 }
 
-/** The index of a segment; undefined if the file is missing, damaged or of another version. */
+/** The index of a segment; undefined if the file is missing, damaged or of another version. Throws: isOutOfFiles(). */
 export function loadSegmentIndex(disk: Disk, base: number): SegmentIndex | undefined {
   return withIndex(disk, base, (file, header) => {
     const buffer = new ArrayBuffer(file.size());
@@ -275,7 +275,8 @@ function withIndex<T>(disk: Disk, base: number, use: (file: DiskFile, header: Da
     const runs = header.getUint32(INDEX_RUNS, true);
     if (file.size() !== INDEX_HEADER_BYTES + indexQueuesBytes(queues) + indexRunsBytes(runs)) return undefined;
     return use(file, header);
-  } catch {
+  } catch (error) {
+    if (isOutOfFiles(error)) throw error;
     // Missing, or the disk cannot read it: the segment itself says the same.
     return undefined;
   } finally {

@@ -1,5 +1,5 @@
 // Segment files that are open for reading: few at a time, the one that was used longest ago is closed first. One owner.
-import type { Disk, DiskFile } from './disk.ts';
+import { type Disk, type DiskFile, isOutOfFiles } from './disk.ts';
 import { segmentName } from './segment-files.ts';
 
 const FILES_MAX = 16;
@@ -14,11 +14,15 @@ export class SegmentReaders {
     this.direct = mode === 'direct';
   }
 
-  /** Fills `into` from a place of a segment on; returns how many bytes came, 0 if the disk refuses. */
+  /**
+   * Fills `into` from a place of a segment on; returns how many bytes came, 0 if the disk refuses. Throws if there is
+   * no file left to open (isOutOfFiles): that says nothing of the segment.
+   */
   read(base: number, into: Uint8Array, place: number): number {
     try {
       return this.file(base).read(into, place);
-    } catch {
+    } catch (error) {
+      if (isOutOfFiles(error)) throw error;
       // Gone, or unreadable: the caller says `damaged` of what it wanted. A stale descriptor must not stay.
       this.forget(base);
       return 0;

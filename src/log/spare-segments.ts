@@ -11,6 +11,8 @@ import { fileLength, spareNames } from './segment-files.ts';
 
 const MAKING = 'spare.new';
 const STEP_BYTES = 1024 * 1024;
+/** Part of the disk that is used: above it the oldest segments go whatever their age, and none is made ahead of time. */
+export const FORCE_ABOVE = 0.85;
 /** Spares that are kept; what retention takes beyond them is removed. */
 const SPARES_MAX = 2;
 
@@ -45,11 +47,11 @@ export class SpareSegments {
   }
 
   /**
-   * One step of making a spare, about a millisecond: writes 1 MiB of it. False if there is one already. Throws the
-   * disk's error, ENOSPC above all; what was made until then is removed.
+   * One step of making a spare, about a millisecond: writes 1 MiB of it. False if there is one already, or if the disk
+   * would be too full with one. Throws the disk's error; what was made until then is removed.
    */
   work(): boolean {
-    if (!this.making && spareNames(this.disk).length > 0) return false;
+    if (!this.making && (spareNames(this.disk).length > 0 || !this.hasRoom)) return false;
     try {
       this.step();
     } catch (error) {
@@ -95,6 +97,12 @@ export class SpareSegments {
     this.madeBytes = 0;
     this.disk.rename(MAKING, this.freeName(spareNames(this.disk)));
     this.disk.syncFolder();
+  }
+
+  /** What others write goes first: a spare must not be what fills the disk. */
+  private get hasRoom(): boolean {
+    const { freeBytes, totalBytes } = this.disk.space();
+    return freeBytes - this.segmentBytes >= totalBytes * (1 - FORCE_ABOVE);
   }
 
   private begin(): DiskFile {

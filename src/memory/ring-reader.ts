@@ -213,6 +213,14 @@ export class RingReader {
     return available < toEnd ? available : toEnd;
   }
 
+  /**
+   * Bytes from the ring's first one on that follow the span of `available` bytes that tryPin() gave, where that one
+   * ends at the wrap: pinned too. HOT
+   */
+  beyond(available: number): number {
+    return (this.tailSeen - this.current - available) | 0;
+  }
+
   /** Unpins and moves on to `position`, a batch boundary between the pinned position and what was seen. HOT */
   release(position: number): void {
     this.current = position;

@@ -38,9 +38,10 @@ export async function openStore(options: OpenStoreOptions, log: Log): Promise<Op
   const lock = await lockFolder(folders.data);
   try {
     markFormat(folders.data);
-    const generation = countStart(folders.meta);
     const mode = writingMode(options, folders.log, log);
     const recovered = await recover(options, folders.log, log);
+    // Last: a start that is refused changes nothing.
+    const generation = countStart(folders.meta);
     return new OpenStore(options, { folders, lock, generation, mode, recovered });
   } catch (error) {
     lock.release();

@@ -5,13 +5,20 @@
 //   | "rmst"   | length   | sequence | CRC      | JSON, length bytes |
 //   +----------+----------+----------+----------+-------------------+
 //
-// The CRC covers the three words before it and the JSON. Sequences count up by one from record to record.
+// The CRC covers the three words before it and the JSON. Sequences count up by one from record to record, and from
+// 4,294,967,295 on to 1.
 import { crc32 } from 'node:zlib';
 
 const MAGIC = 0x74736d72;
 const MAGIC_BYTES = Buffer.from('rmst');
 const HEADER_BYTES = 16;
 const CRC_AT = 12;
+const SEQUENCE_MAX = 0xffff_ffff;
+
+/** Sequence of the record behind one. */
+export function sequenceAfter(sequence: number): number {
+  return sequence === SEQUENCE_MAX ? 1 : sequence + 1;
+}
 
 /** The bytes of one record. */
 export function encodeRecord(sequence: number, value: unknown): Buffer {
@@ -52,7 +59,7 @@ export function readJournal(bytes: Buffer): Journal {
   let at = 0;
   while (at < bytes.length) {
     const record = recordAt(bytes, at);
-    if (record === undefined || (sequence !== 0 && record.sequence !== sequence + 1)) {
+    if (record === undefined || (sequence !== 0 && record.sequence !== sequenceAfter(sequence))) {
       const damage = isTorn(bytes, at, sequence) ? undefined : `the record at byte ${at} of ${bytes.length} is bad`;
       return { values, sequence, end: at, damage };
     }
@@ -79,7 +86,8 @@ function isTorn(bytes: Buffer, at: number, sequence: number): boolean {
   if (hasHeader && at + HEADER_BYTES + bytes.readUInt32LE(at + 4) < bytes.length) return false;
   for (let next = bytes.indexOf(MAGIC_BYTES, at); next >= 0; next = bytes.indexOf(MAGIC_BYTES, next + 1)) {
     const record = recordAt(bytes, next);
-    if (record !== undefined && record.sequence >= sequence) return false;
+    // Older ones are of a journal that was here before. Half the numbers count as newer.
+    if (record !== undefined && ((record.sequence - sequence) | 0) >= 0) return false;
   }
   return true;
 }

@@ -13,7 +13,7 @@
 import { RingmqError } from '../base/codes.ts';
 import type { Disk, DiskFile } from '../log/disk.ts';
 import { NodeDisk } from '../log/disk-node.ts';
-import { encodeRecord, readJournal } from './journal.ts';
+import { encodeRecord, readJournal, sequenceAfter } from './journal.ts';
 import {
   MemoryMetaStore,
   type MetaChanges,
@@ -175,7 +175,8 @@ class JournalMetaStore implements MetaStore {
     if (this.failed) throw this.failed;
     const { file } = this;
     if (file === undefined) throw new RingmqError('closed', `the state in ${this.disk.folder} is closed`);
-    const record = encodeRecord(this.sequence + 1, entry);
+    const sequence = sequenceAfter(this.sequence);
+    const record = encodeRecord(sequence, entry);
     try {
       file.write(record, this.end);
     } catch (error) {
@@ -187,7 +188,7 @@ class JournalMetaStore implements MetaStore {
       // Whatever it was: a sync that failed may have dropped what it had to write, and the next one would not say so.
       this.takeBack(file, broken(error, this.disk.folder));
     }
-    this.sequence++;
+    this.sequence = sequence;
     this.end += record.length;
   }
 
@@ -216,7 +217,8 @@ class JournalMetaStore implements MetaStore {
   /** Writes a snapshot and lets it take the journal's place (S4). */
   private compact(): void {
     const { disk, memory } = this;
-    const record = encodeRecord(this.sequence + 1, { format: FORMAT, ...memory.everything() } satisfies Snapshot);
+    const sequence = sequenceAfter(this.sequence);
+    const record = encodeRecord(sequence, { format: FORMAT, ...memory.everything() } satisfies Snapshot);
     const file = disk.open(NEW_NAME, 'write');
     try {
       file.truncate(0);
@@ -234,7 +236,7 @@ class JournalMetaStore implements MetaStore {
       this.failed = broken(error, disk.folder);
       throw this.failed;
     }
-    this.sequence++;
+    this.sequence = sequence;
     this.end = record.length;
     this.snapshotEnd = record.length;
   }

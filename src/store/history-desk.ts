@@ -34,9 +34,10 @@ const STATUS = {
   ok: CODES.ok.number,
   'out-of-range': CODES['offset-out-of-range'].number,
   damaged: CODES['log-damaged'].number,
+  later: CODES['log-busy'].number,
 } as const;
 
-/** What serve() answers when the request has to wait: no room for the answer, or the index is not up to date. */
+/** What serve() answers when the request has to wait: no room for the answer, the index is not up to date, or no file is left to open. */
 const LATER = 0;
 
 /** One asking thread's two lanes. */
@@ -126,6 +127,7 @@ export class HistoryDesk {
     if (at === FULL) return LATER;
     const { index, reader } = this.context;
     const offset = reader.locate(topicId, partition, timeMs);
+    if (offset === undefined) return LATER;
     this.putHeader(answers, at, request, STATUS.ok, 0);
     putInt64(answers.words, (at + ANSWER_BASE) >> 2, offset);
     putInt64(answers.words, (at + ANSWER_NEXT) >> 2, offset);
@@ -145,6 +147,7 @@ export class HistoryDesk {
     // Before the disk is asked: an answer without room would be read again.
     if (answers.tryClaim(READ_ANSWER_BYTES + maxBytes + (-maxBytes & 7)) === FULL) return LATER;
     const result = this.context.reader.read(topicId, partition, offset, maxBytes);
+    if (result.status === 'later') return LATER;
     const isNothing = result.status === 'ok' && result.length === 0;
     if (isNothing && this.context.isBehind()) return LATER;
     const length = READ_ANSWER_BYTES + result.length;

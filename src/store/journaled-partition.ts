@@ -76,20 +76,17 @@ export class JournaledPartition {
     const available = this.reader.tryPin();
     if (available === EMPTY) return STAGE.nothing;
     assert(available !== EVICTED, `partition ${this.id}: the slot of the store was taken from it`);
-    const { place, start } = this.reader;
+    const { start } = this.reader;
     const from = start + this.knownBytes(start, available);
     const limit = Math.min(shareBytes - RUN_HEADER_BYTES, builder.room);
-    const to = this.endOf(from, start + available, limit);
+    const to = this.endOf(from, start + available, limit, true);
     if (to > from && to - from > builder.room && !builder.empty) {
       this.reader.advance(0);
       return STAGE.full;
     }
+    this.stagedBytes = this.withPadding(to, start + available) - start;
     this.stagedNext = this.logNext;
-    if (to > from) this.copyRun(builder, from, to);
-    // Padding goes with the batch before it.
-    const rest = start + available - to;
-    const isPadding = rest > 0 && place.words[(to + BATCH_MAGIC) >> 2] === MAGIC_WORD_PADDING;
-    this.stagedBytes = to - start + (isPadding ? rest : 0);
+    if (to > from) this.copyRun(builder, from, to, this.stagedBytes === available ? limit - (to - from) : 0);
     return STAGE.staged;
   }
 
@@ -113,13 +110,26 @@ export class JournaledPartition {
     releaseJournalSlot(this.table, this.id);
   }
 
-  private copyRun(builder: BlockBuilder, from: number, to: number): void {
+  /** Copies a span, and what follows behind the wrap of the ring, up to `moreBytes` of it. */
+  private copyRun(builder: BlockBuilder, from: number, to: number, moreBytes: number): void {
     const { identity, reader } = this;
-    const { words } = reader.place;
+    const { bytes, words, byte } = reader.place;
     builder.openRun(identity.topic, identity.number, identity.epoch);
-    builder.copy(reader.place.bytes, from, to - from);
+    builder.copy(bytes, from, to - from);
+    const beyond = moreBytes > 0 ? reader.beyond(this.stagedBytes) : 0;
+    if (beyond > 0) {
+      const more = this.endOf(byte, byte + beyond, moreBytes, false) - byte;
+      if (more > 0) builder.copy(bytes, byte, more);
+      this.stagedBytes += more;
+    }
     builder.closeRun();
     this.stagedNext = this.nextOffsetOf(words, this.lastBatch);
+  }
+
+  /** Padding goes with the batch before it. */
+  private withPadding(to: number, end: number): number {
+    const isPadding = to < end && this.reader.place.words[(to + BATCH_MAGIC) >> 2] === MAGIC_WORD_PADDING;
+    return isPadding ? end : to;
   }
 
   /** Bytes at the beginning of the span that the log has already (from before a restart of this thread). */
@@ -133,14 +143,14 @@ export class JournaledPartition {
     return at - start;
   }
 
-  /** End of the batches from `from` on that fit `limitBytes`; of the first one if it is larger. */
-  private endOf(from: number, end: number, limitBytes: number): number {
+  /** End of the batches from `from` on that fit `limitBytes`; of the first one even if it is larger, with `atLeastOne`. */
+  private endOf(from: number, end: number, limitBytes: number, atLeastOne: boolean): number {
     const { words } = this.reader.place;
     let at = from;
     while (at < end && words[(at + BATCH_MAGIC) >> 2] !== MAGIC_WORD_PADDING) {
       const size = words[(at + BATCH_SIZE) >> 2];
       assert(size > 0 && (size & 7) === 0, 'ring: broken batch size before the store');
-      if (at > from && at + size - from > limitBytes) break;
+      if ((at > from || !atLeastOne) && at + size - from > limitBytes) break;
       this.lastBatch = at;
       at += size;
     }

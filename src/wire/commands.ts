@@ -186,6 +186,8 @@ export type Command =
       readonly type: 'subscribed';
       readonly subscription: number;
       readonly topic: string;
+      /** Part of the ids of its messages; 0: an older broker, that does not say. */
+      readonly topicId: number;
       readonly starts: readonly PartitionStart[];
     }
   | { readonly type: 'unsubscribe'; readonly subscription: number }

@@ -64,6 +64,7 @@ const DECODERS: { readonly [T in Command['type']]: (table: TableReader) => Comma
     subscription: t.uint32(0, 'subscription'),
     topic: t.text(1, 'topic'),
     starts: t.tables(2, 'starts', decodeStart),
+    topicId: t.count(3, 'topic_id'),
   }),
   unsubscribe: (t) => ({ type: 'unsubscribe', subscription: t.uint32(0, 'subscription') }),
   credit: (t) => ({ type: 'credit', bytes: t.uint32(0, 'bytes') }),

@@ -240,6 +240,7 @@ function encodeSubscribed(w: FrameWriter, c: CommandOf<'subscribed'>): Place {
     uint32(c.subscription, 'subscription'),
     w.text(c.topic),
     Subscribed.createStartsVector(w.builder, starts),
+    count(c.topicId, 'topicId'),
   );
 }
 

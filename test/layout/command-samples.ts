@@ -141,7 +141,7 @@ export const SAMPLES: { readonly [T in CommandType]: CommandOf<T> } = {
   'topics-request': { type: 'topics-request', after: 'orders', limit: 100 },
   'topics-reply': { type: 'topics-reply', topics: [ROUTE], more: true },
   subscribe: SUBSCRIBE,
-  subscribed: { type: 'subscribed', subscription: 4, topic: 'orders', starts: [START] },
+  subscribed: { type: 'subscribed', subscription: 4, topic: 'orders', topicId: 21, starts: [START] },
   unsubscribe: { type: 'unsubscribe', subscription: 4 },
   credit: { type: 'credit', bytes: 4_294_967_295 },
   ack: { type: 'ack', entries: ACK_ENTRIES },

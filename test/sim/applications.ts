@@ -86,15 +86,20 @@ abstract class Application {
     book: ConsumerBook,
     options: ConsumerOptions,
     slow: boolean,
+    moved: () => void = () => {},
   ): Consumer {
     const pause = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, SLOW_MS));
     return connection.consumer(topic, {
       ...options,
       onMessage: (message) => {
         book.delivered(`${topic}/${message.partition}`, message.offset, nameOf(message.body));
+        moved();
         return slow ? pause() : undefined;
       },
-      onGap: (gap) => book.gap(gap),
+      onGap: (gap) => {
+        book.gap(gap);
+        moved();
+      },
       onError: (error) => this.heard(error),
     });
   }
@@ -141,13 +146,20 @@ abstract class Application {
 /** How an application in the broker's process keeps where its consumers were. */
 type Keeping = 'positions' | 'group';
 
+/** What an application remembers of a consumer, wherever it does. */
+interface Kept {
+  readonly book: ConsumerBook;
+  readonly topic: string;
+  positions: readonly PartitionPosition[];
+}
+
 /** A thread of the broker's process: it dies with it, and is started again with it. */
 export class EmbeddedApplication extends Application {
   loop: EventLoop | undefined;
   connection: InProcessConnection | undefined;
   private readonly keeping: Keeping;
   private readonly slow: boolean;
-  private readonly kept: { book: ConsumerBook; topic: string; consumer: Consumer; positions: Positions }[] = [];
+  private readonly kept: Kept[] = [];
   private lives = 0;
   closed = false;
 
@@ -174,8 +186,10 @@ export class EmbeddedApplication extends Application {
       connection.onError((error) => this.heard(error));
       this.connection = connection;
       if (!this.quiet) this.addSenders(connection);
-      if (this.kept.length > 0) this.goOn(connection);
-      else for (const topic of topics) this.consume(connection, topic, this.bookOf(topic));
+      if (this.kept.length === 0) {
+        for (const topic of topics) this.kept.push({ book: this.bookOf(topic), topic, positions: [] });
+      }
+      for (const one of this.kept) this.consume(connection, one);
     });
   }
 
@@ -199,7 +213,6 @@ export class EmbeddedApplication extends Application {
       connection.close().then(() => {
         this.closed = true;
       });
-      this.keep();
     });
   }
 
@@ -207,7 +220,6 @@ export class EmbeddedApplication extends Application {
   die(): Participant | undefined {
     const { connection } = this;
     if (!connection) return undefined;
-    this.keep();
     this.loop?.end();
     this.loop = undefined;
     this.connection = undefined;
@@ -219,28 +231,17 @@ export class EmbeddedApplication extends Application {
     return this.context.books.consumer(this.name, topic);
   }
 
-  private consume(connection: InProcessConnection, topic: string, book: ConsumerBook): void {
-    const group = this.keeping === 'group' ? { group: `${this.name}-group`, commitMs: COMMIT_MS } : {};
-    const consumer = this.addConsumer(connection, topic, book, { from: 'earliest', ...group }, this.slow);
-    this.kept.push({ book, topic, consumer, positions: [] });
-  }
-
-  /** What another process would keep for it. */
-  private keep(): void {
-    for (const one of this.kept) {
-      const now = one.consumer.positions();
-      if (now.length > 0) one.positions = now;
-    }
-  }
-
-  private goOn(connection: InProcessConnection): void {
-    for (const one of this.kept) {
-      const { book, topic, positions } = one;
-      const group = this.keeping === 'group' ? { group: `${this.name}-group`, commitMs: COMMIT_MS } : {};
-      const from = this.keeping === 'group' || positions.length === 0 ? 'earliest' : { positions };
-      if (this.keeping === 'group') book.restarts();
-      one.consumer = this.addConsumer(connection, topic, book, { from, ...group }, this.slow);
-    }
+  /** Reads on where it was: by what it kept itself, or by what the broker keeps for its group. */
+  private consume(connection: InProcessConnection, kept: Kept): void {
+    const { book, topic, positions } = kept;
+    const isGroup = this.keeping === 'group';
+    const group = isGroup ? { group: `${this.name}-group`, commitMs: COMMIT_MS } : {};
+    const from = isGroup || positions.length === 0 ? 'earliest' : { positions };
+    if (isGroup) book.restarts();
+    const moved = (): void => {
+      kept.positions = consumer.positions();
+    };
+    const consumer = this.addConsumer(connection, topic, book, { from, ...group }, this.slow, moved);
   }
 }
 
@@ -256,8 +257,6 @@ export class Auditor extends EmbeddedApplication {
     return this.context.books.audit;
   }
 }
-
-type Positions = readonly PartitionPosition[];
 
 /** A process of its own, which lives through the broker's deaths. */
 export class RemoteApplication extends Application {

@@ -320,7 +320,7 @@ export class FakeSession {
     this.windowed = command.windowBytes > 0;
     const { subscription, topic } = command;
     this.subscriptions.set(subscription, { id: subscription, topic, cursors });
-    this.say({ type: 'subscribed', subscription, topic, starts }, correlation);
+    this.say({ type: 'subscribed', subscription, topic, topicId: 1, starts }, correlation);
     this.deliver();
   }
 

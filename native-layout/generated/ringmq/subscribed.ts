@@ -44,8 +44,13 @@ startsLength():number {
   return offset ? this.bb!.__vector_len(this.bb_pos + offset) : 0;
 }
 
+topicId():number {
+  const offset = this.bb!.__offset(this.bb_pos, 10);
+  return offset ? this.bb!.readInt32(this.bb_pos + offset) : 0;
+}
+
 static startSubscribed(builder:flatbuffers.Builder) {
-  builder.startObject(3);
+  builder.startObject(4);
 }
 
 static addSubscription(builder:flatbuffers.Builder, subscription:number) {
@@ -72,16 +77,21 @@ static startStartsVector(builder:flatbuffers.Builder, numElems:number) {
   builder.startVector(4, numElems, 4);
 }
 
+static addTopicId(builder:flatbuffers.Builder, topicId:number) {
+  builder.addFieldInt32(3, topicId, 0);
+}
+
 static endSubscribed(builder:flatbuffers.Builder):flatbuffers.Offset {
   const offset = builder.endObject();
   return offset;
 }
 
-static createSubscribed(builder:flatbuffers.Builder, subscription:number, topicOffset:flatbuffers.Offset, startsOffset:flatbuffers.Offset):flatbuffers.Offset {
+static createSubscribed(builder:flatbuffers.Builder, subscription:number, topicOffset:flatbuffers.Offset, startsOffset:flatbuffers.Offset, topicId:number):flatbuffers.Offset {
   Subscribed.startSubscribed(builder);
   Subscribed.addSubscription(builder, subscription);
   Subscribed.addTopic(builder, topicOffset);
   Subscribed.addStarts(builder, startsOffset);
+  Subscribed.addTopicId(builder, topicId);
   return Subscribed.endSubscribed(builder);
 }
 }

@@ -99,6 +99,10 @@ describe.each(WAYS)('%s', (way) => {
     const keyed = await bus.producer('t').send('the one', { key: 'order 7' });
     const found = await bus.message(receipts[42].id);
     expect([found.offset, found.text(), found.id]).toEqual([42, text(42), receipts[42].id]);
+    for await (const first of bus.consumer('t', { from: { offset: 42 } })) {
+      expect(first.id).toBe(found.id);
+      break;
+    }
     expect(found.storedAt).toBeGreaterThanOrEqual(found.bornAt);
     expect(found.producerId).toBeGreaterThan(0);
     const { storedAt } = found;

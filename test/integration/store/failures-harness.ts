@@ -116,11 +116,12 @@ export interface ReadBack {
 /** Reads a topic of one partition from its beginning to its end. */
 export async function readBack(connection: Connection, topic: string): Promise<ReadBack> {
   const route = await connection.route(topic);
-  const end = route.partitions[0].nextOffset;
+  const { nextOffset: end, oldestOffset } = route.partitions[0];
   const got = new Map<number, string>();
   const gaps: Gap[] = [];
+  if (end === oldestOffset) return { got, gaps };
   await new Promise<void>((resolve, reject) => {
-    let reached = route.partitions[0].oldestOffset;
+    let reached = oldestOffset;
     const reach = (offset: number): void => {
       reached = offset;
       if (reached >= end) void consumer.close().then(resolve);

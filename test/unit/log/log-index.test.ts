@@ -98,6 +98,16 @@ describe('the index of the log', () => {
     expect(index.lengthBytes).toBe(6 * 4096);
   });
 
+  test('of a log whose last segment is sealed begins behind it', () => {
+    const log = sampleLog(3 * 4096);
+    for (let i = 0; i < 3; i++) log.block({ topicId: 1, partition: 0, counts: [2, 2] });
+    followed(log); // The first segment is full now, and has its index file.
+    const [first] = log.extent().segments;
+    const opened = openLogIndex(log.disk, { segments: [first], end: 3 * 4096 });
+    expect(opened.unsealedBase).toBe(3 * 4096);
+    expect([opened.segmentOf(0), opened.segmentOf(3 * 4096 - 1), opened.segmentOf(3 * 4096)]).toEqual([0, 0, 3 * 4096]);
+  });
+
   test('a run that comes again is left out; a gap, an overlap and a run out of place are told', () => {
     const log = sampleLog();
     const [first] = log.block({ topicId: 1, partition: 0, counts: [10] });

@@ -109,7 +109,7 @@ const FIELDS: FieldArbitraries = {
     partitions: fc.array(count, { maxLength: 5 }),
     windowBytes: count,
   },
-  subscribed: { subscription: uint32, topic: text, starts: fc.array(start, { maxLength: 5 }) },
+  subscribed: { subscription: uint32, topic: text, topicId: count, starts: fc.array(start, { maxLength: 5 }) },
   unsubscribe: { subscription: uint32 },
   credit: { bytes: uint32 },
   ack: { entries: fc.array(ackEntry, { maxLength: 8 }) },
