@@ -92,6 +92,8 @@ export class Load {
     const place = (partition: number): string => `${topic}/${partition}`;
     const consumer = this.connect().consumer(topic, {
       from: 'earliest',
+      group: name,
+      commitMs: 100,
       onMessage: (message) => {
         figures.delivered++;
         checker.delivered(name, place(message.partition), message.offset, nameOf(message.body));

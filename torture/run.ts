@@ -43,6 +43,9 @@ const POINT_MAX_MS = 4_000;
 const CATCH_UP_MAX_MS = 60_000;
 const FAULTS_SHOWN = 20;
 
+/** Nothing is old enough to be removed here: unit tests stop retention at every step. */
+const POINTS = CRASH_POINTS.filter((point) => point !== 'log.retained');
+
 /** Where in the code and how often it passes there: rare places at once, busy ones after a while. */
 const POINT_COUNTS: Partial<Record<CrashPoint, number>> = {
   'broker.appended': 400,
@@ -77,7 +80,7 @@ export class Run {
     const began = Date.now();
     this.load.start();
     for (let kill = 1; kill <= this.options.kills; kill++) {
-      const point = kill % 2 === 0 ? CRASH_POINTS[(kill / 2) % CRASH_POINTS.length] : undefined;
+      const point = kill % 2 === 0 ? POINTS[(kill / 2) % POINTS.length] : undefined;
       const how = await this.life(kill, point);
       this.kills[how] = (this.kills[how] ?? 0) + 1;
       this.say(`kill ${kill}/${this.options.kills}: ${how}; ${this.load.figures.kept} kept acks so far`);
@@ -90,7 +93,7 @@ export class Run {
 
   /** Starts the server, lets it work, kills it. Says how it died. */
   private async life(number: number, point: CrashPoint | undefined): Promise<string> {
-    const crash = point && `${point}:${1 + Math.floor(this.random() * (POINT_COUNTS[point] ?? 2))}`;
+    const crash = point && `${point}:${1 + Math.floor(this.random() * (POINT_COUNTS[point] ?? 1))}`;
     const server = this.start(crash);
     const url = await this.timed(server);
     if (url !== undefined) {

@@ -4,9 +4,14 @@
 //   durable                     the same with ack `durable`; latency from due time to ack at half of that load
 //   topics-10k                  10,000 durable topics, one after the other in turns, against one topic: see notes
 //   catch-up                    reading a topic from the disk, from its beginning
+//   recovery                    the start of a broker that finds a log without indexes: everything is verified
 //   catch-up-beside             the same while another thread publishes: see notes for what the publisher loses
-import { rmSync } from 'node:fs';
+import { readdirSync, rmSync } from 'node:fs';
+import path from 'node:path';
+import { makeLog } from '../../src/base/log.ts';
 import { type Broker, type BrokerOptions, startBroker } from '../../src/index.ts';
+import { openStore } from '../../src/server/store.ts';
+import { settleStore } from '../../src/server/store-options.ts';
 import { natsJetStream, redisStreams } from '../peers/durable-peers.ts';
 import { type Bench, check, type Measured, type Scale } from '../support/bench.ts';
 import { benchFolder } from '../support/folder.ts';
@@ -120,6 +125,34 @@ async function measureCatchUp(scale: Scale): Promise<Measured> {
   });
 }
 
+/** Fills a log, forgets its indexes, and starts again. Bytes a second stand in the notes. */
+async function measureRecovery(scale: Scale): Promise<Measured> {
+  const folder = benchFolder();
+  try {
+    let records = 0;
+    {
+      await using broker = await startBroker({ data: folder });
+      records = await fill(broker, 'bench', scale);
+    }
+    const log = path.join(folder, 'log');
+    for (const name of readdirSync(log)) if (/\.(idx|json)$/.test(name)) rmSync(path.join(log, name));
+    const options = { ...settleStore({ data: folder }), data: folder, ringBytes: 4 * MIB };
+    const began = performance.now();
+    const store = await openStore(options, makeLog('silent'));
+    const seconds = (performance.now() - began) / 1000;
+    const { verifiedBytes, cutBytes } = store.recovery;
+    store.release();
+    check(cutBytes === 0 && verifiedBytes > 0, `${verifiedBytes} bytes verified, ${cutBytes} cut off`);
+    const notes = {
+      gigabytes: Math.round(verifiedBytes / 1e7) / 100,
+      gigabytesPerSecond: Math.round(verifiedBytes / seconds / 1e7) / 100,
+    };
+    return { messagesPerSecond: records / seconds, notes };
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
 /** How fast a publisher is alone, and how fast beside a reader of history. */
 async function measureBeside(scale: Scale): Promise<Measured> {
   return withBroker({}, async (broker) => {
@@ -199,5 +232,11 @@ export const durableBenches: readonly Bench[] = [
     measure: measureTopics,
   },
   { name: 'catch-up', what: 'reading a durable topic from its beginning', peers: [], measure: measureCatchUp },
+  {
+    name: 'recovery',
+    what: 'starting with a log without indexes: all of it is verified',
+    peers: [],
+    measure: measureRecovery,
+  },
   { name: 'catch-up-beside', what: 'the same beside a publisher', peers: [], measure: measureBeside },
 ];

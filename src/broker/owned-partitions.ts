@@ -80,8 +80,10 @@ export class OwnedPartitions {
       if (!allocator) continue;
       allocator.reserve(place.byte, place.capacity);
       this.usedBytes += place.capacity;
-      const identity = readIdentity(regions.table, id);
-      if (identity?.owner === seat) found.push(this.open(id) as Partition);
+      const isOurs = readIdentity(regions.table, id)?.owner === seat;
+      // It may be deleted just now.
+      const partition = isOurs ? this.open(id) : undefined;
+      if (partition) found.push(partition);
       else this.deleted.push(id);
     }
     return found;

@@ -126,8 +126,21 @@ async function broker(options: ClientOptions): Promise<Finding> {
     const topics = await connection.topics();
     const ms = (performance.now() - before).toFixed(1);
     await connection.close();
-    return { what, verdict: 'ok', text: `answers at ${options.url} in ${ms} ms, ${topics.length} topics` };
+    const text = `answers at ${options.url} in ${ms} ms, ${topics.length} topics`;
+    const store = await storeAt(options.url);
+    if (store !== 'full' && store !== 'failed') return { what, verdict: 'ok', text };
+    return { what, verdict: 'bad', text: `${text}; its store is ${store}: it takes no new durable messages` };
   } catch (error) {
     return { what, verdict: 'note', text: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+/** State of a broker's store by its own account; empty if it does not say. */
+async function storeAt(url: string): Promise<string> {
+  try {
+    const response = await fetch(new URL('/health', url.replace(/^ws/, 'http')));
+    return ((await response.json()) as { store?: string }).store ?? '';
+  } catch {
+    return '';
   }
 }

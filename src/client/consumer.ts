@@ -186,8 +186,9 @@ export class RingConsumer<T> implements Consumer<T>, TopicIdentity {
       const cursor = { id, number, epoch, newest: epoch, expected: offset, done };
       this.cursors.set(id, cursor);
       this.byNumber.set(number, cursor);
-      if (one.gap) this.gap(number, one.gapFrom, offset, this.reasonOf(one));
     }
+    // After all of them: who hears of a gap may ask for all positions, to keep them.
+    for (const one of starts) if (one.gap) this.gap(one.number, one.gapFrom, one.offset, this.reasonOf(one));
     this.begun = true;
     this.start(this.positions());
   }

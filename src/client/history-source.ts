@@ -16,8 +16,9 @@ interface Chunk {
   readonly words: Int32Array;
 }
 
-const CHUNK_MIN_BYTES = 64 * 1024;
-/** What all partitions that are catching up may hold together. */
+/** With thousands of partitions that catch up at the same time: what each of them may hold at least. */
+const CHUNK_MIN_BYTES = 16 * 1024;
+/** What all partitions that are catching up may hold together; more only if there are more than 4,096 of them. */
 const POOL_BYTES = 64 * 1024 * 1024;
 /** Chunks of one partition: one is handed on, one waits or is under way. */
 const PIECES_MAX = 2;
@@ -34,6 +35,11 @@ export class ChunkPool {
   get share(): number {
     const share = Math.floor(POOL_BYTES / (PIECES_MAX * Math.max(1, this.reading)));
     return Math.max(CHUNK_MIN_BYTES, Math.min(share, READ_CHUNK_BYTES));
+  }
+
+  /** Chunks that one source may have: none ahead where there are so many that they would not fit. */
+  get piecesMax(): number {
+    return this.reading * PIECES_MAX * CHUNK_MIN_BYTES > POOL_BYTES ? 1 : PIECES_MAX;
   }
 
   take(lengthBytes: number): Chunk {
@@ -64,13 +70,20 @@ interface Piece {
   readonly reason: GapReason;
 }
 
+/** Hears of what it does. */
+export interface HistoryHooks {
+  /** Something came: the subscription should be drained. */
+  wake(): void;
+  /** The log does not give what stands at an offset, and says why, once: it is asked again every now and then. */
+  refused(status: number, offset: number): void;
+}
+
 export class HistorySource {
   private readonly log: HistoryReads;
   private readonly pool: ChunkPool;
   private readonly topicId: number;
   private readonly partition: number;
-  /** Something came: the subscription should be drained. */
-  private readonly wake: () => void;
+  private readonly hooks: HistoryHooks;
   private readonly view = new BatchView();
   private readonly pieces: Piece[] = [];
   private reading = false;
@@ -78,16 +91,18 @@ export class HistorySource {
   private request = 0;
   /** Offset to ask for next. */
   private next = 0;
+  /** It was told already that the log refuses. */
+  private refused = false;
   /** The log had nothing, or could not be asked: rouse() tries again. */
   private resting = false;
 
   /** `partition` is the number in the topic. */
-  constructor(log: HistoryReads, pool: ChunkPool, topicId: number, partition: number, wake: () => void) {
+  constructor(log: HistoryReads, pool: ChunkPool, topicId: number, partition: number, hooks: HistoryHooks) {
     this.log = log;
     this.pool = pool;
     this.topicId = topicId;
     this.partition = partition;
-    this.wake = wake;
+    this.hooks = hooks;
   }
 
   /** True between start() and stop(). HOT */
@@ -158,7 +173,7 @@ export class HistorySource {
 
   /** Asks for the next chunk if there is room for it. */
   private fill(): void {
-    if (!this.reading || this.resting || this.request !== 0 || this.pieces.length >= PIECES_MAX) return;
+    if (!this.reading || this.resting || this.request !== 0 || this.pieces.length >= this.pool.piecesMax) return;
     this.request = this.log.read(this.topicId, this.partition, this.next, this.pool.share, this.answered);
     if (this.request === 0) this.resting = true;
   }
@@ -168,7 +183,7 @@ export class HistorySource {
     if (!this.reading) return;
     if (!this.take(answer)) this.resting = true;
     this.fill();
-    this.wake();
+    this.hooks.wake();
   };
 
   /** False: that brought nothing. */
@@ -182,6 +197,10 @@ export class HistorySource {
     }
     if (status === CODES['offset-out-of-range'].number) return this.miss(oldestOffset, 'expired');
     if (status === CODES['log-damaged'].number) return this.miss(nextOffset, 'damaged');
+    if (status !== CODES['log-busy'].number && !this.refused) {
+      this.refused = true;
+      this.hooks.refused(status, this.next);
+    }
     return false;
   }
 

@@ -3,6 +3,7 @@
 import { CODES, RingmqError } from '../base/codes.ts';
 import type { RingReader } from '../memory/ring-reader.ts';
 import { joinAt, openRequest, ringHas } from '../partition/join.ts';
+import { logRefusal } from '../thread/history.ts';
 import type { Participant } from '../thread/participant.ts';
 import type { PartitionRoute, PartitionStart, StartFrom, TopicRoute } from '../wire/commands.ts';
 import type { RingConsumer } from './consumer.ts';
@@ -305,7 +306,11 @@ export class RingReaders {
   private past(reading: Reading, route: PartitionRoute, whose: () => RingSubscription): HistorySource | undefined {
     const { history } = this.participant;
     if (!reading.durable || !history) return undefined;
-    return new HistorySource(history, this.chunks, reading.consumer.topicId, route.number, () => this.hot.add(whose()));
+    const { consumer } = reading;
+    return new HistorySource(history, this.chunks, consumer.topicId, route.number, {
+      wake: () => this.hot.add(whose()),
+      refused: (status, offset) => consumer.tell(logRefusal(status, consumer.topic, route.number, offset)),
+    });
   }
 
   private maybeBegun(reading: Reading): void {

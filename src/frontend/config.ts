@@ -64,7 +64,7 @@ export const HISTORY_MAX_BYTES = 64 * MIB;
 /** Questions to the log (pulls, queries, times) that are answered at a time, and that wait for their turn. */
 export const LOG_QUESTIONS = 16;
 export const LOG_QUESTIONS_WAITING = 4_096;
-/** Of the work that asks many of them, so much goes on at a time: queries by time, and subscriptions that begin at one. */
+/** Of what asks many of them, so much goes on at a time: queries by time, and subscriptions that begin at one. */
 export const QUERIES_RUNNING = 16;
 export const TIMES_RUNNING = 4;
 /** Matches of a query that names no limit (as in RocketMQ). */

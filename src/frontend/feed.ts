@@ -22,7 +22,7 @@ export class PartitionFeed {
   readonly topic: string;
   readonly route: PartitionRoute;
   readonly reader: FeedReader;
-  /** Live cursors have got everything before this position; the record there has this offset. */
+  /** Live cursors have got everything before this position; the record there has this offset, or a later one. */
   wide: number;
   nextOffset: number;
   /** deliver() stopped although there is more. */
@@ -195,8 +195,6 @@ export class PartitionFeed {
     cursor.fromLog = false;
     cursor.wide = place.wide;
     cursor.nextOffset = Math.min(place.offset, expected);
-    // The log may be ahead of this feed.
-    cursor.start = expected;
     return true;
   }
 
@@ -264,8 +262,10 @@ export class PartitionFeed {
   }
 
   private turnLive(cursor: Cursor): void {
-    // A cursor has counted batch by batch, which this feed need not have done.
-    if (this.live.length === 0 && cursor.wide === this.wide) this.nextOffset = cursor.nextOffset;
+    // A cursor may be ahead of this feed (the log was, or it begins later): what it has got is never sent to it again,
+    // and what the others still want is not skipped. Nor need this feed have counted batch by batch.
+    cursor.start = cursor.expected;
+    if (cursor.nextOffset < this.nextOffset) this.nextOffset = cursor.nextOffset;
     cursor.live = true;
     this.behind.delete(cursor);
     this.live.push(cursor);

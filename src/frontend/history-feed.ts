@@ -9,7 +9,7 @@
 import { BATCH_PARTITION, BATCH_SIZE } from '../../native-layout/batch.ts';
 import { CODES } from '../base/codes.ts';
 import type { RingPlace } from '../memory/ring-writer.ts';
-import type { History, HistoryAnswer } from '../thread/history.ts';
+import { type History, type HistoryAnswer, logRefusal } from '../thread/history.ts';
 import { type Archive, BLOCKED, type CatchUpOutcome, MORE, WAITING } from './catch-up.ts';
 import { DELIVERY_MAX_BYTES, HISTORY_CHUNK_BYTES, HISTORY_CHUNK_MIN_BYTES, HISTORY_MAX_BYTES } from './config.ts';
 import type { Cursor } from './cursor.ts';
@@ -51,6 +51,8 @@ const WAKES = 8;
 const OK = CODES.ok.number;
 const OUT_OF_RANGE = CODES['offset-out-of-range'].number;
 const DAMAGED = CODES['log-damaged'].number;
+/** What the log says while nothing is wrong. */
+const EXPECTED: ReadonlySet<number> = new Set([OK, OUT_OF_RANGE, DAMAGED, CODES['log-busy'].number]);
 
 export class HistoryFeed implements Archive {
   private readonly line: LogLine;
@@ -61,6 +63,8 @@ export class HistoryFeed implements Archive {
   private readonly hungry = new Set<Cursor>();
   /** The log had nothing for them: they ask again later. */
   private readonly pausing = new Set<Cursor>();
+  /** They were told that the log refuses. */
+  private readonly refused = new WeakSet<Cursor>();
   private readonly span = new Span();
   private reservedBytes = 0;
 
@@ -146,6 +150,7 @@ export class HistoryFeed implements Archive {
       turn.empty = 0;
       if (answer.length > 0) this.sendAnswer(feed, turn, answer);
     } else if (++turn.empty >= EMPTY_MAX) {
+      this.tellRefusal(feed, cursor, answer.status);
       turn.empty = 0;
       this.pausing.add(cursor);
       // It comes back for its turn when it has paused.
@@ -167,6 +172,14 @@ export class HistoryFeed implements Archive {
     if (status === OUT_OF_RANGE) this.skip(feed, cursor, oldestOffset, 'expired');
     if (status === DAMAGED) this.skip(feed, cursor, nextOffset, 'damaged');
     return cursor.expected > expected;
+  }
+
+  /** Once: the log does not give what stands there, and it is asked again every now and then. */
+  private tellRefusal({ topic, route }: PartitionFeed, cursor: Cursor, status: number): void {
+    if (EXPECTED.has(status) || this.refused.has(cursor)) return;
+    this.refused.add(cursor);
+    const { code, message } = logRefusal(status, topic, route.number, cursor.expected);
+    cursor.session.refuse(0, code, message);
   }
 
   private skip(feed: PartitionFeed, cursor: Cursor, to: number, reason: 'expired' | 'damaged'): void {

@@ -1,5 +1,5 @@
-// Work that asks the log many questions: so much of it goes on at a time, the rest waits in order. The line of questions
-// itself stays short for those who ask a single one.
+// Work that asks the log many questions: so much of it goes on at a time, the rest waits in order. The line of
+// questions itself stays short for those who ask a single one.
 
 export class Turns {
   private readonly most: number;

@@ -42,7 +42,7 @@ export function prepareData(data: string): void {
   const { R_OK, W_OK, X_OK } = fs.constants;
   let verb = 'made';
   try {
-    fs.mkdirSync(data, { recursive: true });
+    makeFolder(data);
     verb = 'written';
     fs.accessSync(data, R_OK | W_OK | X_OK);
   } catch (error) {
@@ -54,6 +54,17 @@ export function prepareData(data: string): void {
     throw new RingmqError('illegal-argument', `data: the folder ${data} cannot be ${verb} (${message}): ${advice}`);
   }
   checkFormat(data);
+}
+
+/** With the folders above it, if need be; alone first, because then the error is the right one. */
+function makeFolder(data: string): void {
+  if (fs.statSync(data, { throwIfNoEntry: false })?.isDirectory()) return;
+  try {
+    fs.mkdirSync(data);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    fs.mkdirSync(data, { recursive: true });
+  }
 }
 
 /** Says in the folder which format it has. The caller holds its lock. */

@@ -15,7 +15,7 @@
 import { assert } from '../base/fault.ts';
 import type { Disk } from './disk.ts';
 import { QueueEntry } from './queue-entry.ts';
-import { queueKey, type Run } from './run.ts';
+import { queueKey, type Run, type SegmentFile } from './run.ts';
 import { RunColumns } from './run-columns.ts';
 import type { SegmentDirectory } from './segment-directory.ts';
 import { fileLength, segmentName } from './segment-files.ts';
@@ -82,6 +82,21 @@ export class LogIndex {
     this.wholeEnd = directory.end;
     // Where the next segment will begin: a broker may have died between sealing one and making the next.
     this.openBase = directory.base + lengthBytes;
+  }
+
+  /** A sealed segment that can neither be read nor indexed: it has its place among the others, and no runs. */
+  addLost({ base, lengthBytes }: SegmentFile): void {
+    this.lostSegments++;
+    this.lost.add(base);
+    this.newSegment(base, lengthBytes, 0);
+    this.lengthBytes += lengthBytes;
+    this.wholeEnd = base + lengthBytes;
+    this.openBase = base + lengthBytes;
+  }
+
+  /** True if nobody knows what is in a segment. */
+  isLost(base: number): boolean {
+    return this.lost.has(base);
   }
 
   /** From here on runs go into the unsealed segment that begins at this log position. */

@@ -8,7 +8,13 @@ import { SegmentScanner } from './log-scan.ts';
 import type { Run, SegmentFile } from './run.ts';
 import { indexName } from './segment-directory.ts';
 import { segmentBases } from './segment-files.ts';
-import { loadSegmentDirectory, loadSegmentIndex, type SegmentIndex, writeSegmentIndex } from './segment-index.ts';
+import {
+  loadSegmentDirectory,
+  loadSegmentIndex,
+  type SegmentIndex,
+  segmentIndexOf,
+  writeIndex,
+} from './segment-index.ts';
 
 /** What is asked of a recovery (RecoveredLog has more). */
 export interface LogExtent {
@@ -54,16 +60,24 @@ export function scanRuns(disk: Disk, base: number, from: number, end: number): R
   return runs;
 }
 
-/** Makes the index file of a sealed segment anew from its blocks; undefined if the segment cannot be read. */
+/** Makes the index of a sealed segment anew from its blocks; undefined if the segment cannot be read. */
 function rebuildIndex(disk: Disk, base: number): SegmentIndex | undefined {
   const next = segmentBases(disk).find((other) => other > base);
   if (next === undefined) return undefined;
+  let index: SegmentIndex;
   try {
-    return writeSegmentIndex(disk, base, scanRuns(disk, base, base, next), next);
+    index = segmentIndexOf(base, scanRuns(disk, base, base, next), next);
   } catch (error) {
     if (isOutOfFiles(error)) throw error;
     return undefined;
   }
+  try {
+    writeIndex(disk, index);
+  } catch (error) {
+    if (isOutOfFiles(error)) throw error;
+    // No room, or a disk that fails: the index is as good in memory, and made again when it is wanted again.
+  }
+  return index;
 }
 
 function addSealed(disk: Disk, index: LogIndex, segment: SegmentFile): void {
@@ -72,7 +86,7 @@ function addSealed(disk: Disk, index: LogIndex, segment: SegmentFile): void {
   // One that ends earlier is from a stop in order, before the segment was full.
   const directory = known?.end === end ? known : rebuildIndex(disk, segment.base)?.directory;
   if (directory) index.addSegment(directory, segment.lengthBytes);
-  else index.lostSegments++;
+  else index.addLost(segment);
 }
 
 function addUnsealed(disk: Disk, index: LogIndex, base: number, end: number): void {

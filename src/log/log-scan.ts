@@ -123,6 +123,12 @@ export class SegmentScanner {
     return undefined;
   }
 
+  /** What was read is read again when it is wanted: somebody may have written there. */
+  forget(): void {
+    this.from = 0;
+    this.to = 0;
+  }
+
   /** True if a block may begin here; false is certain and cheap. */
   mayBegin(position: number): boolean {
     const at = this.load(position - this.base, BLOCK_HEADER_BYTES);

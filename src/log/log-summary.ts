@@ -63,6 +63,11 @@ export interface LogInspection {
   readonly spares: number;
 }
 
+interface LogRange {
+  readonly from: number;
+  readonly to: number;
+}
+
 type SegmentFacts = Omit<SegmentInspection, 'runs' | 'records' | 'storedFirst' | 'storedLast'>;
 
 interface MutableQueue {
@@ -74,6 +79,8 @@ interface MutableQueue {
   bytes: number;
   storedFirst: number;
   storedLast: number;
+  /** Log position behind its last run. */
+  end: number;
 }
 
 /** Adds up what segments have, oldest first. */
@@ -81,6 +88,12 @@ export class LogSummary {
   readonly damage: LogDamage[] = [];
   private readonly segments: SegmentInspection[] = [];
   private readonly queues = new Map<number, MutableQueue>();
+  private readonly known: readonly LogRange[];
+
+  /** `known`: damage that was set aside at a start. */
+  constructor(known: readonly LogRange[] = []) {
+    this.known = known;
+  }
 
   /** A segment with its runs in the order of their positions. */
   add(segment: SegmentFacts, runs: readonly Run[]): void {
@@ -106,15 +119,18 @@ export class LogSummary {
     const key = queueKey(topicId, partition);
     let queue = this.queues.get(key);
     if (!queue) {
-      const counts = { records: 0, bytes: 0, storedFirst, storedLast: storedFirst };
+      const counts = { records: 0, bytes: 0, storedFirst, storedLast: storedFirst, end: position };
       queue = { topicId, partition, oldestOffset: baseOffset, nextOffset: baseOffset, ...counts };
       this.queues.set(key, queue);
     }
     if (baseOffset !== queue.nextOffset) {
       const text = `topic ${topicId}, partition ${partition}: offset ${queue.nextOffset} is followed by ${baseOffset}`;
-      this.damage.push({ kind: 'offsets', file, from: position, to: position + run.size, text, known: false });
+      const { end } = queue;
+      const known = this.known.some((range) => range.from >= end && range.to <= position);
+      this.damage.push({ kind: 'offsets', file, from: position, to: position + run.size, text, known });
     }
     queue.nextOffset = Math.max(queue.nextOffset, nextOffset);
+    queue.end = position + run.size;
     queue.records += run.records;
     queue.bytes += run.size;
     queue.storedFirst = Math.min(queue.storedFirst, storedFirst);

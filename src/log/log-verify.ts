@@ -24,7 +24,7 @@ export interface VerifyLogOptions {
 
 /** What the log has, by its index files; segments without one are read. Damage that this comes upon is listed. */
 export function inspectLog(disk: Disk): LogInspection {
-  const summary = new LogSummary();
+  const summary = new LogSummary(readDamaged(disk));
   const bases = segmentBases(disk);
   let lengthBytes = 0;
   let end = 0;
@@ -64,7 +64,7 @@ export function verifyLog(disk: Disk, options: VerifyLogOptions = {}): LogInspec
 class Verification {
   private readonly disk: Disk;
   private readonly options: VerifyLogOptions;
-  private readonly summary = new LogSummary();
+  private readonly summary: LogSummary;
   private readonly known: readonly { readonly from: number; readonly to: number }[];
   /** CRC word that the next block must name; undefined: any. */
   private crc: number | undefined;
@@ -76,6 +76,7 @@ class Verification {
     this.disk = disk;
     this.options = options;
     this.known = readDamaged(disk);
+    this.summary = new LogSummary(this.known);
   }
 
   run(): LogInspection {
@@ -101,11 +102,18 @@ class Verification {
     const runs: Run[] = [];
     const scanner = new SegmentScanner(this.disk, base);
     const limit = base + scanner.lengthBytes;
+    const before = this.summary.damage.length;
     let walked: { readonly sealed: boolean; readonly blocks: number };
     try {
       walked = this.walk(scanner, next !== undefined, runs);
     } finally {
       scanner.close();
+    }
+    // Retention took it meanwhile, and the file has another use now.
+    if (this.summary.damage.length > before && !this.disk.exists(segmentName(base))) {
+      this.summary.damage.length = before;
+      this.crc = undefined;
+      return;
     }
     const facts = { name: segmentName(base), base, lengthBytes, end: this.end, index: this.index(base, runs) };
     this.summary.add({ ...facts, ...walked }, runs);
@@ -126,7 +134,8 @@ class Verification {
         position += LOG_ALIGN_BYTES;
         continue;
       }
-      if (badFrom >= 0) this.report('block', scanner.base, badFrom, position, this.reason);
+      if (badFrom >= 0 && this.isWrittenNow(scanner, badFrom, position)) position = badFrom;
+      else if (badFrom >= 0) this.report('block', scanner.base, badFrom, position, this.reason);
       badFrom = -1;
       blocks++;
       const { block } = scanner;
@@ -157,11 +166,21 @@ class Verification {
     return scanner.block.durable > badFrom;
   }
 
+  /** True if the block at `bad` was only being written when it was read. If not, the good one is checked again. */
+  private isWrittenNow(scanner: SegmentScanner, bad: number, good: number): boolean {
+    scanner.forget();
+    if (scanner.check(bad, this.crc) === undefined) return true;
+    scanner.check(good, undefined);
+    return false;
+  }
+
   /** The index file must say what the blocks say, up to where it goes. */
   private index(base: number, runs: readonly Run[]): SegmentInspection['index'] {
     if (!this.disk.exists(indexName(base))) return 'none';
     const index = loadSegmentIndex(this.disk, base);
-    const there = index && new Map([...index.runs()].map((run) => [run.position, run]));
+    // The broker may have written, and indexed, more since.
+    const indexed = index && [...index.runs()].filter((run) => run.position < this.end);
+    const there = indexed && new Map(indexed.map((run) => [run.position, run]));
     const wanted = index ? runs.filter((run) => run.position < index.end) : [];
     const agrees = there?.size === wanted.length && wanted.every((run) => isSame(run, there.get(run.position)));
     if (agrees) return 'good';

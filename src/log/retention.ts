@@ -167,6 +167,10 @@ export class Retention {
         wanted[which] ||= isWanted(entry, place, own, this.options, nowMs);
       }
     }
+    // What is in a segment that cannot be read is older than what is in the next one: it goes with it, never before.
+    for (let i = candidates.length - 1; i >= 0; i--) {
+      if (this.index.isLost(candidates[i].base)) wanted[i] = wanted[i + 1] ?? true;
+    }
     return candidates.map(({ lengthBytes }, i) => ({ lengthBytes, wanted: wanted[i] }));
   }
 

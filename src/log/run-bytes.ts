@@ -2,17 +2,23 @@
 // the log reader thread.
 import { alignBlock, LOG_ALIGN_BYTES, LOG_BLOCK_BYTES } from '../../native-layout/log.ts';
 import type { LogIndex } from './log-index.ts';
-import type { Run } from './run.ts';
+import { queueKey, type Run } from './run.ts';
 import type { SegmentReaders } from './segment-readers.ts';
 
 const MIB = 1024 * 1024;
-const CACHE_BYTES = 32 * MIB;
+const CACHE_BYTES = 96 * MIB;
+/** Part of it for chunks: thirty queues that are read side by side, 1 MiB an answer, share what they read. */
+const CHUNK_SHARE = 2 / 3;
 const CHUNK_BYTES = MIB;
+/** Chunks that are remembered because a run in them was read alone. */
+const TOUCHED_MAX = 512;
+/** Bytes of chunks that may be read before they must have been of use; beyond many times that the past is forgotten. */
+const CREDIT_BYTES = 8 * MIB;
 
 export interface ReadOptions {
   /** How files are opened: past the page cache or through it. Default `buffered`. */
   readonly mode?: 'direct' | 'buffered';
-  /** Memory for reads; half for chunks, half for large runs. Default 32 MiB. */
+  /** Memory for reads; two thirds for chunks, the rest for large runs. Default 96 MiB. */
   readonly cacheBytes?: number;
   /** Where memory comes from; direct reads need alignedBytes() (disk-node.ts). */
   readonly allocate?: (lengthBytes: number) => Uint8Array;
@@ -32,11 +38,18 @@ export class ChunkCache {
   private readonly free: number[] = [];
   /** Bytes of a slot's chunk that are good. */
   private readonly valid: Int32Array;
+  /** Chunk out of which a run was read alone -> the run's queue; oldest first. */
+  private readonly touched = new Map<number, number>();
+  /** Log position behind the run that was asked about last. */
+  private lastEnd = -1;
+  /** Bytes of chunks read for the sake of runs that could be read alone, and bytes of such runs that came from them. */
+  private spentBytes = 0;
+  private gainedBytes = 0;
 
   constructor(files: SegmentReaders, index: LogIndex, options: ReadOptions) {
     this.files = files;
     this.index = index;
-    const count = Math.max(2, Math.floor((options.cacheBytes ?? CACHE_BYTES) / 2 / CHUNK_BYTES));
+    const count = Math.max(2, Math.floor(((options.cacheBytes ?? CACHE_BYTES) * CHUNK_SHARE) / CHUNK_BYTES));
     this.memory = (options.allocate ?? plainBytes)(count * CHUNK_BYTES);
     this.valid = new Int32Array(count);
     for (let slot = 0; slot < count; slot++) this.free.push(slot);
@@ -58,6 +71,44 @@ export class ChunkCache {
     return true;
   }
 
+  /**
+   * True if a run that is large enough to be read alone had better be copied out of chunks: they are in memory, or
+   * another queue that is read beside this one wanted a run in them a moment ago, or the run follows the last one that
+   * was asked about; and such chunks were of use.
+   */
+  isWorth(base: number, run: Run): boolean {
+    const { position, size } = run;
+    const queue = queueKey(run.topicId, run.partition);
+    const first = position - ((position - base) % CHUNK_BYTES);
+    const end = position + size;
+    const follows = position >= this.lastEnd && position - this.lastEnd <= 2 * LOG_ALIGN_BYTES;
+    this.lastEnd = end;
+    let missing = 0;
+    let untouched = 0;
+    for (let chunk = first; chunk < end; chunk += CHUNK_BYTES) {
+      const slot = this.slots.get(chunk);
+      if (slot !== undefined && this.valid[slot] >= Math.min(CHUNK_BYTES, end - chunk)) continue;
+      missing++;
+      const by = this.touched.get(chunk);
+      if (slot === undefined && (follows || (by !== undefined && by !== queue))) continue;
+      untouched++;
+      this.touch(chunk, queue);
+    }
+    if (untouched > 0) return false;
+    if (missing > 0 && this.spentBytes > CREDIT_BYTES + 2 * this.gainedBytes) {
+      // Now and then it is tried again: who reads what may have changed.
+      this.gainedBytes += size / 16;
+      return false;
+    }
+    this.spentBytes += missing * CHUNK_BYTES;
+    this.gainedBytes += size;
+    if (this.spentBytes + this.gainedBytes > 16 * CREDIT_BYTES) {
+      this.spentBytes /= 2;
+      this.gainedBytes /= 2;
+    }
+    return true;
+  }
+
   /** Forgets what there is between two log positions. */
   forget(from: number, to: number): void {
     for (const [chunk, slot] of this.slots) {
@@ -65,6 +116,13 @@ export class ChunkCache {
       this.slots.delete(chunk);
       this.free.push(slot);
     }
+  }
+
+  private touch(chunk: number, queue: number): void {
+    this.touched.set(chunk, queue);
+    if (this.touched.size <= TOUCHED_MAX) return;
+    const [oldest] = this.touched.keys();
+    this.touched.delete(oldest);
   }
 
   private slot(base: number, chunk: number, needed: number): number {
@@ -111,7 +169,7 @@ export class LargeRuns {
   constructor(files: SegmentReaders, options: ReadOptions) {
     this.files = files;
     this.allocate = options.allocate ?? plainBytes;
-    this.countMax = Math.max(1, Math.floor((options.cacheBytes ?? CACHE_BYTES) / 2 / SLOT_BYTES));
+    this.countMax = Math.max(1, Math.floor(((options.cacheBytes ?? CACHE_BYTES) * (1 - CHUNK_SHARE)) / SLOT_BYTES));
   }
 
   /** Bytes of a run that was kept. */
@@ -121,6 +179,10 @@ export class LargeRuns {
     this.runs.delete(position);
     this.runs.set(position, run);
     return run.bytes;
+  }
+
+  has(position: number): boolean {
+    return this.runs.has(position);
   }
 
   /** Header and batches of a run as the disk has them, kept from now on; undefined if it does not give them all. */

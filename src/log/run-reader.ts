@@ -1,7 +1,8 @@
 // Reads batches of one queue out of the log. Who reads: the log reader thread, synchronously.
 //
 // Small runs come through a cache of aligned chunks: queues that are read at the same time lie in the same blocks.
-// Larger ones are read by one disk read each, and kept for a while, because an answer may take less than a run.
+// Larger ones are read by one disk read each, unless several queues are read side by side there, and kept for a while,
+// because an answer may take less than a run.
 //
 // I1  Nothing is handed out but batches of runs whose header names the queue, epoch and offsets that the index says and
 //     whose CRC is right. A file that was recycled or removed meanwhile, a stale cache, a disk that lies: `damaged`.
@@ -42,7 +43,7 @@ export type DamageListener = (run: Run, reason: string) => void;
 
 /** Runs of this size and more are an answer of their own, without another copy. */
 const LARGE_BYTES = 256 * 1024;
-/** Runs of this size and more are read by a disk read of their own: a chunk around them would be mostly of others. */
+/** Runs of this size and more are read by a disk read of their own, unless others read the chunk around them too. */
 const ALONE_BYTES = 16 * 1024;
 /** Damaged runs that are remembered, so that each is told of once. */
 const DAMAGED_MAX = 10_000;
@@ -235,13 +236,13 @@ export class RunReader {
 
   /** Reads a run so that its batches follow `length` bytes of batches in the staging memory. */
   private smallRun(run: Run, length: number): boolean {
-    if (run.size >= ALONE_BYTES) {
+    const base = this.index.segmentOf(run.position);
+    if (run.size >= ALONE_BYTES && !this.isShared(base, run)) {
       const bytes = this.largeRun(run);
       if (bytes && length === 0) this.staging.set(bytes);
       else if (bytes) this.staging.set(bytes.subarray(RUN_HEADER_BYTES), RUN_HEADER_BYTES + length);
       return bytes !== undefined;
     }
-    const base = this.index.segmentOf(run.position);
     const batches = this.staging.subarray(RUN_HEADER_BYTES + length, length + run.size);
     // Twice: what a cached chunk has wrong the disk may have right.
     for (let attempt = 0; attempt < 2 && base !== undefined; attempt++) {
@@ -256,6 +257,10 @@ export class RunReader {
     if (base === undefined) this.reason = 'its segment is gone';
     this.tell(run);
     return false;
+  }
+
+  private isShared(base: number | undefined, run: Run): boolean {
+    return base !== undefined && !this.large.has(run.position) && this.chunks.isWorth(base, run);
   }
 
   private damaged(run: Run, offset: number, oldest: number): ReadResult {

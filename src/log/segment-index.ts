@@ -123,6 +123,13 @@ export class SegmentIndex {
 
 /** Writes the index of a segment. Runs come in any order, those of a queue in the order of their offsets. */
 export function writeSegmentIndex(disk: Disk, base: number, runs: Iterable<Run>, endPosition: number): SegmentIndex {
+  const index = segmentIndexOf(base, runs, endPosition);
+  writeIndex(disk, index);
+  return index;
+}
+
+/** The index of the runs of a segment, which come in the order of the log. */
+export function segmentIndexOf(base: number, runs: Iterable<Run>, endPosition: number): SegmentIndex {
   const columns = new RunColumns();
   for (const run of runs) columns.add(run, run.storedFirst + run.storedSpan);
   const order = Int32Array.from({ length: columns.count }, (_, i) => i);
@@ -132,9 +139,7 @@ export function writeSegmentIndex(disk: Disk, base: number, runs: Iterable<Run>,
       columns.partition[a] - columns.partition[b] ||
       columns.nextOffset[a] - columns.nextOffset[b],
   );
-  const index = encodeIndex(base, columns, order, endPosition);
-  writeIndex(disk, index);
-  return index;
+  return encodeIndex(base, columns, order, endPosition);
 }
 
 /** Puts an index on the disk. */

@@ -6,7 +6,7 @@ import { type DataFolders, dataFolders, markFormat, prepareData } from '../log/d
 import { type FolderLock, lockFolder } from '../log/disk-lock.ts';
 import { NodeDisk, probeDisk } from '../log/disk-node.ts';
 import { recoverLog, segmentsToVerify } from '../log/recovery.ts';
-import { queueKey, type RecoveredLog, type RecoveredQueue, type Run } from '../log/run.ts';
+import { queueKey, type RecoveredLog, type RecoveredQueue, type RecoveryReport, type Run } from '../log/run.ts';
 import { fileLength, segmentName } from '../log/segment-files.ts';
 import type { SegmentVerdict } from '../log/segment-verdict.ts';
 import { readIdentity } from '../memory/partition-entry.ts';
@@ -114,6 +114,11 @@ export class OpenStore {
       if (queue && queue.tail.length > 0) tails.push({ id, runs: queue.tail });
     }
     return { logFolder: this.opened.folders.log, tails };
+  }
+
+  /** What was looked at before the threads started, and how long it took. */
+  get recovery(): RecoveryReport {
+    return this.opened.recovered.report;
   }
 
   /** Gives the folder back. Last of all: the threads have ended. */

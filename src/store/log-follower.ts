@@ -5,6 +5,8 @@
 // I1  A notice is given back only when its whole block is before STORE_WRITTEN: what a successor of this thread does
 //     not find in the lane lies before that position, and it scans the segment up to there.
 // I2  A run may come twice (from the file and from the lane): the index leaves the second one out.
+// I3  The last block is complete when the next one begins, or when the lane is empty after STORE_WRITTEN said so: the
+//     store shows a block's end after the last of its notices.
 import { RUN_LANE_BYTES, RUN_NOTICE_BYTES, STORE_WRITTEN_LOW } from '../../native-layout/store.ts';
 import type { Disk } from '../log/disk.ts';
 import type { LogIndex } from '../log/log-index.ts';
@@ -44,6 +46,8 @@ export class LogFollower {
   /** LOG_END of the notices that were taken last: perhaps not all of their block. */
   private heldEnd: number;
   private takenSince = 0;
+  /** Notices were taken and not given back. */
+  private owes = false;
 
   /** `index` has everything before `end`. `hasSegment`: it knows of a segment that is not sealed. */
   constructor(
@@ -83,7 +87,8 @@ export class LogFollower {
       else this.take();
       taken++;
     }
-    if (this.heldEnd > this.coveredEnd && this.heldEnd <= storeNumber(this.store, STORE_WRITTEN_LOW)) this.letGo();
+    // In this order (I3).
+    if (this.owes && this.heldEnd <= storeNumber(this.store, STORE_WRITTEN_LOW) && !notices.hasNews) this.letGo();
     return taken;
   }
 
@@ -96,11 +101,17 @@ export class LogFollower {
       this.add(notices);
       this.listener.told(notices, notices.logEnd);
     }
-    notices.consume();
+    this.consume();
+  }
+
+  private consume(): void {
+    this.notices.consume();
+    this.owes = true;
     this.takenSince++;
   }
 
   private letGo(): void {
+    this.owes = false;
     this.notices.release();
     if (this.takenSince >= NOTICES_HALF) {
       this.takenSince = 0;
@@ -109,13 +120,12 @@ export class LogFollower {
     this.coveredEnd = Math.max(this.coveredEnd, this.heldEnd);
   }
 
-  /** A store has taken over: what its predecessor wrote last was perhaps not told. */
+  /** A store has taken over: what its predecessor wrote last was perhaps not told. It has not shown `logEnd` yet. */
   private restarted(logEnd: number): void {
     if (logEnd > this.coveredEnd) this.scan(logEnd);
     this.coveredEnd = Math.max(this.coveredEnd, logEnd);
     this.heldEnd = this.coveredEnd;
-    this.notices.consume();
-    this.notices.release();
+    this.consume();
   }
 
   private scan(end: number): void {

@@ -161,10 +161,12 @@ export class StoreAgent implements Agent {
       this.fail(error);
       return 0;
     }
-    this.showEnds(); // First: the log reader may let go of a notice whose run lies before the end that is shown.
-    if (!this.notices.tryPushStarted(writer.end)) return 0;
-    this.notices.publish();
-    this.bells.ring(SEAT_LOG_READER);
+    const isTold = this.notices.tryPushStarted(writer.end);
+    if (isTold) this.notices.publish();
+    this.bells.ring(SEAT_LOG_READER); // Also for room.
+    if (!isTold) return 0;
+    // After the notice: the log reader takes what is shown for what it was told, and a block may be told in part.
+    this.showEnds();
     this.started = true;
     this.journals.adoptAll();
     setStoreState(this.store, STORE_STATES.running, 0);
@@ -277,8 +279,10 @@ export class StoreAgent implements Agent {
 
   /** Buffered mode: now, unless more comes that can be written before and nothing has waited for long. */
   private mustSync(nowMs: number): boolean {
-    if (this.unsynced.length === 0 || this.phase !== PHASE.idle) return false;
+    if (this.unsynced.length === 0 || this.phase === PHASE.written || this.failed) return false;
     const { writer } = this.context;
+    // A block that waits for room makes nobody wait who is written.
+    if (this.phase === PHASE.staged) return true;
     if (this.journals.dirty.length === 0 || writer.end - writer.durableEnd >= UNSYNCED_BYTES_MAX) return true;
     return nowMs - this.unsyncedSince >= UNSYNCED_MS_MAX;
   }

@@ -23,7 +23,7 @@ import {
   READ_REQUEST_ID,
   READ_TOPIC,
 } from '../../native-layout/store.ts';
-import { CODES, RingmqError } from '../base/codes.ts';
+import { CODES, codeName, RingmqError } from '../base/codes.ts';
 import type { Bells } from '../memory/bell.ts';
 import { FULL, LaneReader, LaneWriter, NONE } from '../memory/lane.ts';
 import { answerLane, type Regions, readLane, type StoreRegion } from '../memory/regions.ts';
@@ -53,6 +53,16 @@ export interface HistoryAnswer {
 
 /** Hears an answer, from inside History.work(). It may ask the next thing. */
 export type Answered = (answer: HistoryAnswer) => void;
+
+/** Why a place in the log is not read, for those who wait for it. It is asked for again every now and then. */
+export function logRefusal(status: number, topic: string, partition: number, offset: number): RingmqError {
+  const code = codeName(status);
+  const what =
+    code === 'frame-too-large'
+      ? 'a batch is larger than the lanes of this broker: start it with a larger laneBytes'
+      : `${CODES[code].text}; it is tried again`;
+  return new RingmqError(code, `${topic}/${partition}: the log cannot be read at offset ${offset}: ${what}`);
+}
 
 /** What there is of a request number: int32, never 0. */
 const REQUEST_MASK = 0x7fff_ffff;

@@ -57,7 +57,7 @@ export class ConsumerBook {
   gap({ topic, partition, from, to, reason }: Gap): void {
     const place = `${topic}/${partition}`;
     this.books.world.trace.add(`${this.name} gap ${place} ${from}-${to} ${reason}`);
-    this.rewinds.delete(place);
+    if (this.rewinds.delete(place)) this.goBack(place, Math.min(from, to));
     if (reason === 'epoch-changed') this.goBack(place, to);
     else if (reason === 'expired' && this.books.expires) this.goOn(place, to);
     else this.books.fault(`${this.name}: gap ${place} from ${from} to ${to} (${reason})`);
@@ -98,7 +98,7 @@ export class Books {
   deliveredCount = 0;
   readonly refused = new Map<string, number>();
   private readonly sent: MessageName[] = [];
-  private acked: Acked[] = [];
+  private readonly acked: Acked[] = [];
 
   constructor(world: World, expires: boolean) {
     this.world = world;

@@ -142,12 +142,14 @@ export class BrokerProcess {
   turn(thread: ServerThread): number {
     if (thread.ended || this.world.nowMs < thread.startAt) return 0;
     try {
-      return this.turnOrDie(thread);
+      const did = this.turnOrDie(thread);
+      if (!this.life.folder.disk.died) return did;
     } catch (error) {
       if (!(error instanceof ThreadDied)) throw error;
-      this.kill(thread);
-      return 0;
     }
+    this.life.folder.disk.died = false;
+    this.kill(thread);
+    return 0;
   }
 
   /** The thread dies. Its successor comes a little later. */
@@ -251,6 +253,8 @@ export class BrokerProcess {
       // Threads are started in order; one that died is started again.
       if (this.threads.indexOf(thread) >= this.startedThreads) return 0;
       this.world.trace.add(`${thread.name} starts`);
+      // The supervisor's event loop has turned since the predecessor's end: it knows of all its arenas.
+      this.announcements.poll();
       thread.running = thread.start();
       thread.housekeepAt = now;
       return 1;

@@ -37,6 +37,8 @@ export class SimDisk implements Disk {
   killIn = -1;
   dieIn = -1;
   dead = false;
+  /** A thread was told to die, and may have caught it. */
+  died = false;
   private readonly inner: FaultDisk;
   private readonly trace: Trace;
   private readonly random: (below: number) => number;
@@ -60,7 +62,8 @@ export class SimDisk implements Disk {
   }
 
   open(name: string, mode: DiskMode): DiskFile {
-    if (!this.inner.exists(name)) this.before(`create ${name}`);
+    const creates = mode === 'write' || mode === 'write-direct';
+    if (creates && !this.inner.exists(name)) this.before(`create ${name}`);
     return new SimFile(
       this,
       this.guarded(() => this.inner.open(name, mode)),
@@ -110,7 +113,10 @@ export class SimDisk implements Disk {
       this.dead = true;
       throw new ProcessKilled(what);
     }
-    if (this.dieIn >= 0 && this.dieIn-- === 0) throw new ThreadDied(what);
+    if (this.dieIn >= 0 && this.dieIn-- === 0) {
+      this.died = true;
+      throw new ThreadDied(what);
+    }
   }
 
   write(file: DiskFile, bytes: Uint8Array, position: number): void {

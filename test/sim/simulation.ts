@@ -98,7 +98,6 @@ class Simulation {
   private turns = 0;
   /** Who was last found not to have everything. */
   private behind = '';
-  private producers = 0;
   /** The clock moves at so many of a hundred turns. */
   private clockPercent: number;
 
@@ -117,7 +116,8 @@ class Simulation {
     const disk = new SimDisk(new FaultDisk(), world.trace, world.random, sabotage.disk);
     this.folder = { disk, meta: new SimMetaStore(), keys: new SimKeyIndex() };
     const names = topics.map((one) => one.name);
-    this.context = { world, books: this.books, topics: names, nextProducer: () => this.producers++ };
+    let producers = 0;
+    this.context = { world, books: this.books, topics: names, nextProducer: () => producers++ };
     this.embedded = embedded.map(({ group, slow }, i) => {
       return new EmbeddedApplication(`embedded-${i}`, this.context, group ? 'group' : 'positions', slow);
     });
@@ -322,8 +322,11 @@ class Simulation {
     const { actors, world } = this;
     const total = actors.reduce((sum, one) => sum + one.weight, 0);
     if (total === 0) return undefined;
-    let at = world.random(total);
-    return actors.find((one) => (at -= one.weight) < 0);
+    let left = world.random(total);
+    return actors.find((one) => {
+      left -= one.weight;
+      return left < 0;
+    });
   }
 
   /** For a while some are fast, and some get nowhere. */

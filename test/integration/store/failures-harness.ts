@@ -94,10 +94,13 @@ export function flipMiddle(file: string, prefix = 'm'): number {
   return Number(middle[1]);
 }
 
-/** Names, lengths and content of all files of a folder. */
+/** Names, lengths and content of all files of a data folder, but for claims to it: dead ones are taken away. */
 export function contentOf(folder: string): string {
   const hash = createHash('sha256');
-  const names = fs.readdirSync(folder, { recursive: true, encoding: 'utf8' }).sort();
+  const names = fs
+    .readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .filter((name) => !name.startsWith('LOCK'))
+    .sort();
   for (const name of names) {
     const file = path.join(folder, name);
     const isFile = fs.statSync(file).isFile();

@@ -265,7 +265,7 @@ test('a signal closes the consumer, also one that was aborted before', async () 
   expect([rig.closed, early.closed]).toEqual([1, 1]);
 });
 
-test('what is committed never goes beyond a message whose handler is at work, whatever gap is told meanwhile', async () => {
+test('no commit goes beyond a message whose handler is at work, whatever gap is told meanwhile', async () => {
   let finish: () => void = () => {};
   const rig = new Rig({ onMessage: () => new Promise<void>((resolve) => (finish = resolve)) });
   rig.deliver(0, 1);

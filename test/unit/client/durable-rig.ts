@@ -52,6 +52,8 @@ export class DurableRig implements HistoryReads {
   full = false;
   /** The log reader has too much to do. */
   busy = false;
+  /** It cannot give what it has. */
+  refusing = false;
   oldest = 0;
   asked: Asked[] = [];
   private readonly partition: Partition;
@@ -140,6 +142,7 @@ export class DurableRig implements HistoryReads {
   }
 
   private readAnswer({ from, maxBytes }: Asked, most: number): HistoryAnswer {
+    if (this.refusing) return this.say('frame-too-large', 0, 0);
     if (this.busy) return this.say('log-busy', from, from);
     const whole = this.log.slice(0, this.log.length - this.lag);
     if (from < this.oldest) return this.say('offset-out-of-range', from, from);
@@ -165,7 +168,7 @@ export class DurableRig implements HistoryReads {
 
   /** The bytes lie in memory that is overwritten right after the call, as a lane is. */
   private say(
-    code: 'ok' | 'log-busy' | 'offset-out-of-range' | 'log-damaged',
+    code: 'ok' | 'log-busy' | 'frame-too-large' | 'offset-out-of-range' | 'log-damaged',
     baseOffset: number,
     nextOffset: number,
     batches: Uint8Array = new Uint8Array(0),

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { CODES } from '../../../src/base/codes.ts';
 import type { ConsumerOptions, Gap } from '../../../src/client/connection.ts';
 import { RingConsumer } from '../../../src/client/consumer.ts';
 import { ChunkPool, HistorySource } from '../../../src/client/history-source.ts';
@@ -24,7 +25,10 @@ class Reading {
     this.consumer = new RingConsumer('t', { onGap, ...options }, (error) => this.errors.push(error.message));
     const reader = rig.reader();
     const start = joinAt(rig.regions.table, reader, rig.route, from);
-    const past = new HistorySource(rig, this.pool, TOPIC, NUMBER, () => this.ring());
+    const past = new HistorySource(rig, this.pool, TOPIC, NUMBER, {
+      wake: () => this.ring(),
+      refused: (status, offset) => this.errors.push(`${status} at ${offset}`),
+    });
     this.subscription = new RingSubscription(rig.route, reader, this.consumer as RingConsumer<unknown>, past);
     if (from !== 'latest') this.subscription.startAt(start.offset);
     this.consumer.source = { wanted: () => this.ring(), close: async () => this.subscription.close() };
@@ -174,6 +178,20 @@ describe('a consumer that the ring has passed', () => {
   });
 });
 
+test('a log that refuses is told of once, and asked again', () => {
+  const rig = rigOf(60);
+  rig.refusing = true;
+  const { texts, reading } = collecting(rig, 'earliest');
+  for (let i = 0; i < 5; i++) {
+    rig.answer();
+    reading.housekeep();
+  }
+  expect(reading.errors).toEqual([`${CODES['frame-too-large'].number} at 0`]);
+  rig.refusing = false;
+  reading.settle();
+  expect(texts).toEqual(numbers(0, 300));
+});
+
 test('handlers that take their time are waited for, and chunks wait in memory of their own', async () => {
   const rig = rigOf(30);
   const texts: string[] = [];
@@ -191,6 +209,14 @@ test('handlers that take their time are waited for, and chunks wait in memory of
     await new Promise((resolve) => setImmediate(resolve));
   }
   expect(texts).toEqual(numbers(0, 150));
+});
+
+test('thousands of partitions that catch up together hold no more than the pool', () => {
+  const pool = new ChunkPool();
+  for (const reading of [1, 33, 600, 2_048, 2_049, 4_096]) {
+    pool.reading = reading;
+    expect(reading * pool.piecesMax * pool.share).toBeLessThanOrEqual(64 * 1024 * 1024);
+  }
 });
 
 const STEPS = {

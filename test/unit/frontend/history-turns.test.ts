@@ -48,9 +48,25 @@ test('a partition that cannot be read keeps the others of its session waiting no
     first.run();
   }
   expect(asked).toEqual([9, 9, 10]);
+  expect(session.refusals).toEqual(['internal']);
   first.log.answer();
   first.run();
   expect(session.offsets).toEqual(range(0, 200));
   first.settle();
   expect(session.offsets).toHaveLength(400);
+});
+
+test('two that turn live at different offsets, and are passed before anything is handed out, lose nothing', () => {
+  const durable = new DurableRig();
+  durable.publish(5);
+  const [late, early] = [durable.session(), durable.session()];
+  durable.join(late, 5);
+  durable.join(early, 3);
+  durable.run();
+  expect(durable.feed.lagging.size).toBe(0);
+  durable.publish(40);
+  durable.settle();
+  expect(late.offsets).toEqual(range(5, 45));
+  expect(early.offsets).toEqual(range(3, 45));
+  expect([...late.gaps, ...early.gaps]).toEqual([]);
 });

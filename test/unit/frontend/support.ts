@@ -133,6 +133,7 @@ export class FakeSession extends Session {
   readonly fake: FakeSocket;
   readonly offsets: number[] = [];
   readonly gaps: CommandOf<'gap'>[] = [];
+  readonly refusals: CodeName[] = [];
   readonly frameLengths: number[] = [];
   /** Cursors that may go on. */
   readonly runnable: Set<Cursor>;
@@ -156,7 +157,9 @@ export class FakeSession extends Session {
   sendAcks(): void {}
   saySubscribed(): void {}
   sayRouteChanged(): void {}
-  refuse(_correlation: number, _code: CodeName): void {}
+  refuse(_correlation: number, code: CodeName): void {
+    this.refusals.push(code);
+  }
 
   deliver(span: Span, cursor: Cursor): boolean {
     const bytes = span.bytes();

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { writeDamaged } from '../../../src/log/checkpoint.ts';
 import { openLogIndex } from '../../../src/log/log-open.ts';
 import { inspectLog, verifyLog } from '../../../src/log/log-verify.ts';
 import { indexName } from '../../../src/log/segment-directory.ts';
@@ -94,6 +95,62 @@ test('what follows the last good block is the end of the log, torn or recycled',
   bytes.fill(7, place + 4096);
   expect(verifyLog(disk)).toMatchObject({ damage: [], end: log.writer.end });
   expect(inspectLog(disk).queues[0].nextOffset).toBe(30);
+});
+
+/** A disk that calls `before` before every read of a file with this name, and may change what is read. */
+function watched(disk: FaultDisk, name: string, before: (bytes: Uint8Array, nth: number) => boolean): FaultDisk {
+  let nth = 0;
+  const open = disk.open.bind(disk);
+  disk.open = (file, mode) => {
+    const opened = open(file, mode);
+    const read = opened.read.bind(opened);
+    if (file === name) opened.read = (bytes, at) => (before(bytes, nth++) ? bytes.length : read(bytes, at));
+    return opened;
+  };
+  return disk;
+}
+
+test('a block that is being written while it is read is no damage', () => {
+  const { disk } = sample();
+  const newest = segmentName(3 * SEGMENT);
+  const log = new SampleLog(SEGMENT, 'buffered', new FaultDisk());
+  for (let i = 0; i < 3; i++) log.block({ topicId: 1, partition: 0, counts: [1] });
+  const live = log.disk as FaultDisk;
+  // The first look finds a block half written, and those behind it whole.
+  let looks = 0;
+  const bytes = live.bytesOf(segmentName(0));
+  const whole = bytes[4096 + 100];
+  bytes[4096 + 100] ^= 1;
+  watched(live, segmentName(0), () => {
+    if (looks++ === 1) bytes[4096 + 100] = whole;
+    return false;
+  });
+  expect(verifyLog(live).damage).toEqual([]);
+  expect(looks).toBeGreaterThan(1);
+  expect(disk.exists(newest)).toBe(true);
+});
+
+test('a segment that retention takes while it is read, and that has another use then, is no damage', () => {
+  const { disk } = sample();
+  watched(disk, segmentName(0), () => {
+    if (disk.exists(segmentName(0))) disk.rename(segmentName(0), 'spare-1.tmp');
+    disk.bytesOf('spare-1.tmp').fill(0xee);
+    return false;
+  });
+  expect(verifyLog(disk).damage).toEqual([]);
+});
+
+test('offsets that are missing because of known damage are known', () => {
+  const { disk } = sample();
+  disk.bytesOf(segmentName(0))[4096 + 200] ^= 1;
+  const found = verifyLog(disk).damage.filter((one) => one.kind !== 'index');
+  expect(found.map((one) => [one.kind, one.known])).toEqual([
+    ['block', false],
+    ['offsets', false],
+  ]);
+  writeDamaged(disk, [{ from: 4096, to: 8192, what: 'damaged' }]);
+  const known = verifyLog(disk).damage.filter((one) => one.kind !== 'index');
+  expect(known).toEqual(found.map((one) => ({ ...one, known: true })));
 });
 
 test('an empty folder is an empty log', () => {

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { clearClean, readCheckpoint, readDamaged, writeCheckpoint, writeDamaged } from '../../../src/log/checkpoint.ts';
+import { openLogIndex } from '../../../src/log/log-open.ts';
 import { recoverLog, segmentsToVerify } from '../../../src/log/recovery.ts';
 import { runsOf } from '../../../src/log/run-rows.ts';
 import { indexName } from '../../../src/log/segment-directory.ts';
@@ -107,6 +108,24 @@ test('sealed segments with a good index are not read; the index of others is mad
   expect(segmentsToVerify(disk)).toEqual([bases.at(-1)]);
   expect(segmentsToVerify(disk, { verifyAll: true })).toEqual(bases);
   expect(recoverLog(disk, { ...RECOVER, verifyAll: true }).report.verifiedBytes).toBeGreaterThan(20 * 15_000);
+});
+
+test('an index file that speaks of more than the log has left is not believed later', () => {
+  const { disk, log } = logOf([BIG], [BIG], [BIG]);
+  stopClean(disk, log);
+  const first = disk.bytesOf(segmentName(0));
+  // The note of the stop is lost, and the last block with it: it looks like a torn write.
+  disk.remove('checkpoint.json');
+  first[2 * 16_384 + 200] ^= 1;
+  const found = recoverLog(disk, RECOVER);
+  expect(found.end).toBe(2 * 16_384);
+  // Another block takes its place, and the process is killed.
+  const second = new SampleLog(disk, 'direct', found, { generation: 2 }).continueFrom(found.queues);
+  second.append({ topicId: 7, bodyBytes: 15_000 });
+  const extent = recoverLog(disk.killed(), RECOVER);
+  const index = openLogIndex(disk, extent);
+  expect(extent.end).toBe(3 * 16_384);
+  expect([index.end(1, 0), index.end(7, 0)]).toEqual([2, 1]);
 });
 
 test('index files are left alone if so wanted: a log reader that runs writes them', () => {
@@ -258,6 +277,14 @@ test('a disk that cannot read is an error, and nothing is cut for it', () => {
     expect(findings(faulty)).toEqual(expected);
     for (let seed = 0; seed < 5; seed++) expect(findings(faulty.crash(seed))).toEqual(expected);
   }
+});
+
+test('a segment with several damaged places is copied once', () => {
+  const { disk } = logOf([BIG], [BIG], [BIG], [BIG], [BIG], [BIG], [BIG]);
+  for (const block of [0, 2]) disk.bytesOf(segmentName(0))[block * 16_384 + 200] ^= 1;
+  const { report } = recoverLog(disk, { ...RECOVER, onDamage: 'quarantine' });
+  expect(report.damaged).toHaveLength(2);
+  expect(disk.list('quarantine')).toEqual([`${segmentName(0)}.0`]);
 });
 
 test('killed anywhere while it sets damage aside, it finds the same when started again', () => {

@@ -112,6 +112,36 @@ describe('a pass', () => {
     expect(retention.pass(T0 * 2, () => AS_BROKER).removed).toEqual([]);
   });
 
+  test('begins with the oldest segment also where its index file cannot be written', () => {
+    const disk = new FaultDisk();
+    const { log } = kept({ retentionMs: 10_000, retentionBytes: 0 }, disk);
+    for (const name of disk.list().filter((one) => one.endsWith('.idx'))) disk.remove(name);
+    disk.plan = { at: 1, code: 'ENOSPC', forever: true };
+    const index = openLogIndex(disk, log.extent());
+    expect([index.segments.length, index.lostSegments]).toEqual([6, 0]);
+    expect(index.find(1, 0, 0)?.baseOffset).toBe(0);
+  });
+
+  test('lets a segment that cannot be read go with the next one, and no segment before it', () => {
+    const disk = new FaultDisk();
+    const { log } = kept({ retentionMs: 10_000, retentionBytes: 0 }, disk);
+    disk.remove(indexName(0));
+    const open = disk.open.bind(disk);
+    disk.open = (name, mode) => {
+      const file = open(name, mode);
+      if (name !== segmentName(0)) return file;
+      file.read = () => {
+        throw Object.assign(new Error('EIO'), { code: 'EIO' });
+      };
+      return file;
+    };
+    const { index, retention } = retentionOn(log, disk, { retentionMs: 10_000, retentionBytes: 0 });
+    expect([index.segments.length, index.lostSegments]).toEqual([6, 1]);
+    expect(retention.pass(T0 + 10_500, () => AS_BROKER).removed).toEqual([]);
+    const { removed } = retention.pass(T0 + 11_000, () => AS_BROKER);
+    expect(removed.map((one) => one.base)).toEqual([0, SEGMENT]);
+  });
+
   test('a topic that keeps longer keeps the segments, one that is deleted keeps none', () => {
     const { retention } = kept({ retentionMs: 10_000, retentionBytes: 0 });
     const longer = { ...AS_BROKER, retentionMs: 100_000 };
@@ -240,6 +270,15 @@ describe('spare segments', () => {
     expect(disk.list()).toEqual([]);
     spares.ensure();
     expect(spareNames(disk)).toEqual(['spare-1.tmp']);
+  });
+
+  test('none is made that would fill the disk above the watermark', () => {
+    const disk = new FaultDisk();
+    disk.space = () => ({ freeBytes: 18 * SEGMENT, totalBytes: 100 * SEGMENT });
+    const spares = new SpareSegments(disk, { segmentBytes: 4 * SEGMENT });
+    expect([spares.work(), disk.list()]).toEqual([false, []]);
+    disk.space = () => ({ freeBytes: 20 * SEGMENT, totalBytes: 100 * SEGMENT });
+    expect(spares.work()).toBe(true);
   });
 
   test('a segment of another length is removed, and a spare that the store takes meanwhile is no error', () => {

@@ -312,6 +312,36 @@ describe('bytes that are not what was written', () => {
     expect(reader.read(1, 0, 0, 10)).toMatchObject({ status: 'ok', baseOffset: 0 });
   });
 
+  test('queues that are read side by side share what is read from the disk; one alone reads no more than its own', () => {
+    const log = sampleLog(16 * 1024 * 1024);
+    const queues = 20;
+    const specs = Array.from({ length: queues }, (_, partition) => ({
+      topicId: 1,
+      partition,
+      counts: [8],
+      bodyBytes: 4_000,
+    }));
+    for (let i = 0; i < 12; i++) log.block(...specs);
+    let reads = 0;
+    let readBytes = 0;
+    const counting = showing(log.disk, (bytes) => {
+      reads++;
+      readBytes += bytes.length;
+    });
+    const index = openLogIndex(log.disk, log.extent());
+    const alone = new RunReader(counting, index);
+    expect(readAll(alone, 1, 3, 0, 1024 * 1024)).toEqual({ records: expected(1, 3, 0, 96), lost: [] });
+    expect(reads).toBe(12);
+    expect(readBytes).toBeLessThan(12 * 40_960);
+    reads = 0;
+    const reader = new RunReader(counting, index);
+    for (let partition = 0; partition < queues; partition++) {
+      expect(readAll(reader, 1, partition, 0, 1024 * 1024).records).toEqual(expected(1, partition, 0, 96));
+    }
+    // 240 runs in 8 chunks, the first queues' alone.
+    expect(reads).toBeLessThan(60);
+  });
+
   test('a hole in the offsets is damage up to the next run', () => {
     const log = sampleLog();
     for (let i = 0; i < 3; i++) log.block({ topicId: 1, partition: 0, counts: [2] });

@@ -85,6 +85,12 @@ export class SampleLog {
 
   /** Writes one block with these runs; each batch is stored a millisecond later than the one before. */
   block(...specs: readonly RunSpec[]): readonly Run[] {
+    this.stage(...specs);
+    return this.write();
+  }
+
+  /** Fills a block. */
+  stage(...specs: readonly RunSpec[]): void {
     this.builder.begin();
     for (const { topicId, partition, counts, storedAt, bodyBytes = 0, epoch = 1, key } of specs) {
       const queue = `${topicId}/${partition}`;
@@ -98,6 +104,10 @@ export class SampleLog {
       }
       this.builder.closeRun();
     }
+  }
+
+  /** Writes what was staged; again, if it failed. */
+  write(): readonly Run[] {
     this.writer.append(this.builder);
     this.writer.sync();
     const written = this.builder.runs.map((run) => ({ ...run }));

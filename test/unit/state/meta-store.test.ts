@@ -223,6 +223,28 @@ describe('S1: what was committed is there', () => {
   });
 });
 
+test('record numbers begin again after the largest one', () => {
+  const disk = new FaultDisk();
+  openMetaStoreOn(disk).close();
+  const memory = new MemoryMetaStore();
+  const file = disk.open(NAME, 'write');
+  file.truncate(0);
+  file.write(encodeRecord(0xffff_fffe, { format: 1, ...memory.everything() }), 0);
+  file.sync();
+  file.close();
+  for (let life = 1; life <= 3; life++) {
+    const store = openMetaStoreOn(disk);
+    expect(store.generation).toBe(life - 1);
+    store.commit({ topics: [topic(life)], nextTopicId: life + 1 });
+    expect(store.nextGeneration()).toBe(life);
+    expect(store.topics()).toHaveLength(life);
+    store.close();
+  }
+  // What is bad and has newer records behind it is damaged, on either side of the turn.
+  disk.bytesOf(NAME)[60] ^= 1;
+  expect(codeOf(() => openMetaStoreOn(disk))).toBe('state-corrupt');
+});
+
 describe('S2: damage', () => {
   const disk = new FaultDisk();
   live(disk);

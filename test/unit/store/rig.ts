@@ -33,7 +33,7 @@ type StoreRegions = Regions & { readonly store: StoreRegion };
 export class StoreRig {
   readonly table: Table;
   readonly regions: StoreRegions;
-  readonly broker: BrokerAgent;
+  broker: BrokerAgent;
   readonly publisher: Publisher;
   readonly events: StoreEvent[] = [];
   disk = new FaultDisk();
@@ -54,6 +54,12 @@ export class StoreRig {
     this.broker = new BrokerAgent(this.regions, WORKER, this.table.owned(memory));
     this.publisher = this.table.publisher();
     this.store = this.startStore();
+  }
+
+  /** The worker has died: its successor takes over. */
+  succeedBroker(): void {
+    this.broker = new BrokerAgent(this.regions, WORKER, this.table.owned((this.options.partitionMax ?? 64) * RING));
+    this.broker.takeOver();
   }
 
   get mode(): 'direct' | 'buffered' {

@@ -70,3 +70,39 @@ test('buffered: a clean stop syncs also what nobody waited for', () => {
   expect(readCheckpoint(crashed)).toMatchObject({ clean: true, end: rig.recovered(crashed).end });
   expect(rig.writer.durableEnd).toBe(rig.writer.end);
 });
+
+/** Two partitions with a block's worth of news each; the second block meets what the disk has then. */
+function secondBlockMeets(code: 'ENOSPC' | 'EIO'): StoreRig {
+  const rig = new StoreRig({ mode: 'buffered', blockBytes: 4_096 });
+  rig.table.activateDurable(1);
+  rig.table.activateDurable(2);
+  rig.settle();
+  // Each fills a block: there is news when the first one is written, and none of the limits of a sync is reached.
+  const append = rig.writer.append.bind(rig.writer);
+  rig.writer.append = (builder) => {
+    append(builder);
+    rig.writer.append = append;
+    rig.disk.plan = { at: rig.disk.calls + 1, code };
+  };
+  rig.send(1, ['a'.repeat(3_000)]);
+  rig.send(2, ['no room for this'.repeat(200)]);
+  rig.append();
+  rig.settle();
+  return rig;
+}
+
+test('buffered: what is written is synced while a later block waits for room', () => {
+  const rig = secondBlockMeets('ENOSPC');
+  expect(rig.state).toBe('full');
+  expect(rig.answers()).toEqual(['1:ok@0']);
+  rig.now += 1_000;
+  rig.settle();
+  expect(rig.answers()).toEqual(['2:ok@0']);
+});
+
+test('buffered: after a write that failed nothing is synced, and it is said once', () => {
+  const rig = secondBlockMeets('EIO');
+  expect(rig.state).toBe('failed');
+  expect(rig.events.map((one) => one.type)).toEqual(['failed']);
+  expect(rig.answers()).toEqual(['1:store-failed', '2:store-failed']);
+});
