@@ -1,4 +1,6 @@
 // The machine and this process: processors, memory, network, event loop. Rates are differences between two calls.
+//
+// The system gives some of it in files, and a process may have none left to open: then the last figures stand.
 import { readFileSync } from 'node:fs';
 import os from 'node:os';
 import { type EventLoopUtilization, performance } from 'node:perf_hooks';
@@ -39,7 +41,8 @@ const TX_BYTES = 8;
 
 export class HostMeter {
   private readonly sources: HostSources;
-  private cores: readonly { readonly idle: number; readonly total: number }[];
+  private cores: readonly { readonly idle: number; readonly total: number }[] = [];
+  private memory: { readonly rss: number; readonly heapUsed: number } = { rss: 0, heapUsed: 0 };
   private net: { readonly rx: number; readonly tx: number } | undefined;
   private loop: EventLoopUtilization;
   private usage = process.cpuUsage();
@@ -57,7 +60,8 @@ export class HostMeter {
   read(nowMs: number): HostFigures {
     const seconds = Math.max(nowMs - this.at, 1) / 1_000;
     this.at = nowMs;
-    const { rss, heapUsed } = process.memoryUsage();
+    this.memory = orLast(() => process.memoryUsage(), this.memory);
+    const { rss, heapUsed } = this.memory;
     return {
       cpu: { ...this.readCores(), load: os.loadavg().map(rounded), process: this.readUsage(seconds) },
       memory: { totalBytes: os.totalmem(), freeBytes: os.freemem(), rssBytes: rss, heapUsedBytes: heapUsed },
@@ -103,10 +107,14 @@ export class HostMeter {
     return rounded(utilization);
   }
 
-  private coreTimes(): { readonly idle: number; readonly total: number }[] {
-    return this.sources.cpus().map(({ times }) => {
-      return { idle: times.idle, total: Object.values(times).reduce((sum, time) => sum + time, 0) };
-    });
+  private coreTimes(): readonly { readonly idle: number; readonly total: number }[] {
+    return orLast(
+      () =>
+        this.sources.cpus().map(({ times }) => {
+          return { idle: times.idle, total: Object.values(times).reduce((sum, time) => sum + time, 0) };
+        }),
+      this.cores,
+    );
   }
 
   private netTotals(): { readonly rx: number; readonly tx: number } | undefined {
@@ -130,6 +138,14 @@ function readNetDev(): string | undefined {
     return readFileSync('/proc/net/dev', 'utf8');
   } catch {
     return undefined;
+  }
+}
+
+function orLast<T>(read: () => T, last: T): T {
+  try {
+    return read();
+  } catch {
+    return last;
   }
 }
 

@@ -49,6 +49,12 @@ interface Carved {
   readonly arena: number;
 }
 
+/** A ring that was opened, and what the log had that it begins with. */
+interface OpenedRing {
+  readonly place: RingPlace;
+  readonly tail: Uint8Array | undefined;
+}
+
 export class OwnedPartitions {
   /** Code number of why the last find() found nothing; 0 if the partition is simply not ours. */
   refusal = 0;
@@ -126,16 +132,15 @@ export class OwnedPartitions {
     if (identity === undefined || identity.owner !== seat) return undefined;
     const known = readPlace(table, id, arenas);
     // What a ring has that is there already is newer than the log as it was found at the start.
-    const tail = known || !identity.durable ? undefined : this.tailOf(id);
-    const place = known ?? this.openRing(id, identity, tail);
-    if (!place) return undefined;
-    const partition = new Partition(table, id, identity, place, tail);
+    const opened = known ? { place: known, tail: undefined } : this.openRing(id, identity);
+    if (!opened) return undefined;
+    const partition = new Partition(table, id, identity, opened.place, opened.tail);
     this.partitions[id] = partition;
     return partition;
   }
 
   /** Makes the partition's ring and shows it; undefined, with the reason in `refusal`, if that cannot be. */
-  private openRing(id: number, identity: PartitionIdentity, tail: Uint8Array | undefined): RingPlace | undefined {
+  private openRing(id: number, identity: PartitionIdentity): OpenedRing | undefined {
     const { table } = this.context.regions;
     const carved = this.carve(identity.ringBytes);
     if (!carved) {
@@ -144,6 +149,8 @@ export class OwnedPartitions {
     }
     const { place, arena } = carved;
     resetRing(table, id);
+    // Not before there is room: a partition that is refused is asked for with every batch.
+    const tail = identity.durable ? this.tailOf(id) : undefined;
     if (identity.durable) {
       if (tail) this.preload(id, identity, place, tail);
       if (!openJournalSlot(table, id)) {
@@ -153,7 +160,7 @@ export class OwnedPartitions {
       }
     }
     publishPlace(table, id, arena, place.byte, place.capacity);
-    return place;
+    return { place, tail };
   }
 
   /** The newest batches that the log has, up to where this life of the partition begins. */

@@ -309,7 +309,9 @@ function explain(url: string, end: WireEnd, wasUp: boolean): { code: CodeName; t
   if (code >= 4000) {
     const name = codeName(code);
     const why = reason || (name === 'internal' ? `code ${code}` : CODES[name].text);
-    return { code: name, text: `the broker closed the connection: ${why}`, final: code >= 4500 };
+    // This client does say hello: the line or one of the two machines stood still, or a clock was set.
+    const final = code >= 4500 && name !== 'hello-timeout';
+    return { code: name, text: `the broker closed the connection: ${why}`, final };
   }
   if (wasUp) {
     const why = cause || reason || (code === 1006 ? '' : `code ${code}`);

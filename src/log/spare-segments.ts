@@ -11,7 +11,7 @@ import { fileLength, spareNames } from './segment-files.ts';
 
 const MAKING = 'spare.new';
 const STEP_BYTES = 1024 * 1024;
-/** Part of the disk that is used: above it the oldest segments go whatever their age, and none is made ahead of time. */
+/** Part of the disk that is used: above it the oldest segments go whatever their age, and no spare is made. */
 export const FORCE_ABOVE = 0.85;
 /** Spares that are kept; what retention takes beyond them is removed. */
 const SPARES_MAX = 2;

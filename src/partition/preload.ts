@@ -1,11 +1,11 @@
-// What a durable partition starts with after a restart: the newest batches that the log has of it. From all of them it
-// knows its producers again; as many as fit go into the ring, so that consumers near the end need no disk.
+// What a durable partition starts with after a restart: the newest batches that the log has of it. From all of them
+// it knows its producers again; as many as fit go into the ring, so that consumers near the end need no disk.
 import { BATCH_PARTITION } from '../../native-layout/batch.ts';
 import { BatchView } from '../record/batch-view.ts';
 
 /**
- * The newest of some whole batches that follow each other without a hole, as a copy that carries the partition's present
- * id; undefined if the last one does not end at `nextOffset`, where the partition goes on. `tail` comes from the log,
+ * The newest of some whole batches that follow each other without a hole, as a copy that carries the partition's id of
+ * now; undefined if the last one does not end at `nextOffset`, where the partition goes on. `tail` comes from the log,
  * verified.
  */
 export function tailFor(tail: Uint8Array, id: number, nextOffset: number): Uint8Array | undefined {

@@ -11,7 +11,7 @@
 // Not lmdb, as the key index: it is small and in memory anyway; a thread that is terminated inside a transaction of
 // lmdb leaves the database locked for its successor, and a damaged page of lmdb ends the process instead of being told.
 import { RingmqError } from '../base/codes.ts';
-import type { Disk, DiskFile } from '../log/disk.ts';
+import { type Disk, type DiskFile, isOutOfFiles } from '../log/disk.ts';
 import { NodeDisk } from '../log/disk-node.ts';
 import { encodeRecord, readJournal, sequenceAfter } from './journal.ts';
 import {
@@ -28,6 +28,8 @@ const NAME = 'meta.journal';
 const NEW_NAME = 'meta.tmp';
 /** A journal is written anew when this much, and more than the last snapshot, stands behind the snapshot. */
 const TAIL_BYTES = 4 * 1024 * 1024;
+
+const OUT_OF_FILES = 'the state cannot be kept at present: this process may open no more files (ulimit -n)';
 
 /** First record of a file. */
 interface Snapshot extends Required<MetaChanges> {
@@ -75,6 +77,8 @@ class JournalMetaStore implements MetaStore {
   /** Bytes of the journal, and of its snapshot. */
   private end = 0;
   private snapshotEnd = 0;
+  /** The journal has its name, but not yet for good. */
+  private nameUnsynced = false;
   /** A write or a sync failed: what is in the file now is not known, nothing more is written. */
   private failed: RingmqError | undefined;
 
@@ -175,6 +179,8 @@ class JournalMetaStore implements MetaStore {
     if (this.failed) throw this.failed;
     const { file } = this;
     if (file === undefined) throw new RingmqError('closed', `the state in ${this.disk.folder} is closed`);
+    if (this.nameUnsynced) this.syncName();
+    if (this.nameUnsynced) throw new RingmqError('store-failed', OUT_OF_FILES);
     const sequence = sequenceAfter(this.sequence);
     const record = encodeRecord(sequence, entry);
     try {
@@ -224,21 +230,37 @@ class JournalMetaStore implements MetaStore {
       file.truncate(0);
       file.write(record, 0);
       file.sync();
-    } finally {
+    } catch (error) {
       file.close();
+      throw error;
     }
     try {
       disk.rename(NEW_NAME, NAME);
-      disk.syncFolder();
-      this.abandon();
-      this.file = disk.open(NAME, 'write');
     } catch (error) {
+      file.close();
       this.failed = broken(error, disk.folder);
       throw this.failed;
     }
+    // The same file under its new name: to open it again could fail.
+    this.abandon();
+    this.file = file;
+    this.syncName();
     this.sequence = sequence;
     this.end = record.length;
     this.snapshotEnd = record.length;
+  }
+
+  /** Until the folder is synced a loss of power may bring the old journal back: nothing is acknowledged before. */
+  private syncName(): void {
+    this.nameUnsynced = true;
+    try {
+      this.disk.syncFolder();
+      this.nameUnsynced = false;
+    } catch (error) {
+      if (isOutOfFiles(error)) return;
+      this.failed = broken(error, this.disk.folder);
+      throw this.failed;
+    }
   }
 
   private corrupt(what: string): RingmqError {

@@ -37,7 +37,10 @@ const STATUS = {
   later: CODES['log-busy'].number,
 } as const;
 
-/** What serve() answers when the request has to wait: no room for the answer, the index is not up to date, or no file is left to open. */
+/**
+ * What serve() answers when the request has to wait: no room for the answer, the index is not up to date, or no file is
+ * left to open.
+ */
 const LATER = 0;
 
 /** One asking thread's two lanes. */

@@ -143,7 +143,7 @@ export class JournaledPartition {
     return at - start;
   }
 
-  /** End of the batches from `from` on that fit `limitBytes`; of the first one even if it is larger, with `atLeastOne`. */
+  /** End of the batches from `from` on that fit `limitBytes`; with `atLeastOne` the first one fits always. */
   private endOf(from: number, end: number, limitBytes: number, atLeastOne: boolean): number {
     const { words } = this.reader.place;
     let at = from;

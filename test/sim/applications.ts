@@ -34,6 +34,7 @@ const MAY_FAIL = new Set([
   'route-stale',
   'buffer-full',
   'ring-full',
+  'hello-timeout',
 ]);
 
 export interface ApplicationContext {

@@ -29,7 +29,7 @@ import {
 import { releaseSlotsOf } from '../../src/memory/ring-reader.ts';
 import { burySeat, openLanes, partitionsUsed, releaseSeat, seatState, setBrokerState } from '../../src/memory/seats.ts';
 import type { TopicRecord } from '../../src/nameserver/directory.ts';
-import type { StoreContext } from '../../src/store/store-agent.ts';
+import { isDiskError, type StoreContext } from '../../src/store/store-agent.ts';
 import { HOUSEKEEP_MS } from '../../src/thread/agent.ts';
 import { type Announcement, Announcements } from '../../src/thread/announcements.ts';
 import type { Network } from './network.ts';
@@ -44,10 +44,11 @@ import {
   startStore,
   startWorker,
 } from './server-threads.ts';
-import { ThreadDied } from './sim-disk.ts';
+import { ProcessKilled, ThreadDied } from './sim-disk.ts';
 import { EventLoop, type World } from './world.ts';
 
 const RESTART_DELAY_MS = 20;
+const RESTARTS_MAX = 5;
 const SWEEP_MS = 50;
 const START_GAP_MS = 4;
 const STALL_MS = 10_000;
@@ -65,6 +66,7 @@ interface ServerThread {
   /** Not before. */
   startAt: number;
   housekeepAt: number;
+  failedStarts: number;
   ended: boolean;
 }
 
@@ -255,7 +257,7 @@ export class BrokerProcess {
       this.world.trace.add(`${thread.name} starts`);
       // The supervisor's event loop has turned since the predecessor's end: it knows of all its arenas.
       this.announcements.poll();
-      thread.running = thread.start();
+      this.startThread(thread);
       thread.housekeepAt = now;
       return 1;
     }
@@ -276,9 +278,20 @@ export class BrokerProcess {
     return did;
   }
 
+  /** A thread that cannot start for the disk's sake is tried again, and then the broker gives up. */
+  private startThread(thread: ServerThread): void {
+    try {
+      thread.running = thread.start();
+    } catch (error) {
+      if (!isDiskError(error)) throw error;
+      if (++thread.failedStarts > RESTARTS_MAX) throw new ProcessKilled(`${thread.name} does not start`);
+      this.kill(thread);
+    }
+  }
+
   private plan(workers: number): ServerThread[] {
     const thread = (name: string, seat: number, start: () => Started): ServerThread => {
-      return { name, seat, start, running: undefined, startAt: 0, housekeepAt: 0, ended: false };
+      return { name, seat, start, running: undefined, startAt: 0, housekeepAt: 0, failedStarts: 0, ended: false };
     };
     const { life } = this;
     const brokers = Array.from({ length: workers }, (_, i) => SEAT_FIRST_WORKER + i);

@@ -112,12 +112,13 @@ export function startStore(life: Life): Started {
   const isFirst = seatGeneration(taken.regions.control, SEAT_STORE) === 1;
   const found = isFirst ? life.recovered : recoverLog(disk, { onDamage: 'stop', ringBytesMax: 0, writeIndexes: false });
   const next = new Map(found.queues.map((queue) => [queueKey(queue.topicId, queue.partition), queue.nextOffset]));
+  const writer = new LogWriter(disk, { mode, segmentBytes, generation, clock }, found);
   const { arenas, announcements } = hearing(life);
   const context: StoreContext = {
     regions: storeRegions(taken.regions),
     seat: SEAT_STORE,
     arenas,
-    writer: new LogWriter(disk, { mode, segmentBytes, generation, clock }, found),
+    writer,
     builder: new BlockBuilder(alignedBytes(BLOCK_BYTES)),
     mode,
     disk,

@@ -1,4 +1,4 @@
-// Helpers of the failure tests: a broker process with a small log, damage done to its files, and what readers were told.
+// Helpers of the failure tests: a broker process with a small log, damage to its files, and what readers were told.
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import fs from 'node:fs';

@@ -96,10 +96,15 @@ test.each(['buffered', 'auto'] as const)(
 
 test('damage in an old segment of a running broker is a gap, is counted, and nothing else is missing', async () => {
   const data = dataFolder();
+  const first = await ServerProcess.start(['--data', data, ...SMALL]);
+  const writing = await clientOf(first);
+  const load = await fillLog(writing, 'orders', 40);
+  expect(load.failed).toEqual([]);
+  await writing.close();
+  expect(await first.stop()).toBe(0);
+  // One that has nothing of it in memory.
   const server = await ServerProcess.start(['--data', data, ...SMALL]);
   const connection = await clientOf(server);
-  const load = await fillLog(connection, 'orders', 40);
-  expect(load.failed).toEqual([]);
   const hit = flipMiddle(logFiles(data, SEGMENT)[0]);
   const back = await readBack(connection, 'orders');
   expect(lost(back, load)).toEqual([]);

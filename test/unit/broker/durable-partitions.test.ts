@@ -126,6 +126,20 @@ describe('a durable partition that is opened', () => {
     expect(hasJournalSlot(table.regions.table, ID)).toBe(true);
   });
 
+  test('does not ask the log for a partition that there is no memory for', () => {
+    const table = recovered();
+    let asked = 0;
+    table.tails.get = () => {
+      asked++;
+      return undefined;
+    };
+    const full = table.owned(RING / 2);
+    expect([full.find(ID), full.find(ID), full.refusal]).toEqual([undefined, undefined, CODES['memory-quota'].number]);
+    expect(asked).toBe(0);
+    expect(table.owned().find(ID)?.nextOffset).toBe(100);
+    expect(asked).toBe(1);
+  });
+
   test('cannot be seen before it is filled and held', () => {
     const table = recovered();
     const { table: words } = table.regions;

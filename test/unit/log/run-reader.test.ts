@@ -312,7 +312,7 @@ describe('bytes that are not what was written', () => {
     expect(reader.read(1, 0, 0, 10)).toMatchObject({ status: 'ok', baseOffset: 0 });
   });
 
-  test('queues that are read side by side share what is read from the disk; one alone reads no more than its own', () => {
+  test('queues that are read side by side share disk reads; one alone reads only its own', () => {
     const log = sampleLog(16 * 1024 * 1024);
     const queues = 20;
     const specs = Array.from({ length: queues }, (_, partition) => ({

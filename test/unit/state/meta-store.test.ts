@@ -223,6 +223,28 @@ describe('S1: what was committed is there', () => {
   });
 });
 
+test('without a file left to open a new journal waits, and then goes on', () => {
+  const disk = new FaultDisk();
+  const store = openMetaStoreOn(disk, 200);
+  const syncFolder = disk.syncFolder.bind(disk);
+  let refusals = 0;
+  disk.syncFolder = () => {
+    if (refusals-- > 0) throw Object.assign(new Error('too many open files'), { code: 'EMFILE' });
+    syncFolder();
+  };
+  let refused = 0;
+  for (let id = 1; id <= 30; id++) {
+    if (id % 5 === 0) refusals = 3;
+    const kept = codeOf(() => store.commit({ topics: [topic(id)], nextTopicId: id + 1 }));
+    if (kept === 'none') continue;
+    expect(kept).toBe('store-failed');
+    refused++;
+    id--;
+  }
+  expect(refused).toBeGreaterThan(0);
+  expect(openMetaStoreOn(disk.crash(1)).topics()).toHaveLength(30);
+});
+
 test('record numbers begin again after the largest one', () => {
   const disk = new FaultDisk();
   openMetaStoreOn(disk).close();
