@@ -33,6 +33,10 @@ export class NodeDisk implements Disk {
     return fs.existsSync(this.path(name));
   }
 
+  lengthOf(name: string): number {
+    return fs.statSync(this.path(name)).size;
+  }
+
   list(below = ''): string[] {
     try {
       const entries = fs.readdirSync(path.join(this.folder, below), { withFileTypes: true });

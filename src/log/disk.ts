@@ -42,6 +42,8 @@ export interface Disk {
   readonly folder: string;
   open(name: string, mode: DiskMode): DiskFile;
   exists(name: string): boolean;
+  /** Length of a file without opening it, which takes a descriptor, where that can be done. */
+  lengthOf?(name: string): number;
   /** Names of the files of the folder, or of one below it, sorted. A folder that is not there has none. */
   list(below?: string): string[];
   rename(from: string, to: string): void;

@@ -32,6 +32,7 @@ export function spareNames(disk: Disk): string[] {
 
 /** Length of a file in bytes. */
 export function fileLength(disk: Disk, name: string): number {
+  if (disk.lengthOf) return disk.lengthOf(name);
   const file = disk.open(name, 'read');
   try {
     return file.size();

@@ -4,8 +4,8 @@ import { BATCH_PARTITION } from '../../native-layout/batch.ts';
 import { BatchView } from '../record/batch-view.ts';
 
 /**
- * The newest of some whole batches that follow each other without a hole, as a copy that carries the partition's id of
- * now; undefined if the last one does not end at `nextOffset`, where the partition goes on. `tail` comes from the log,
+ * The newest of some whole batches that follow each other without a hole, as a copy that carries the partition's id;
+ * undefined if the last one does not end at `nextOffset`, where the partition goes on. `tail` comes from the log,
  * verified.
  */
 export function tailFor(tail: Uint8Array, id: number, nextOffset: number): Uint8Array | undefined {

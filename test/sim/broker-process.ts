@@ -29,7 +29,8 @@ import {
 import { releaseSlotsOf } from '../../src/memory/ring-reader.ts';
 import { burySeat, openLanes, partitionsUsed, releaseSeat, seatState, setBrokerState } from '../../src/memory/seats.ts';
 import type { TopicRecord } from '../../src/nameserver/directory.ts';
-import { isDiskError, type StoreContext } from '../../src/store/store-agent.ts';
+import { isDiskError } from '../../src/store/disk-error.ts';
+import type { StoreContext } from '../../src/store/store-agent.ts';
 import { HOUSEKEEP_MS } from '../../src/thread/agent.ts';
 import { type Announcement, Announcements } from '../../src/thread/announcements.ts';
 import type { Network } from './network.ts';
