@@ -1,6 +1,6 @@
 // What keeps messages on disk today: Redis streams and NATS JetStream, as Debian packages them, started on loopback
-// with an empty folder for every run and ended after it. Each is written to by its own project's Node client, pipelined,
-// with a bounded number of messages under way; the clock stops when all are acknowledged, and the server is asked how
+// with an empty folder for every run and ended after it. Each is written to by its own project's Node client, with
+// a bounded number of messages under way; the clock stops when all are acknowledged, and the server is asked how
 // many it has.
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';

@@ -121,6 +121,8 @@ export class Retention {
   private readonly spares: SpareSegments;
   private readonly options: RetentionOptions;
   private full = false;
+  /** A segment was removed, perhaps not for good yet (I1). */
+  private unsynced = false;
 
   constructor(disk: Disk, index: LogIndex, spares: SpareSegments, options: RetentionOptions) {
     this.disk = disk;
@@ -134,6 +136,7 @@ export class Retention {
    * error; what was not removed is tried again by the next pass.
    */
   pass(nowMs: number, limitsOf: (topicId: number, partition: number) => QueueLimits): RetentionOutcome {
+    if (this.unsynced) this.sync();
     const decision = decideRetention({
       segments: this.facts(nowMs, limitsOf),
       logBytes: this.index.lengthBytes,
@@ -195,15 +198,22 @@ export class Retention {
     if (JSON.stringify([...known.values()]) !== before) writeExpired(this.disk, [...known.values()]);
   }
 
+  private sync(): void {
+    this.disk.syncFolder();
+    this.unsynced = false;
+  }
+
   private remove(segment: SealedSegment, asSpare: boolean): void {
     const name = segmentName(segment.base);
     this.options.forget(segment.base, segment.lengthBytes);
     // An earlier pass may have failed behind this.
     if (asSpare && this.disk.exists(name)) this.spares.recycle(name);
     else removeIfThere(this.disk, name);
+    // Nobody may look for it there any more, whatever fails behind this.
+    this.index.dropSegment(segment.base);
+    this.unsynced = true;
     crashPoint('log.retained');
     removeIfThere(this.disk, indexName(segment.base));
-    this.disk.syncFolder();
-    this.index.dropSegment(segment.base);
+    this.sync();
   }
 }

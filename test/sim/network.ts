@@ -97,6 +97,7 @@ class SimConnection {
   private toServer = 0;
   private congested = false;
   private accepted = false;
+  private lost = false;
   private clientOver = false;
   private serverOver = false;
 
@@ -132,8 +133,10 @@ class SimConnection {
     this.atClient(0, () => this.endClient(end));
   }
 
+  /** What was under way to the client is lost: an answer that comes after its broker's end would confuse the books. */
   serverGone(): void {
     this.serverOver = true;
+    this.lost = true;
     this.network.forget(this);
     this.world.later(this.client, this.world.random(DELAY_MAX_MS), () => this.endClient(BROKEN));
   }
@@ -167,7 +170,7 @@ class SimConnection {
   private atClient(bytes: number, run: () => void): void {
     this.toClientAt = this.arrival(this.toClientAt, bytes);
     this.world.later(this.client, this.toClientAt - this.world.nowMs, () => {
-      if (!this.clientOver) run();
+      if (!this.clientOver && !this.lost) run();
     });
   }
 

@@ -40,7 +40,12 @@ test.skipIf(process.platform === 'win32')(
       }
       // Several segments while nothing can be opened, or while the last file is taken in turns.
       const filling = fillLog(connection, 'orders', 40);
-      await new Promise((resolve) => setTimeout(resolve, 1_500));
+      // As far as it comes.
+      let filled = false;
+      void filling.then(() => {
+        filled = true;
+      });
+      await until(() => filled, 'everything is stored meanwhile', 1_500).catch(() => {});
       for (const socket of sockets) socket.destroy();
       const load = await filling;
       expect(server.exitCode).toBe(null);

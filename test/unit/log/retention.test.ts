@@ -122,6 +122,20 @@ describe('a pass', () => {
     expect(index.find(1, 0, 0)?.baseOffset).toBe(0);
   });
 
+  test('does not look any more for a segment whose removal could not be synced, and syncs before the next one', () => {
+    const disk = new FaultDisk();
+    const { index, retention } = kept({ retentionMs: 10_000, retentionBytes: 0 }, disk);
+    const syncFolder = disk.syncFolder.bind(disk);
+    disk.syncFolder = () => {
+      throw Object.assign(new Error('EIO'), { code: 'EIO' });
+    };
+    for (let i = 0; i < 2; i++) expect(() => retention.pass(T0 + 11_000, () => AS_BROKER)).toThrow('EIO');
+    expect(index.segments[0].base).toBe(SEGMENT);
+    expect([index.oldest(1, 0), index.oldest(2, 0)]).toEqual([2, 3]);
+    disk.syncFolder = syncFolder;
+    expect(retention.pass(T0 + 11_000, () => AS_BROKER).removed.map((one) => one.base)).toEqual([SEGMENT]);
+  });
+
   test('lets a segment that cannot be read go with the next one, and no segment before it', () => {
     const disk = new FaultDisk();
     const { log } = kept({ retentionMs: 10_000, retentionBytes: 0 }, disk);

@@ -104,7 +104,7 @@ test('a new folder gets its format, an old one keeps it, another one is refused'
 test('a folder with files of somebody else is not used', () => {
   fs.writeFileSync(path.join(folder, 'thesis.doc'), '');
   expect(() => prepareData(folder)).toThrow(/thesis\.doc.*empty folder/);
-  expect(() => prepareData(path.join(folder, 'thesis.doc'))).toThrow(/cannot be made/);
+  expect(() => prepareData(path.join(folder, 'thesis.doc'))).toThrow(/is a file and not a folder/);
   expect(dataFolders(folder)).toMatchObject({ log: path.join(folder, 'log') });
 });
 
