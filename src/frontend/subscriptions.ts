@@ -150,6 +150,8 @@ export class Subscriptions {
       if (refusalOf(error).code === 'unknown-topic')
         for (const subscription of [...(this.byTopic.get(topic) ?? [])]) this.drop(subscription);
       else setTimeout(() => void this.follow(topic), REFETCH_MS).unref();
+      // Not at once: what refuses at once (a full lane, a broker that stops) would keep this thread busy for ever.
+      return;
     } finally {
       this.refetching.delete(topic);
     }

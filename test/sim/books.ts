@@ -59,8 +59,11 @@ export class ConsumerBook {
     this.books.world.trace.add(`${this.name} gap ${place} ${from}-${to} ${reason}`);
     if (this.rewinds.delete(place)) this.goBack(place, Math.min(from, to));
     if (reason === 'epoch-changed') this.goBack(place, to);
-    else if (reason === 'expired' && this.books.expires) this.goOn(place, to);
-    else this.books.fault(`${this.name}: gap ${place} from ${from} to ${to} (${reason})`);
+    else if (reason === 'expired' && this.books.expires) {
+      // It may begin where a crash took it back to, when retention has passed that place already.
+      this.goBack(place, from);
+      this.goOn(place, to);
+    } else this.books.fault(`${this.name}: gap ${place} from ${from} to ${to} (${reason})`);
   }
 
   /** Its group kept where it was, and that may be a little behind. */

@@ -1,9 +1,9 @@
 // One simulated run: a broker with its store, embedded and remote applications, their disk and their network, in one
 // thread and out of one seed. In the manner of FoundationDB's and TigerBeetle's simulators.
 //
-// A turn is one agent's or one event loop's; the seed says whose is next, and now and then makes trouble. A life ends by
-// kill -9, loss of power or in order; the next one begins with what it left. In the end everything is healed: what is
-// under way must settle, all consumers must catch up, and the books are judged.
+// A turn is one agent's or one event loop's; the seed says whose is next, and now and then makes trouble. A life ends
+// by kill -9, loss of power or in order; the next one begins with what it left. In the end everything is healed: what
+// is under way must settle, all consumers must catch up, and the books are judged.
 import { nextOffset, oldestOffset, readIdentity } from '../../src/memory/partition-entry.ts';
 import { partitionsUsed } from '../../src/memory/seats.ts';
 import type { StoreContext } from '../../src/store/store-agent.ts';
