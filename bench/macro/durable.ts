@@ -108,7 +108,7 @@ async function measureTopics(scale: Scale): Promise<Measured> {
 }
 
 async function topics(count: number, scale: Scale): Promise<TopicsResult> {
-  return withBroker({ ringBytes: RING_BYTES_OF_MANY, partitionsDefault: 1 }, async (broker) => {
+  return withBroker({ ringBytes: count === 1 ? 4 * MIB : RING_BYTES_OF_MANY, partitionsDefault: 1 }, async (broker) => {
     const board = new SharedArrayBuffer(64);
     const thread = startThread(TOPICS, { attachment: broker.attachment, topics: count, ...scale }, board);
     await thread.ready;

@@ -12,7 +12,9 @@ import type { Connection, ConsumerOptions, ProducerOptions, PullRequest, PullRes
 import { RingConsumer } from './consumer.ts';
 import { DirectProducer } from './direct-producer.ts';
 import { GroupOffsets } from './group-offsets.ts';
+import { HostedProducers } from './hosted-producers.ts';
 import { LogQueries } from './log-query.ts';
+import { OpenBatches } from './open-batches.ts';
 import type { Expecting, Outlet } from './outlet.ts';
 import { type HostedProducer, RingProducer } from './producer.ts';
 import { pullOnce } from './pull.ts';
@@ -27,7 +29,8 @@ export class InProcessConnection extends TopicAdmin implements Connection {
   private readonly participant: Participant;
   private readonly driver: EventLoopDriver;
   private readonly readers: RingReaders;
-  private readonly producers = new Set<HostedProducer>();
+  private readonly producers = new HostedProducers();
+  private readonly openBatches = new OpenBatches();
   private readonly direct = new Set<DirectProducer>();
   /** Closed direct producers whose rings still have readers. */
   private readonly retiring = new Set<DirectProducer>();
@@ -47,9 +50,7 @@ export class InProcessConnection extends TopicAdmin implements Connection {
     this.participant = new Participant(attachment, 'embedded', threadId, {
       completion: (request, status, _partition, baseOffset) => this.completed(request, status, baseOffset),
       notice: (partition) => this.readers.noticed(partition),
-      room: () => {
-        for (const producer of this.producers) producer.onRoom();
-      },
+      room: () => this.producers.room(),
       announcement: (said) => this.heard(said),
     });
     this.participant.control.onNews = (command) => this.news(command);
@@ -71,7 +72,12 @@ export class InProcessConnection extends TopicAdmin implements Connection {
 
   producer<T = Uint8Array | string>(topic: string, options: ProducerOptions<T> = {}): RingProducer<T> {
     this.assertOpen();
-    const host = { outlet: this.outlet, closed: this.forget, failed: (error: Error) => this.emitError(error) };
+    const host = {
+      outlet: this.outlet,
+      stalled: (producer: HostedProducer) => this.producers.stalled(producer),
+      closed: (producer: HostedProducer) => this.producers.remove(producer),
+      failed: (error: Error) => this.emitError(error),
+    };
     const producer = new RingProducer<T>(host, topic, options);
     this.producers.add(producer);
     this.driver.hold(true);
@@ -201,7 +207,7 @@ export class InProcessConnection extends TopicAdmin implements Connection {
   }
 
   private flushOpen(): void {
-    for (const producer of this.producers) producer.flushNow();
+    this.openBatches.flushAll();
     for (const producer of this.direct) producer.flushNow();
   }
 
@@ -319,15 +325,11 @@ export class InProcessConnection extends TopicAdmin implements Connection {
       push: (owner) => this.participant.push(owner),
       soon: (flush) => {
         this.driver.hold(true);
-        setImmediate(flush);
+        this.openBatches.add(flush);
       },
       now: Date.now,
     };
   }
-
-  private readonly forget = (producer: HostedProducer): void => {
-    this.producers.delete(producer);
-  };
 
   private heard(said: Announcement): void {
     if (said.type === 'arena') this.readers.retry();

@@ -23,6 +23,8 @@ export interface PipeOwner {
   sealed(batch: PendingBatch): void;
   /** A batch left the pipe, acknowledged or failed. */
   settled(pipe: PartitionPipe, batch: PendingBatch, error: RingmqError | undefined): void;
+  /** A pipe could not send all that it has: pump() it when there is room. */
+  stalled(): void;
   /** The route must be asked for again before the pipe can go on. */
   routeStale(pipe: PartitionPipe): void;
 }
@@ -100,7 +102,7 @@ export class PartitionPipe {
     if (mayGo && this.trySend(batch, builder)) {
       builder.reset();
     } else {
-      if (this.out >= Math.floor(this.outMax)) this.stalled = true;
+      if (this.out >= Math.floor(this.outMax)) this.stall();
       this.stamp(batch, builder);
       this.keep(batch, builder);
       this.queue.push(batch);
@@ -121,7 +123,7 @@ export class PartitionPipe {
       const batch = this.queue[i];
       if (batch.out) continue;
       if (this.out >= Math.floor(this.outMax)) {
-        this.stalled = true;
+        this.stall();
         break;
       }
       batch.partition = this.route;
@@ -129,7 +131,7 @@ export class PartitionPipe {
       batch.restamp(this.producerId);
       if (!outlet.tryPut(this.route.owner, batch.bytes as Uint8Array, batch.length)) {
         outlet.forget(batch.request);
-        this.stalled = true;
+        this.stall();
         break;
       }
       this.sentOut(batch);
@@ -178,13 +180,18 @@ export class PartitionPipe {
     return batch;
   }
 
+  private stall(): void {
+    this.stalled = true;
+    this.owner.stalled();
+  }
+
   private trySend(batch: PendingBatch, builder: BatchBuilder): boolean {
     const { outlet } = this.owner;
     if (this.owner.ack !== NO_ACK) this.expect(batch);
     this.stamp(batch, builder);
     if (!outlet.tryPut(this.route.owner, builder.bytes, builder.length)) {
       outlet.forget(batch.request);
-      this.stalled = true;
+      this.stall();
       return false;
     }
     if (outlet.leavesMemory && this.owner.ack !== NO_ACK) this.keep(batch, builder);

@@ -32,6 +32,8 @@ export interface HostedProducer {
 /** What the connection does for its producers. */
 export interface ProducerHost {
   readonly outlet: Outlet;
+  /** onRoom() is wanted when the transport has room again. */
+  stalled(producer: HostedProducer): void;
   /** The producer is closed: forget it. */
   closed(producer: HostedProducer): void;
   failed(error: Error): void;
@@ -168,6 +170,10 @@ export class RingProducer<T> implements Producer<T>, PipeOwner, HostedProducer {
   flushNow(): void {
     this.flushAsked = false;
     for (const pipe of this.pipes) if (pipe && pipe.open.count > 0) this.close1(pipe);
+  }
+
+  stalled(): void {
+    this.host.stalled(this);
   }
 
   /** The transport has room again. */

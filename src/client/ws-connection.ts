@@ -5,6 +5,7 @@ import type { AckEntry, Command, TopicRoute } from '../wire/commands.ts';
 import type { Connection, ConsumerOptions, ProducerOptions, PullRequest, PullResult } from './connection.ts';
 import { RingConsumer } from './consumer.ts';
 import { GroupOffsets } from './group-offsets.ts';
+import { HostedProducers } from './hosted-producers.ts';
 import { type HostedProducer, RingProducer } from './producer.ts';
 import { TopicAdmin } from './topic-admin.ts';
 import type { ReconnectOptions } from './ws-backoff.ts';
@@ -50,7 +51,7 @@ export class WsConnection extends TopicAdmin implements Connection {
   private readonly links: LinkPool;
   private readonly outlet: WsOutlet;
   private readonly groups: WsGroups;
-  private readonly producers = new Set<HostedProducer>();
+  private readonly producers = new HostedProducers();
   private readonly routes = new Map<string, TopicRoute>();
   private readonly fetching = new Map<string, Promise<TopicRoute>>();
   private readonly forgetSignal: () => void;
@@ -93,9 +94,7 @@ export class WsConnection extends TopicAdmin implements Connection {
     this.outlet = new WsOutlet(this.links.link, {
       route: (topic, create) => this.fetchRoute(topic, create),
       soon: (task) => platform.soon(task),
-      room: () => {
-        for (const producer of this.producers) producer.onRoom();
-      },
+      room: () => this.producers.room(),
     });
     this.groups = new WsGroups({
       freshRoute: (topic) => this.route(topic),
@@ -113,7 +112,12 @@ export class WsConnection extends TopicAdmin implements Connection {
 
   producer<T = Uint8Array | string>(topic: string, options: ProducerOptions<T> = {}): RingProducer<T> {
     this.assertOpen();
-    const host = { outlet: this.outlet, closed: this.forget, failed: (error: Error) => this.emitError(error) };
+    const host = {
+      outlet: this.outlet,
+      stalled: (one: HostedProducer) => this.producers.stalled(one),
+      closed: this.forget,
+      failed: (error: Error) => this.emitError(error),
+    };
     const producer = new RingProducer<T>(host, topic, options);
     this.producers.add(producer);
     this.keeper ??= setInterval(() => this.housekeep(), HOUSEKEEP_MS);
@@ -161,8 +165,10 @@ export class WsConnection extends TopicAdmin implements Connection {
     clearInterval(this.keeper);
     clearTimeout(this.hurrying);
     this.forgetSignal();
-    for (const producer of [...this.producers]) producer.abort(new RingmqError(code, reason));
-    this.producers.clear();
+    for (const producer of [...this.producers]) {
+      producer.abort(new RingmqError(code, reason));
+      this.producers.remove(producer);
+    }
     this.groups.stop();
     this.links.close(code, reason);
   }
@@ -255,7 +261,7 @@ export class WsConnection extends TopicAdmin implements Connection {
   private readonly abort = (): void => this.end('closed', 'the connection was aborted');
 
   private readonly forget = (producer: HostedProducer): void => {
-    this.producers.delete(producer);
+    this.producers.remove(producer);
     if (this.producers.size > 0) return;
     clearInterval(this.keeper);
     this.keeper = undefined;

@@ -143,7 +143,12 @@ export function fakeProducer(network: boolean, options: ProducerOptions = {}, ro
   outlet.route$ = async () => route;
   const errors: Error[] = [];
   let closed = 0;
-  const host = { outlet, closed: () => void closed++, failed: (error: Error) => void errors.push(error) };
+  const host = {
+    outlet,
+    stalled: () => {},
+    closed: () => void closed++,
+    failed: (error: Error) => void errors.push(error),
+  };
   const producer = new RingProducer<Uint8Array | string>(host, 't', options);
   return { outlet, producer, errors, closed: () => closed };
 }
