@@ -10,13 +10,13 @@ export interface VerifyJob {
   readonly options: VerifyOptions;
 }
 
-/** A job per segment. The pool leaves a core to whatever else the machine does. */
+/** A job per segment. While one waits for the disk another has the core: two threads are the least. */
 export async function verifyInParallel(
   jobs: readonly VerifyJob[],
   verified: (verdict: SegmentVerdict) => void,
 ): Promise<void> {
   const { Piscina } = await import('piscina');
-  const threads = Math.max(1, availableParallelism() - 1);
+  const threads = Math.max(2, availableParallelism());
   const pool = new Piscina<VerifyJob, SegmentVerdict>({
     filename: doorOf().href,
     name: 'verify',
