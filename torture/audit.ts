@@ -60,10 +60,13 @@ export class Audit {
       epoch: route.partitions.find((one) => one.number === partition)?.epoch ?? 0,
       offset: this.read.get(`${topic}/${partition}`) ?? 0,
     }));
-    await new Promise<void>((resolve, reject) => {
-      signal?.addEventListener('abort', () => reject(new Error('the broker died')), { once: true });
+    let died = (): void => {};
+    let late: NodeJS.Timeout | undefined;
+    const reading = new Promise<void>((resolve, reject) => {
+      died = () => reject(new Error('the broker died'));
+      signal?.addEventListener('abort', died, { once: true });
       const fail = (text: string): void => reject(new Error(`audit of ${topic}: ${text}`));
-      const late = setTimeout(() => fail(`still waiting for ${JSON.stringify([...left])}`), READ_MAX_MS);
+      late = setTimeout(() => fail(`still waiting for ${JSON.stringify([...left])}`), READ_MAX_MS);
       const consumer = connection.consumer(topic, {
         partitions: [...left.keys()],
         from: { positions },
@@ -76,13 +79,16 @@ export class Audit {
           if (message.offset + 1 < end) return;
           left.delete(message.partition);
           if (left.size === 0) {
-            clearTimeout(late);
             void consumer.close().then(resolve, reject);
           }
         },
         onGap: (gap) => fail(`gap ${gap.from} to ${gap.to} of partition ${gap.partition} (${gap.reason})`),
         onError: (error) => fail(error.message),
       });
+    });
+    await reading.finally(() => {
+      clearTimeout(late);
+      signal?.removeEventListener('abort', died);
     });
   }
 }
