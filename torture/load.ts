@@ -7,7 +7,10 @@ import { bodyOf, nameOf } from './message.ts';
 /** Acks that a producer asks for, in turn. */
 const LEVELS = ['durable', 'written', 'durable', 'accepted'] as const;
 const UNDER_WAY_MAX = 200;
-const PAUSE_MS = 2;
+/** Bursts, and pauses in between: the books hold every message, and 200 kills take a while. */
+const BURST = 50;
+const PAUSE_MS = 60;
+const WAIT_MS = 5;
 /** Longer than the broker is ever away. */
 const TIMEOUT_MS = 60_000;
 const KEYS = 16;
@@ -18,7 +21,6 @@ export interface LoadOptions {
   readonly url: string;
   readonly topics: readonly string[];
   readonly producersPerTopic: number;
-  readonly consumers: number;
 }
 
 /** Figures of a load. */
@@ -51,11 +53,10 @@ export class Load {
     for (const topic of this.options.topics) this.addTopic(topic);
   }
 
-  /** Producers and consumers of one more topic. */
-  addTopic(topic: string): void {
-    const { producersPerTopic, consumers } = this.options;
-    for (let n = 0; n < consumers; n++) this.consume(topic, n);
-    for (let n = 0; n < producersPerTopic; n++) this.produce(topic);
+  /** A consumer and some producers of one more topic. */
+  addTopic(topic: string, producers = this.options.producersPerTopic): void {
+    this.consume(topic);
+    for (let n = 0; n < producers; n++) this.produce(topic);
   }
 
   /** Sends no more; resolves when everything under way was answered or given up. */
@@ -86,8 +87,8 @@ export class Load {
     return connection;
   }
 
-  private consume(topic: string, number: number): void {
-    const name = `consumer-${topic}-${number}`;
+  private consume(topic: string): void {
+    const name = `consumer-${topic}`;
     const { checker, figures } = this;
     const place = (partition: number): string => `${topic}/${partition}`;
     const consumer = this.connect().consumer(topic, {
@@ -122,7 +123,7 @@ export class Load {
     let waiting = 0;
     for (let sequence = 0; !this.stopped; ) {
       if (waiting >= UNDER_WAY_MAX) {
-        await pause(PAUSE_MS);
+        await pause(WAIT_MS);
         continue;
       }
       const name = { producer: number, sequence };
@@ -145,7 +146,7 @@ export class Load {
       );
       this.underWay.add(sent);
       void sent.then(() => this.underWay.delete(sent));
-      if (++sequence % 10 === 0) await pause(PAUSE_MS);
+      if (++sequence % BURST === 0) await pause(PAUSE_MS);
     }
   }
 

@@ -39,7 +39,7 @@ const FRESH_TOPICS_MAX = 12;
 const LIFE_MIN_MS = 150;
 const LIFE_SPAN_MS = 900;
 /** A server that should end itself somewhere has this long. */
-const POINT_MAX_MS = 4_000;
+const POINT_MAX_MS = 3_000;
 const CATCH_UP_MAX_MS = 60_000;
 const FAULTS_SHOWN = 20;
 
@@ -48,12 +48,13 @@ const POINTS = CRASH_POINTS.filter((point) => point !== 'log.retained');
 
 /** Where in the code and how often it passes there: rare places at once, busy ones after a while. */
 const POINT_COUNTS: Partial<Record<CrashPoint, number>> = {
-  'broker.appended': 400,
-  'broker.released': 400,
-  'store.staged': 150,
-  'store.torn-write': 150,
-  'store.written': 150,
-  'store.noticed': 150,
+  'broker.appended': 200,
+  'broker.released': 200,
+  'store.staged': 60,
+  'store.torn-write': 60,
+  'store.written': 60,
+  'store.noticed': 60,
+  'state.offsets-committed': 5,
 };
 
 export class Run {
@@ -73,7 +74,7 @@ export class Run {
     this.say = say;
     this.random = mulberry(options.seed);
     const url = `ws://127.0.0.1:${options.port}`;
-    this.load = new Load({ url, topics: this.topics, producersPerTopic: 4, consumers: 1 }, this.checker);
+    this.load = new Load({ url, topics: this.topics, producersPerTopic: 4 }, this.checker);
   }
 
   async run(): Promise<Report> {
@@ -156,7 +157,7 @@ export class Run {
   private freshTopic(): void {
     const topic = `fresh-${this.topics.length}`;
     this.topics.push(topic);
-    this.load.addTopic(topic);
+    this.load.addTopic(topic, 1);
   }
 
   private report(seconds: number): Report {
