@@ -31,15 +31,15 @@ export interface Report {
 }
 
 /** Small segments and rings: they roll, wrap and fill all the time. */
-const SERVE_ARGS = ['--segment-bytes', '4m', '--ring-bytes', '256k', '--log-level', 'warn'];
+const SERVE_ARGS = ['--segment-bytes', '1m', '--ring-bytes', '256k', '--log-level', 'warn'];
 const TOPICS = ['alpha', 'beta', 'gamma'];
 /** A topic is made in every so many lives. */
-const FRESH_TOPIC_EVERY = 4;
-const FRESH_TOPICS_MAX = 12;
+const FRESH_TOPIC_EVERY = 50;
+const FRESH_TOPICS_MAX = 8;
 const LIFE_MIN_MS = 150;
-const LIFE_SPAN_MS = 900;
+const LIFE_SPAN_MS = 700;
 /** A server that should end itself somewhere has this long. */
-const POINT_MAX_MS = 3_000;
+const POINT_MAX_MS = 1_500;
 const CATCH_UP_MAX_MS = 60_000;
 const FAULTS_SHOWN = 20;
 
@@ -74,7 +74,7 @@ export class Run {
     this.say = say;
     this.random = mulberry(options.seed);
     const url = `ws://127.0.0.1:${options.port}`;
-    this.load = new Load({ url, topics: this.topics, producersPerTopic: 4 }, this.checker);
+    this.load = new Load({ url, topics: this.topics, producersPerTopic: 3 }, this.checker);
   }
 
   async run(): Promise<Report> {
@@ -99,7 +99,8 @@ export class Run {
     const url = await this.timed(server);
     if (url !== undefined) {
       await this.auditNow(server, url);
-      if (number % FRESH_TOPIC_EVERY === 0 && this.topics.length < TOPICS.length + FRESH_TOPICS_MAX) this.freshTopic();
+      const wanted = number % FRESH_TOPIC_EVERY === 0 || point === 'state.topic-created';
+      if (wanted && this.topics.length < TOPICS.length + FRESH_TOPICS_MAX) this.freshTopic();
       if (point) await Promise.race([server.ended, after(POINT_MAX_MS)]);
       else await Promise.race([server.ended, after(LIFE_MIN_MS + this.random() * LIFE_SPAN_MS)]);
     }
