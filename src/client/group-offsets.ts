@@ -7,6 +7,10 @@ const COMMIT_MS = 1_000;
 const COMMIT_MIN_MS = 10;
 /** Positions in one command. */
 const POSITIONS_MAX = 1_024;
+/**
+ * A crash took back what the consumer had seen already: the gap that says so is on its way, and the next commit is right.
+ */
+const TAKEN_BACK: CodeName = 'offset-out-of-range';
 /** A commit that is not answered for so long stops the next one no more. */
 const ANSWER_MS = 3_000;
 /** Nobody is left who could keep them. */
@@ -86,7 +90,7 @@ export class GroupOffsets {
       },
       (error: unknown) => {
         for (const one of news) this.sent.delete(one.partition);
-        if (!(error instanceof RingmqError && error.retryable)) this.tell(error);
+        if (!(error instanceof RingmqError && (error.retryable || error.code === TAKEN_BACK))) this.tell(error);
       },
     );
   }

@@ -83,6 +83,19 @@ describe('commits', () => {
     expect([keeper.commits.length, errors, [...keeper.kept.values()]]).toEqual([4, ['store-failed'], at(4)]);
   });
 
+  test('of what a crash took back are no failure: the gap that says so is on its way', async () => {
+    const keeper = new Keeper();
+    const errors: string[] = [];
+    const group = new GroupOffsets('g', 't', 100, keeper.ask, (error) => errors.push(error.message));
+    keeper.refusal = new RingmqError('offset-out-of-range');
+    group.tick(0, () => at(9));
+    await turn();
+    keeper.refusal = undefined;
+    group.tick(100, () => at(4));
+    await turn();
+    expect([errors, [...keeper.kept.values()]]).toEqual([[], at(4)]);
+  });
+
   test('of many partitions are split', async () => {
     const keeper = new Keeper();
     const group = new GroupOffsets('g', 't', 100, keeper.ask, () => {});
