@@ -7,9 +7,7 @@ const COMMIT_MS = 1_000;
 const COMMIT_MIN_MS = 10;
 /** Positions in one command. */
 const POSITIONS_MAX = 1_024;
-/**
- * A crash took back what the consumer had seen already: the gap that says so is on its way, and the next commit is right.
- */
+/** A crash took back what the consumer had seen: the gap that says so is on its way, and the next commit is right. */
 const TAKEN_BACK: CodeName = 'offset-out-of-range';
 /** A commit that is not answered for so long stops the next one no more. */
 const ANSWER_MS = 3_000;
