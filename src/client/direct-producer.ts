@@ -188,7 +188,12 @@ export class DirectProducer implements Producer<Body> {
 
   /** The connection looks after stalled producers every turn. */
   onRoom(): void {
-    if (this.stalled && this.tryClose()) for (const wake of this.waiters.splice(0)) wake();
+    if (!this.stalled) return;
+    // Readers of a deleted topic leave, which makes room: for nothing.
+    const { id, identity } = this.target;
+    if (readIdentity(this.participant.regions.table, id)?.epoch !== identity.epoch) {
+      this.abort(new RingmqError('unknown-topic', `topic ${this.topic} was deleted`));
+    } else if (this.tryClose()) for (const wake of this.waiters.splice(0)) wake();
   }
 
   get hasRoom(): boolean {
