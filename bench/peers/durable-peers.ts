@@ -17,25 +17,20 @@ const UNDER_WAY = 4_096;
 const START_MAX_MS = 10_000;
 const STREAM = 'bench';
 
-interface PeerServer {
-  readonly port: number;
-  stop(): Promise<void>;
-}
-
 /** Sends one message; resolves when it is acknowledged. */
 type Send = (body: Uint8Array) => Promise<unknown>;
 
 export const redisStreams: Contestant = {
   name: 'Redis streams, appendfsync always',
   missing: () => missing('redis-server'),
-  measure: (scale) => withServer(redisArgs, (server) => measureRedis(server, scale)),
+  measure: (scale) => withServer(redisArgs, (port) => measureRedis(port, scale)),
 };
 
 /** 2.9 of Debian 12 knows no `sync_interval: always` (2.10 does): it writes to the page cache and syncs at times. */
 export const natsJetStream: Contestant = {
   name: 'NATS JetStream, file storage, no sync per message',
   missing: () => missing('nats-server'),
-  measure: (scale) => withServer(natsArgs, (server) => measureNats(server, scale)),
+  measure: (scale) => withServer(natsArgs, (port) => measureNats(port, scale)),
 };
 
 function redisArgs(folder: string, port: number): readonly string[] {
@@ -49,8 +44,8 @@ function natsArgs(folder: string, port: number): readonly string[] {
   return ['nats-server', '-c', config];
 }
 
-async function measureRedis(server: PeerServer, scale: Scale): Promise<Measured> {
-  const client = createClient({ socket: { host: '127.0.0.1', port: server.port } });
+async function measureRedis(port: number, scale: Scale): Promise<Measured> {
+  const client = createClient({ socket: { host: '127.0.0.1', port } });
   await client.connect();
   try {
     const measured = await pipeline(scale, (body) => client.xAdd(STREAM, '*', { b: Buffer.from(body) }));
@@ -61,8 +56,8 @@ async function measureRedis(server: PeerServer, scale: Scale): Promise<Measured>
   }
 }
 
-async function measureNats(server: PeerServer, scale: Scale): Promise<Measured> {
-  const connection = await connectNats({ servers: `127.0.0.1:${server.port}` });
+async function measureNats(port: number, scale: Scale): Promise<Measured> {
+  const connection = await connectNats({ servers: `127.0.0.1:${port}` });
   try {
     const manager = await jetstreamManager(connection);
     await manager.streams.add({ name: STREAM, subjects: [STREAM], storage: 'file' });
@@ -98,7 +93,7 @@ function missing(program: string): string | undefined {
 
 async function withServer(
   argsOf: (folder: string, port: number) => readonly string[],
-  use: (server: PeerServer) => Promise<Measured>,
+  use: (port: number) => Promise<Measured>,
 ): Promise<Measured> {
   const folder = mkdtempSync(path.join(tmpdir(), 'ringmq-peer-'));
   const port = await freePort();
@@ -106,7 +101,7 @@ async function withServer(
   const child = spawn(program, args, { stdio: 'ignore' });
   try {
     await answers(child, port);
-    return await use({ port, stop: () => ended(child) });
+    return await use(port);
   } finally {
     await ended(child);
     rmSync(folder, { recursive: true, force: true });

@@ -22,7 +22,7 @@ import * as log from '../../native-layout/log.ts';
 import { assert } from '../base/fault.ts';
 import { getInt64, putInt64 } from '../record/int64.ts';
 import { alignedBytes } from './disk-node.ts';
-import type { Run } from './run.ts';
+import { NO_RUN, type Run } from './run.ts';
 
 const { BLOCK_HEADER_BYTES, RUN_HEADER_BYTES } = log;
 const INT32_MAX = 0x7fff_ffff;
@@ -274,17 +274,5 @@ function wordsOf(bytes: Uint8Array<ArrayBuffer>): Int32Array {
 }
 
 function newRun(): StagedRun {
-  return {
-    topicId: 0,
-    partition: 0,
-    baseOffset: 0,
-    nextOffset: 0,
-    storedFirst: 0,
-    storedSpan: 0,
-    epoch: 0,
-    flags: 0,
-    records: 0,
-    position: 0,
-    size: 0,
-  };
+  return { ...NO_RUN };
 }

@@ -19,7 +19,7 @@ import { getInt64 } from '../record/int64.ts';
 import { blockCrc, runCrc } from './block-builder.ts';
 import type { Disk, DiskFile } from './disk.ts';
 import { alignedBytes } from './disk-node.ts';
-import type { Run } from './run.ts';
+import { NO_RUN, type Run } from './run.ts';
 import { segmentName } from './segment-files.ts';
 
 const { BLOCK_HEADER_BYTES, LOG_ALIGN_BYTES, RUN_HEADER_BYTES } = log;
@@ -255,20 +255,6 @@ function openForReading(disk: Disk, name: string): DiskFile {
 function wordsOf(bytes: Uint8Array<ArrayBuffer>): Int32Array {
   return new Int32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength >> 2);
 }
-
-const NO_RUN: Run = {
-  topicId: 0,
-  partition: 0,
-  baseOffset: 0,
-  nextOffset: 0,
-  storedFirst: 0,
-  storedSpan: 0,
-  epoch: 0,
-  flags: 0,
-  records: 0,
-  position: 0,
-  size: 0,
-};
 
 function newBlock(): Block {
   return {

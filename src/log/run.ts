@@ -19,6 +19,21 @@ export interface Run {
   readonly size: number;
 }
 
+/** What an object for runs is filled with before it has met one. */
+export const NO_RUN: Run = {
+  topicId: 0,
+  partition: 0,
+  baseOffset: 0,
+  nextOffset: 0,
+  storedFirst: 0,
+  storedSpan: 0,
+  epoch: 0,
+  flags: 0,
+  records: 0,
+  position: 0,
+  size: 0,
+};
+
 /** A partition for as long as its topic lives, as one number: topic ids are never used again. */
 export function queueKey(topicId: number, partition: number): number {
   return topicId * QUEUES_PER_TOPIC + partition;
