@@ -1,8 +1,13 @@
 // `npm run bench -- [NAME...]`: measures by name and prints a table, or one JSON object a line.
 import { Command } from 'commander';
 import { durableBenches } from './macro/durable.ts';
+import { filterBenches } from './macro/filter.ts';
 import { inProcessBenches } from './macro/in-process.ts';
 import { latencyBenches } from './macro/latency.ts';
+import { messagingBenches } from './macro/messaging.ts';
+import { pushBenches } from './macro/push.ts';
+import { timerBenches } from './macro/timers.ts';
+import { transactionBenches } from './macro/transaction.ts';
 import { wsBenches } from './macro/ws.ts';
 import { microBenches } from './micro/micro.ts';
 import { type Bench, FULL, type Result, type Scale, TINY } from './support/bench.ts';
@@ -14,6 +19,11 @@ const ALL: readonly Bench[] = [
   ...wsBenches,
   ...durableBenches,
   ...latencyBenches,
+  ...messagingBenches,
+  ...filterBenches,
+  ...pushBenches,
+  ...timerBenches,
+  ...transactionBenches,
   ...microBenches,
 ];
 

@@ -49,6 +49,8 @@ export const REQUEST_EPOCH = BATCH_EPOCH;
 
 /** REQUEST_FLAGS: the publisher waits for room (in process); without it a full ring answers `busy` at once. */
 export const REQUEST_WAITS = 1;
+/** The publisher sends what was refused as `ring-full` again, under the same sequence: what follows it must wait. */
+export const REQUEST_INSISTS = 2;
 
 export const BATCH_MAGIC_VALUE = 0x4d52; // "RM"
 export const BATCH_VERSION_VALUE = 1;
@@ -59,6 +61,11 @@ export const FLAG_CRC = 1;
 export const FLAG_PADDING = 2;
 /** Flag: a record of the batch has a key (the key index looks at such batches only). */
 export const FLAG_KEYS = 4;
+/**
+ * Flag, on the way to a reader only (never in a ring or the log): records that a filter or a lease left out are
+ * missing. `count` still says how many offsets the batch covers, from its base offset on; there may be no record.
+ */
+export const FLAG_SPARSE = 8;
 
 /** The int32 at byte 4 of a batch without and with CRC, and of padding. */
 export const MAGIC_WORD = BATCH_MAGIC_VALUE | (BATCH_VERSION_VALUE << 16);
@@ -67,6 +74,14 @@ export const MAGIC_WORD_PADDING = MAGIC_WORD | (FLAG_PADDING << 24);
 
 /** The flag of keys in the int32 at byte 4. */
 export const MAGIC_KEYS = FLAG_KEYS << 24;
+
+/** The flag of batches with holes in the int32 at byte 4. */
+export const MAGIC_SPARSE = FLAG_SPARSE << 24;
+
+/** True if the int32 at byte 4 of a batch says that records are missing. HOT */
+export function isSparse(magicWord: number): boolean {
+  return (magicWord & MAGIC_SPARSE) !== 0;
+}
 
 /** True if the int32 at byte 4 says that this is a batch, with or without CRC and keys, and no padding. HOT */
 export function isBatchMagic(magicWord: number): boolean {
@@ -87,6 +102,6 @@ export function hasKeys(magicWord: number): boolean {
 export const PADDING_MIN_BYTES = 8;
 
 layoutAssert(BATCH_CRC + 4 === BATCH_HEADER_BYTES, 'batch header must be 64 bytes');
-layoutAssert((FLAG_CRC | FLAG_PADDING | FLAG_KEYS) < 128, 'the magic word must stay positive');
+layoutAssert((FLAG_CRC | FLAG_PADDING | FLAG_KEYS | FLAG_SPARSE) < 128, 'the magic word must stay positive');
 layoutAssert(BATCH_BASE_OFFSET % 8 === 0 && BATCH_STORED_AT % 8 === 0, 'int64 fields must be aligned');
 layoutAssert(BATCH_PRODUCER_ID % 8 === 0 && BATCH_BORN_FIRST % 8 === 0, 'int64 fields must be aligned');

@@ -34,8 +34,10 @@ export const WORKERS_MAX = 16;
 /** The store thread, which writes the log, and the log reader thread, which reads it: seats of their own. */
 export const SEAT_STORE = SEAT_FIRST_WORKER + WORKERS_MAX;
 export const SEAT_LOG_READER = SEAT_STORE + 1;
+/** The coordinator thread: groups, leases, retries, delays, transactions. */
+export const SEAT_COORDINATOR = SEAT_LOG_READER + 1;
 /** From here on front ends and embedding threads sit where there is room. */
-export const SEAT_FIRST_FREE = SEAT_LOG_READER + 1;
+export const SEAT_FIRST_FREE = SEAT_COORDINATOR + 1;
 export const SEATS_MAX = 64;
 
 // Words of a seat, grouped by writer in lines of their own.
@@ -68,6 +70,7 @@ export const SEAT_ROLES = {
   embedded: 5,
   store: 6,
   reader: 7,
+  coordinator: 8,
 } as const;
 
 layoutAssert(SEAT_COUNTERS * 4 + SEAT_COUNTER_COUNT * 8 <= SEAT_LANES_OPEN * 4, 'counters overflow their lines');

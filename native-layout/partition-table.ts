@@ -34,6 +34,8 @@ export const START_OFFSET_HIGH = 10;
 export const RETENTION_MINUTES = 11;
 /** How much the log keeps of it, in MiB; 0: as the broker does. */
 export const RETENTION_MIB = 12;
+/** 1 if the broker's own threads alone publish there: front ends refuse what clients send. */
+export const PARTITION_RESERVED = 13;
 
 // Place (owner). PLACE_READY publishes the other two.
 const PLACE_LINE = LINE_BYTES / 4;
@@ -106,5 +108,5 @@ export const RING_BYTES_MAX = 256 * 1024 * 1024;
 export const RING_BATCH_DIVISOR = 4;
 
 layoutAssert(SLOT_COUNT <= 32, 'slots must fit one mask word');
-layoutAssert(RETENTION_MIB < PLACE_LINE, 'identity line overflows');
+layoutAssert(PARTITION_RESERVED < PLACE_LINE, 'identity line overflows');
 layoutAssert(NEXT_OFFSET_HIGH < SLOT_MASK && WRITER_BLOCKED < SLOT_MASK, 'cursor line overflows');

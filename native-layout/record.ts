@@ -36,5 +36,12 @@ export const BATCH_RECORDS_MAX = 65_536;
 /** Largest `born` that a record can hold. */
 export const BORN_DELTA_MAX = 65_535;
 
+/**
+ * Bits of the flags byte. Bit 1 (RECORD_FLAG_JSON in src/wire/json-text.ts): the body is JSON. The upper four:
+ * priority, 0 (the default, lowest) to 9.
+ */
+export const RECORD_PRIORITY_SHIFT = 4;
+export const PRIORITY_MAX = 9;
+
 layoutAssert(RECORD_BORN_DELTA + 2 === RECORD_HEADER_BYTES, 'record header must be 24 bytes');
 layoutAssert(RECORD_HEADER_BYTES % 8 === 0, 'body must start aligned');

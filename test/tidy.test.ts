@@ -40,8 +40,10 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   dashboard: [...LOW, 'record', 'wire', 'client', 'admin'],
   ...Object.fromEntries(AGENTS.map((folder) => [folder, [...BELOW_AGENTS, 'admin']])),
   client: BELOW_AGENTS,
-  server: [...BELOW_AGENTS, ...AGENTS, 'admin', 'client'],
-  workers: [...BELOW_AGENTS, ...AGENTS, 'admin', 'server'],
+  // An application of the broker inside the broker: it reads and publishes as any other client.
+  coordinator: [...BELOW_AGENTS, 'client'],
+  server: [...BELOW_AGENTS, ...AGENTS, 'coordinator', 'admin', 'client'],
+  workers: [...BELOW_AGENTS, ...AGENTS, 'coordinator', 'admin', 'client', 'server'],
   cli: [...BELOW_AGENTS, ...AGENTS, 'admin', 'client', 'server', 'index'],
   index: [...BELOW_AGENTS, ...AGENTS, 'admin', 'client', 'server'],
 };

@@ -10,19 +10,13 @@
 //   hole           an offset that the log skips, or a consumer was not given
 //
 // Offsets below a partition's settled end are on the disk for good; what is behind it may still be taken back.
+import { Findings } from './findings.ts';
 import type { MessageName } from './message.ts';
 
 export type AnomalyKind = 'lost' | 'moved' | 'phantom' | 'duplicate' | 'reordered' | 'inconsistent' | 'hole';
 
-export interface Anomaly {
-  readonly kind: AnomalyKind;
-  readonly text: string;
-}
-
 /** Acknowledgements that survive kill -9. */
 const KEPT: ReadonlySet<string> = new Set(['written', 'durable', 'replicated']);
-/** Of each kind, as many are described. */
-const TEXTS_MAX = 20;
 
 interface Sent {
   /** Topic and partition that it was acknowledged at, or ''. */
@@ -51,9 +45,7 @@ class View {
   }
 }
 
-export class Checker {
-  readonly anomalies: Anomaly[] = [];
-  readonly counts = new Map<AnomalyKind, number>();
+export class Checker extends Findings<AnomalyKind> {
   private readonly sent = new Map<string, Sent>();
   private readonly log = new Map<string, View>();
   private readonly order = new Map<string, number>();
@@ -154,12 +146,6 @@ export class Checker {
     if (view.next < log.next) {
       this.found('hole', `${consumer} was given ${place} up to ${view.next}, the log goes to ${log.next}`);
     }
-  }
-
-  private found(kind: AnomalyKind, text: string): void {
-    const count = (this.counts.get(kind) ?? 0) + 1;
-    this.counts.set(kind, count);
-    if (count <= TEXTS_MAX) this.anomalies.push({ kind, text });
   }
 }
 

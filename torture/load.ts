@@ -94,6 +94,7 @@ export class Load {
     const consumer = this.connect().consumer(topic, {
       from: 'earliest',
       group: name,
+      mode: 'broadcasting',
       commitMs: 100,
       onMessage: (message) => {
         figures.delivered++;

@@ -3,6 +3,7 @@ import { CRASH_POINTS, type CrashPoint } from '../src/log/crash-point.ts';
 import { Audit } from './audit.ts';
 import { Checker } from './checker.ts';
 import { Load } from './load.ts';
+import { Messaging } from './messaging.ts';
 import { Server } from './server.ts';
 
 export interface RunOptions {
@@ -30,8 +31,12 @@ export interface Report {
   readonly faults: readonly string[];
 }
 
-/** Small segments and rings: they roll, wrap and fill all the time. */
-const SERVE_ARGS = ['--segment-bytes', '1m', '--ring-bytes', '256k', '--log-level', 'warn'];
+/** Small segments, rings and journals: they roll, wrap and fill all the time. */
+const SERVE_ARGS = [
+  ...['--segment-bytes', '1m', '--ring-bytes', '256k', '--log-level', 'warn'],
+  ...['--journal-tail-bytes', '64k', '--timer-checkpoint', '200ms'],
+  ...['--transaction-timeout', '800ms', '--transaction-check', '500ms'],
+];
 const TOPICS = ['alpha', 'beta', 'gamma'];
 /** A topic is made in every so many lives. */
 const FRESH_TOPIC_EVERY = 50;
@@ -55,6 +60,21 @@ const POINT_COUNTS: Partial<Record<CrashPoint, number>> = {
   'store.written': 60,
   'store.noticed': 60,
   'state.offsets-committed': 5,
+  'journal.appended': 200,
+  'journal.synced': 40,
+  'journal.snapshot-written': 2,
+  'journal.snapshot-named': 2,
+  'move.intended': 60,
+  'move.published': 60,
+  'move.done': 40,
+  'lease.written': 20,
+  'timer.stored': 20,
+  'timer.recalled': 10,
+  'timer.bucket-written': 40,
+  'timer.bucket-synced': 2,
+  'timer.checkpointed': 2,
+  'transaction.prepared': 20,
+  'transaction.checked': 2,
 };
 
 export class Run {
@@ -63,6 +83,9 @@ export class Run {
   private readonly checker = new Checker();
   private readonly audit = new Audit(this.checker);
   private readonly load: Load;
+  private readonly messaging: Messaging;
+  /** Places, in the order in which their turn comes. */
+  private readonly points: readonly CrashPoint[];
   private readonly topics = [...TOPICS];
   private readonly kills: Record<string, number> = {};
   private readonly faults: string[] = [];
@@ -75,17 +98,20 @@ export class Run {
     this.random = mulberry(options.seed);
     const url = `ws://127.0.0.1:${options.port}`;
     this.load = new Load({ url, topics: this.topics, producersPerTopic: 3 }, this.checker);
+    this.messaging = new Messaging(url);
+    this.points = shuffled(POINTS, this.random);
   }
 
   async run(): Promise<Report> {
     const began = Date.now();
     this.load.start();
+    this.messaging.start();
     for (let kill = 1; kill <= this.options.kills; kill++) {
-      const point = kill % 2 === 0 ? POINTS[(kill / 2) % POINTS.length] : undefined;
+      const point = kill % 2 === 0 ? this.points[(kill / 2) % POINTS.length] : undefined;
       const how = await this.life(kill, point);
       this.kills[how] = (this.kills[how] ?? 0) + 1;
       this.say(`kill ${kill}/${this.options.kills}: ${how}; ${this.load.figures.kept} kept acks so far`);
-      if (this.checker.anomalies.length > 0) break;
+      if (this.checker.anomalies.length + this.messaging.anomalies.length > 0) break;
     }
     await this.lastLife();
     this.checker.finish();
@@ -122,7 +148,8 @@ export class Run {
       this.faults.push(`the server does not start any more: ${server.log.join(' | ')}`);
       return;
     }
-    await this.load.stop();
+    await Promise.all([this.load.stop(), this.messaging.stop()]);
+    await this.messaging.audit();
     const ends = await this.audit.run(url, this.topics, true).catch((error: unknown) => {
       this.faults.push(String(error));
       return new Map<string, number>();
@@ -163,8 +190,9 @@ export class Run {
 
   private report(seconds: number): Report {
     const { figures } = this.load;
-    const faults = [...this.faults, ...this.load.faults].slice(0, FAULTS_SHOWN);
-    const anomalies = this.checker.anomalies.map((one) => `${one.kind}: ${one.text}`);
+    const faults = [...this.faults, ...this.load.faults, ...this.messaging.faults].slice(0, FAULTS_SHOWN);
+    const messages = this.checker.anomalies.map((one) => `${one.kind}: ${one.text}`);
+    const anomalies = [...messages, ...this.messaging.anomalies];
     const ok = anomalies.length === 0 && faults.length === 0;
     const total = Object.values(this.kills).reduce((sum, one) => sum + one, 0);
     const text = [
@@ -174,6 +202,7 @@ export class Run {
         `without answer ${figures.unknown}`,
       `in the log ${this.checker.storedCount}, delivered ${figures.delivered}, topics ${this.topics.length}, ` +
         `longest start ${this.startMsMax} ms`,
+      this.messaging.text,
       ...anomalies.map((one) => `  ANOMALY ${one}`),
       ...faults.map((one) => `  FAULT ${one}`),
     ].join('\n');
@@ -198,6 +227,11 @@ export class Run {
 
 function after(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+function shuffled<T>(all: readonly T[], random: () => number): readonly T[] {
+  const left = [...all];
+  return all.map(() => left.splice(Math.floor(random() * left.length), 1)[0]);
 }
 
 /** mulberry32, 0 to 1. */

@@ -10,7 +10,7 @@ import { claimSeat, releaseSeat, seatGeneration } from '../src/memory/seats.ts';
 import { storeNumber } from '../src/memory/store-state.ts';
 import { extentOf, keyDatabase, openLogReader } from '../src/store/log-reader.ts';
 import { logReaderReport } from '../src/store/reports.ts';
-import { IDLE_STRATEGIES, runBlocking } from '../src/thread/agent.ts';
+import { IDLE_STRATEGIES, runBlocking, steadyClock } from '../src/thread/agent.ts';
 import type { LogReaderWorkerData } from '../src/thread/worker-data.ts';
 
 const data = workerData as LogReaderWorkerData<RecoveredLog>;
@@ -33,6 +33,7 @@ const agent = openLogReader({
   segmentBytes: data.segmentBytes,
   retentionMs: data.retentionMs,
   retentionBytes: data.retentionBytes,
+  clock: steadyClock(),
   report: (event) => parentPort?.postMessage(logReaderReport(event)),
 });
 parentPort?.postMessage({ type: 'ready' });

@@ -9,8 +9,10 @@
 //   catch-up-beside             the same while another thread publishes: see notes for what the publisher loses
 import { readdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
+import { BATCH_HEADER_BYTES } from '../../native-layout/batch.ts';
 import { makeLog } from '../../src/base/log.ts';
 import { type Broker, type BrokerOptions, startBroker } from '../../src/index.ts';
+import { recordLength } from '../../src/record/batch-builder.ts';
 import { openStore } from '../../src/server/store.ts';
 import { settleStore } from '../../src/server/store-options.ts';
 import { natsJetStream, redisStreams } from '../peers/durable-peers.ts';
@@ -39,6 +41,9 @@ const KEPT_BYTES = 8 * GIB;
 const TOPIC_COUNT = 10_000;
 const TINY_TOPIC_COUNT = 50;
 const TINY_MS = 100;
+/** Messages for one topic before the next has its turn; small turns and large ones. */
+const TURN = 32;
+const LARGE_TURN = 256;
 const RING_BYTES_OF_MANY = 16 * 1024;
 
 /** Runs with a broker that keeps its data in a folder of its own. */
@@ -107,23 +112,51 @@ async function steady(broker: Broker, perSecond: number, scale: Scale): Promise<
 }
 
 async function measureTopics(scale: Scale): Promise<Measured> {
-  const many = scale.durationMs > TINY_MS ? TOPIC_COUNT : TINY_TOPIC_COUNT;
-  const one = await topics(1, scale);
-  const all = await topics(many, scale);
+  const isTiny = scale.durationMs <= TINY_MS;
+  const many = isTiny ? TINY_TOPIC_COUNT : TOPIC_COUNT;
+  const small = { perTurn: TURN, batchBytes: 4 * 1024, ringBytes: RING_BYTES_OF_MANY };
+  // One topic at its best fills its batches.
+  const best = { ...small, ringBytes: 4 * MIB };
+  const one = await topics(1, best, scale);
+  const all = await topics(many, small, scale);
+  const large = { perTurn: LARGE_TURN, batchBytes: 16 * 1024, ringBytes: 4 * RING_BYTES_OF_MANY };
+  const allLarge = await topics(many, large, scale);
+  // What the ratio is made of: batches of a turn, as the many have them, and a ring that no cache holds, as all of
+  // theirs together.
+  const inTurns = await topics(1, { ...best, batchBytes: turnBytes(scale) }, scale);
+  const cold = await topics(1, { ...best, ringBytes: isTiny ? MIB : 256 * MIB }, scale);
+  const ofOne = (run: TopicsResult): number => Math.round((run.perSecond / one.perSecond) * 1000) / 1000;
   const notes = {
     topics: many,
     oneTopicPerSecond: Math.round(one.perSecond),
-    ofOneTopic: Math.round((all.perSecond / one.perSecond) * 1000) / 1000,
+    ofOneTopic: ofOne(all),
+    oneTopicInTurnsOfOneTopic: ofOne(inTurns),
+    oneTopicColdOfOneTopic: ofOne(cold),
+    largeTurnsPerSecond: Math.round(allLarge.perSecond),
+    largeTurnsOfOneTopic: ofOne(allLarge),
+    rssLargeTurnsMiB: Math.round(allLarge.rssBytes / MIB),
     rssMiB: Math.round(all.rssBytes / MIB),
     rssOneTopicMiB: Math.round(one.rssBytes / MIB),
   };
   return { messagesPerSecond: all.perSecond, notes };
 }
 
-async function topics(count: number, scale: Scale): Promise<TopicsResult> {
-  return withBroker({ ringBytes: count === 1 ? 4 * MIB : RING_BYTES_OF_MANY, partitionsDefault: 1 }, async (broker) => {
+/** Bytes of a batch that a turn fills. */
+function turnBytes({ bodyBytes }: Scale): number {
+  return BATCH_HEADER_BYTES + TURN * recordLength(bodyBytes, 0, 0, 0);
+}
+
+interface TopicsShape {
+  readonly perTurn: number;
+  readonly batchBytes: number;
+  readonly ringBytes: number;
+}
+
+async function topics(count: number, shape: TopicsShape, scale: Scale): Promise<TopicsResult> {
+  return withBroker({ ringBytes: shape.ringBytes, partitionsDefault: 1 }, async (broker) => {
     const board = new SharedArrayBuffer(64);
-    const thread = startThread(TOPICS, { attachment: broker.attachment, topics: count, ...scale }, board);
+    const data = { attachment: broker.attachment, topics: count, ...shape, ...scale };
+    const thread = startThread(TOPICS, data, board);
     await thread.ready;
     go(board);
     const result = (await thread.result) as TopicsResult;

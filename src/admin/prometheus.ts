@@ -7,6 +7,7 @@ import { ringUsedBytes } from '../memory/partition-entry.ts';
 import type { Regions } from '../memory/regions.ts';
 import type { TopicRoute } from '../wire/commands.ts';
 import type { BrokerFigures } from './broker-figures.ts';
+import { type CoordinatorShown, LABELLED_GROUPS_MAX, topicShares } from './group-figures.ts';
 import type { StoreFigures } from './store-figures.ts';
 import type { BrokerFacts } from './system-metrics.ts';
 
@@ -44,6 +45,7 @@ export class Prometheus {
   private readonly figures: BrokerFigures;
   private readonly facts: BrokerFacts;
   private topics: readonly TopicRoute[] = [];
+  private coordinator: CoordinatorShown | undefined;
 
   constructor(regions: Regions, figures: BrokerFigures, facts: BrokerFacts) {
     this.regions = regions;
@@ -52,6 +54,7 @@ export class Prometheus {
     for (const name of Object.keys(COUNTER) as CounterName[]) this.addCounter(name);
     this.addBroker();
     this.addTopics();
+    this.addGroups();
     if (figures.store) this.addStore();
     this.addProcess();
   }
@@ -61,8 +64,9 @@ export class Prometheus {
   }
 
   /** `topics`: the first ones, which get series of their own. */
-  render(topics: readonly TopicRoute[]): Promise<string> {
+  render(topics: readonly TopicRoute[], coordinator?: CoordinatorShown): Promise<string> {
     this.topics = topics.slice(0, LABELLED_TOPICS_MAX);
+    this.coordinator = coordinator;
     return this.registry.metrics();
   }
 
@@ -179,6 +183,39 @@ export class Prometheus {
           );
         }
       },
+    });
+  }
+
+  /** Named as RocketMQ's exporter does. */
+  private addGroups(): void {
+    const groups = () => this.coordinator?.groups.slice(0, LABELLED_GROUPS_MAX) ?? [];
+    const figures = () => this.coordinator?.figures;
+    this.addGauge('ringmq_timers', 'Scheduled messages that are not delivered yet', () => figures()?.timers ?? 0);
+    this.addGauge('ringmq_half_messages', 'Half messages that nobody has resolved', () => figures()?.halfMessages ?? 0);
+    const add = (name: string, help: string, labelNames: readonly string[], read: (gauge: Gauge) => void): void => {
+      new Gauge({
+        name,
+        help: `${help}, of the first ${LABELLED_GROUPS_MAX} groups by name`,
+        labelNames,
+        registers: [this.registry],
+        collect() {
+          this.reset();
+          read(this);
+        },
+      });
+    };
+    const byTopic = ['group', 'topic'];
+    add('ringmq_consumer_lag_messages', 'Messages that a group has not acknowledged', byTopic, (gauge) => {
+      for (const { group, topic, lag } of topicShares(groups())) gauge.set({ group, topic }, lag);
+    });
+    add('ringmq_consumer_inflight_messages', 'Messages leased to simple consumers', byTopic, (gauge) => {
+      for (const { group, topic, leased } of topicShares(groups())) gauge.set({ group, topic }, leased);
+    });
+    add('ringmq_consumer_members', 'Live members of a group', ['group'], (gauge) => {
+      for (const { group, members } of groups()) gauge.set({ group }, members.length);
+    });
+    add('ringmq_dlq_messages', 'Dead letters that were not replayed', ['group'], (gauge) => {
+      for (const { group, deadLetters } of groups()) gauge.set({ group }, deadLetters);
     });
   }
 

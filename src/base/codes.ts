@@ -44,6 +44,9 @@ export const CODES = {
     'the disk is full: what is stored can be read, new messages are refused until there is room',
   ),
   'log-busy': row(110, 'retry', 'the log reader has as much to do as it may: ask again'),
+  'coordinator-unavailable': row(111, 'retry', 'the coordinator thread does not answer: it is being restarted'),
+  'lease-quota': row(112, 'retry', 'the group holds as many unacknowledged messages of a partition as it may'),
+  'stale-generation': row(113, 'retry', 'the member does not hold that queue (any more): sync with the group again'),
 
   'unknown-topic': row(200, 'fix', 'no such topic'),
   'unknown-partition': row(201, 'refresh-route', 'no such partition'),
@@ -65,6 +68,10 @@ export const CODES = {
   'not-durable': row(213, 'fix', 'the broker keeps no data: start it with a data folder'),
   'topic-volatile': row(214, 'fix', 'the topic is volatile: there is nothing in the log'),
   'group-quota': row(215, 'fix', 'the broker keeps the offsets of as many groups as it may'),
+  'unknown-group': row(216, 'fix', 'no such group'),
+  'group-mismatch': row(217, 'fix', 'members of a group must agree on kind, order and filter of a topic'),
+  'member-exists': row(218, 'fix', 'the group has a live member with this id already: choose another id'),
+  'group-in-use': row(219, 'fix', 'the group has live members: stop its consumers first'),
 
   'message-too-large': row(300, 'fix', 'the message is larger than the topic takes'),
   'malformed-batch': row(301, 'fix', 'the batch contradicts itself: sizes, counts or magic are wrong'),
@@ -78,6 +85,9 @@ export const CODES = {
     'volatile topics acknowledge none or accepted, durable ones written and durable too',
   ),
   'frame-too-large': row(307, 'fix', 'the frame is larger than the server takes'),
+  'illegal-filter': row(308, 'fix', 'the filter cannot be read'),
+  'delay-out-of-range': row(309, 'fix', 'a delivery time lies at most 366 days ahead'),
+  'illegal-priority': row(310, 'fix', 'priorities are whole numbers from 0 to 9'),
 
   'malformed-command': row(400, 'fix', 'the command cannot be read'),
   'unknown-command': row(401, 'fix', 'no such command'),
@@ -96,6 +106,11 @@ export const CODES = {
   'data-unknown': row(414, 'fix', 'the data folder was written by another version of ringmq'),
   'log-corrupt': row(415, 'fix', 'the log is damaged before its end: nothing was changed; see `ringmq log verify`'),
   'state-corrupt': row(416, 'fix', 'the state (topics, committed offsets) is damaged: nothing was changed'),
+  'stale-lease': row(417, 'fix', 'the lease ran out or was settled before: the message belongs to somebody else now'),
+  'unknown-transaction': row(418, 'fix', 'no such transaction: it was never prepared, or it was given up'),
+  'transaction-ended': row(419, 'fix', 'the transaction was resolved the other way before'),
+  'too-late': row(420, 'fix', 'the message was delivered or recalled already'),
+  'unknown-method': row(421, 'fix', 'the coordinator has no such method'),
 
   internal: row(500, 'report', 'an error inside ringmq: please report it with the log'),
   closed: row(501, 'fix', 'it was closed'),
@@ -105,6 +120,7 @@ export const CODES = {
     'the disk failed: nothing more is stored until the broker is started again; what is stored can be read',
   ),
   'log-damaged': row(503, 'report', 'the bytes on the disk are not what was written: they are not delivered'),
+  'handler-failed': row(504, 'report', 'the handler of a message threw or took too long'),
 
   'shutting-down': row(4000, 'reconnect', 'the broker is shutting down'),
   'too-slow': row(4001, 'reconnect', 'the client read nothing for too long'),

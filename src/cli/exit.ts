@@ -33,7 +33,7 @@ export function say(line: string): void {
 export function report(error: unknown): ExitCode {
   if (error instanceof RingmqError) {
     say(`ringmq: ${error.message}${error.message.includes(error.code) ? '' : ` [${error.code}]`}`);
-    return error.code === 'illegal-argument' ? EXIT.usage : EXIT.failed;
+    return error.code === 'illegal-argument' || error.code === 'illegal-filter' ? EXIT.usage : EXIT.failed;
   }
   say(`ringmq: ${error instanceof Error ? error.message : String(error)}`);
   return EXIT.failed;

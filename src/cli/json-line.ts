@@ -1,4 +1,5 @@
 // One message as a JSON line, for scripts.
+import { RECORD_PRIORITY_SHIFT } from '../../native-layout/record.ts';
 import type { MessageProperties } from '../record/properties.ts';
 import { utf8 } from '../record/text.ts';
 
@@ -15,18 +16,24 @@ interface Shown {
   readonly tag: string | undefined;
   readonly properties: MessageProperties | undefined;
   readonly body: Uint8Array;
+  /** Bits of the record's flags byte. */
+  readonly flags: number;
   /** Of messages that were asked for one by one. */
   readonly id?: string;
   readonly producerId?: number;
+  /** Deliveries to the group that asked, this one included. */
+  readonly attempts?: number;
 }
 
 /**
- * A message: topic, partition, offset, times, key, tag, properties where it has them, and its
+ * A message: topic, partition, offset, times, attempts, priority, key, tag, properties where it has them, and its
  * body as `body` where it is UTF-8, else as `bodyBase64`.
  */
 export function jsonLine(shown: Shown): Uint8Array {
   const { id, topic, partition, offset, bornAt, storedAt, producerId, key, tag, properties } = shown;
-  const head = { id, topic, partition, offset, bornAt, storedAt, producerId, key, tag, properties };
+  const attempts = shown.attempts === 1 ? undefined : shown.attempts;
+  const priority = shown.flags >>> RECORD_PRIORITY_SHIFT || undefined;
+  const head = { id, topic, partition, offset, bornAt, storedAt, producerId, attempts, priority, key, tag, properties };
   return utf8(JSON.stringify({ ...head, ...bodyOf(shown.body) }));
 }
 

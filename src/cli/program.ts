@@ -2,14 +2,18 @@
 import { Command, CommanderError } from 'commander';
 import { CLIENT_VERSION } from '../client/ws-link.ts';
 import { benchCommand } from './bench.ts';
+import { dlqCommand } from './dlq.ts';
 import { doctorCommand } from './doctor.ts';
 import { EXIT, EXIT_HELP, endOnBrokenPipe, report } from './exit.ts';
+import { groupCommand } from './group.ts';
 import { logCommand } from './log.ts';
 import { pubCommand } from './pub.ts';
+import { recallCommand } from './pub-later.ts';
 import { queryCommand } from './query.ts';
 import { serveCommand } from './serve.ts';
 import { subCommand } from './sub.ts';
 import { topicCommand } from './topic.ts';
+import { traceCommand } from './trace.ts';
 
 const EXAMPLES = `
 Examples:
@@ -19,6 +23,10 @@ Examples:
   cat file | ringmq pub lines             send every line of a file, in order
   ringmq sub lines --from earliest --count 500000 > copy
   ringmq query orders --key 7 --from -1h  find messages
+  ringmq sub orders --group billing       share the messages with others of the group
+  ringmq group describe billing           who is there, and how far they are
+  ringmq dlq replay billing               try again what failed for good
+  ringmq pub orders --delay 10m --message remind
   ringmq topic list
   ringmq log inspect                      what is in the data folder
   ringmq doctor                           is this machine ready?
@@ -30,6 +38,10 @@ const COMMANDS = [
   subCommand,
   queryCommand,
   topicCommand,
+  groupCommand,
+  dlqCommand,
+  recallCommand,
+  traceCommand,
   logCommand,
   benchCommand,
   doctorCommand,

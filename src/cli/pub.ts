@@ -2,13 +2,15 @@
 import { Command, Option } from 'commander';
 import { PERMISSION_WRITE } from '../../native-layout/partition-table.ts';
 import type { AckLevel } from '../base/units.ts';
-import type { MessageExtras, Producer } from '../client/connection.ts';
+import type { MessageExtras } from '../client/connection.ts';
 import type { WsConnection } from '../client/ws-connection.ts';
 import { utf8 } from '../record/text.ts';
 import { EXIT, EXIT_HELP, say, whenInterrupted } from './exit.ts';
 import { type Figures, figures, grouped, summary } from './figures.ts';
 import { LineSplitter } from './lines.ts';
 import { type ClientOptions, connected, property, whole, withClientOptions } from './options.ts';
+import { LaterSender, laterOf, type Sender } from './pub-later.ts';
+import { duration, moment } from './times.ts';
 
 interface PubOptions extends ClientOptions {
   readonly message?: string;
@@ -19,6 +21,9 @@ interface PubOptions extends ClientOptions {
   readonly partition?: number;
   readonly nullDelimited?: boolean;
   readonly ack?: AckLevel;
+  readonly priority?: number;
+  readonly delay?: number;
+  readonly at?: number;
 }
 
 const EXAMPLES = `
@@ -28,12 +33,16 @@ Examples:
   ringmq pub orders --key customer-7 --property kind=test --message '{"total": 9}'
   cat access.log | ringmq pub lines
   find . -print0 | ringmq pub files --null-delimited
+  ringmq pub orders --delay 10m --message remind    delivered in ten minutes (at most 366 days)
+  ringmq pub orders --at 2027-01-01T00:00:00Z --message 'happy new year'
+  ringmq pub orders --tag urgent --priority 9 --message now
   ringmq pub clicks --ack accepted --message x     faster; lost if the process is killed within the next milliseconds
 
 Without --message every line of standard input is one message: the bytes between two newlines as they are (a carriage
 return belongs to the line). A last line without a newline counts. All messages of a run go to one partition, in order.
 The command ends when the broker has acknowledged all of them. What an acknowledgement means: none: sent; accepted: in
 memory, readers see it; written: in the log, survives kill -9; durable: on the disk, survives the loss of power.
+With --delay or --at messages are stored now and delivered then; each has a handle that takes it back (ringmq recall).
 `;
 
 const PROGRESS_MS = 1_000;
@@ -46,6 +55,9 @@ export function pubCommand(done: (code: number) => void): Command {
     .option('-m, --message <text>', 'the message; without it, lines of standard input')
     .option('--key <key>', 'messages of one key keep their order')
     .option('--tag <tag>', 'for filters')
+    .option('--priority <n>', 'what waits for a group that asks for it is handed out by it, 9 first', whole(0, 9))
+    .option('--delay <time>', 'deliver it later: 10s, 30m, 2h, 40d', duration)
+    .option('--at <time>', 'deliver it then: ISO 8601 or milliseconds since 1970', (text: string) => moment(text))
     .option('--property <name=value>', 'a property; may be repeated', property)
     .option('--count <n>', 'send the message n times, or at most n lines', whole(1))
     .option('--partition <n>', 'number of the partition (default: by key, else any one)', whole(0, 65_535))
@@ -66,12 +78,12 @@ class Run {
   readonly topic: string;
   readonly extras: MessageExtras | undefined;
   readonly startedAt = performance.now();
-  readonly producer: Producer;
+  readonly producer: Sender;
   messages = 0;
   bytes = 0;
   interrupted = false;
 
-  constructor(topic: string, extras: MessageExtras | undefined, producer: Producer) {
+  constructor(topic: string, extras: MessageExtras | undefined, producer: Sender) {
     this.topic = topic;
     this.extras = extras;
     this.producer = producer;
@@ -91,6 +103,7 @@ class Run {
 }
 
 async function pub(topic: string, options: PubOptions): Promise<number> {
+  const later = laterOf(options);
   const connection = await connected(options);
   // What fails is heard of by flush().
   connection.onError(() => {});
@@ -100,17 +113,23 @@ async function pub(topic: string, options: PubOptions): Promise<number> {
     });
   }
   try {
-    const partition =
-      options.partition ?? (options.key === undefined ? await anyPartition(connection, topic) : undefined);
-    const insist = { attemptsMax: Number.POSITIVE_INFINITY, timeoutMs: Number.POSITIVE_INFINITY };
-    const chosen = partition === undefined ? {} : { partition };
-    const ack = options.ack === undefined ? {} : { ack: options.ack };
-    const run = new Run(topic, extrasOf(options), connection.producer(topic, { ...insist, ...chosen, ...ack }));
-    return await send(run, options);
+    const sender = later
+      ? new LaterSender(connection, topic, later, options.json === true)
+      : await producerFor(connection, topic, options);
+    return await send(new Run(topic, extrasOf(options), sender), options);
   } finally {
     await connection.close();
     process.stdin.destroy();
   }
+}
+
+async function producerFor(connection: WsConnection, topic: string, options: PubOptions): Promise<Sender> {
+  const partition =
+    options.partition ?? (options.key === undefined ? await anyPartition(connection, topic) : undefined);
+  const insist = { attemptsMax: Number.POSITIVE_INFINITY, timeoutMs: Number.POSITIVE_INFINITY };
+  const chosen = partition === undefined ? {} : { partition };
+  const ack = options.ack === undefined ? {} : { ack: options.ack };
+  return connection.producer(topic, { ...insist, ...chosen, ...ack });
 }
 
 async function send(run: Run, options: PubOptions): Promise<number> {
@@ -167,9 +186,9 @@ async function anyPartition(connection: WsConnection, topic: string): Promise<nu
   return choice[Math.floor(Math.random() * choice.length)]?.number;
 }
 
-function extrasOf({ key, tag, property }: PubOptions): MessageExtras | undefined {
-  if (key === undefined && tag === undefined && property === undefined) return undefined;
-  return { key, tag, properties: property };
+function extrasOf({ key, tag, property, priority }: PubOptions): MessageExtras | undefined {
+  if ([key, tag, property, priority].every((one) => one === undefined)) return undefined;
+  return { key, tag, properties: property, priority };
 }
 
 function progress(run: Run, options: PubOptions): () => void {

@@ -28,6 +28,11 @@ interface ServeOptions {
   readonly retentionBytes?: number;
   readonly diskMode?: DiskMode;
   readonly onDamage?: OnDamage;
+  readonly transactionTimeout?: number;
+  readonly transactionCheck?: number;
+  readonly transactionChecksMax?: number;
+  readonly journalTailBytes?: number;
+  readonly timerCheckpoint?: number;
   readonly json?: boolean;
 }
 
@@ -47,7 +52,7 @@ Ctrl-C (or SIGTERM) lets connections end in order; a second one ends at once.
 `;
 
 export function serveCommand(done: (code: number) => void): Command {
-  return withStoreOptions(withBrokerOptions(new Command('serve').description('start a broker')))
+  return withCoordinatorOptions(withStoreOptions(withBrokerOptions(new Command('serve').description('start a broker'))))
     .option('--json', 'print the address as a JSON line')
     .addHelpText('after', EXAMPLES + EXIT_HELP)
     .action(async (options: ServeOptions) => done(await serve(options)));
@@ -97,6 +102,23 @@ function withStoreOptions(command: Command): Command {
     );
 }
 
+function withCoordinatorOptions(command: Command): Command {
+  return command
+    .option('--transaction-timeout <time>', 'before producers are asked about a half message (default: 6s)', duration)
+    .option('--transaction-check <time>', 'between two such checks (default: 30s)', duration)
+    .option('--transaction-checks-max <n>', 'checks before a half message is given up (default: 15)', whole(1, 10_000))
+    .addOption(
+      new Option('--journal-tail-bytes <size>', "changes before the coordinator's journal is written anew")
+        .argParser(byteCount)
+        .hideHelp(),
+    )
+    .addOption(
+      new Option('--timer-checkpoint <time>', 'between two checkpoints of scheduled messages')
+        .argParser(duration)
+        .hideHelp(),
+    );
+}
+
 /** Options of the command line as those of startBroker(): one table of names. */
 export function brokerOptions(options: ServeOptions): BrokerOptions {
   const listen: ListenOptions = {
@@ -109,12 +131,24 @@ export function brokerOptions(options: ServeOptions): BrokerOptions {
   };
   return {
     ...storeOptions(options),
+    ...coordinatorOptions(options),
     listen,
     idle: options.idle,
     autoCreateTopics: options.autoCreate,
     logLevel: options.logLevel,
     ...(options.workers === undefined ? {} : { workers: options.workers }),
     ...(options.ringBytes === undefined ? {} : { ringBytes: options.ringBytes }),
+  };
+}
+
+function coordinatorOptions(options: ServeOptions): BrokerOptions {
+  const { transactionTimeout, transactionCheck, transactionChecksMax, journalTailBytes, timerCheckpoint } = options;
+  return {
+    ...(transactionTimeout === undefined ? {} : { transactionTimeoutMs: transactionTimeout }),
+    ...(transactionCheck === undefined ? {} : { transactionCheckMs: transactionCheck }),
+    ...(transactionChecksMax === undefined ? {} : { transactionChecksMax }),
+    ...(journalTailBytes === undefined ? {} : { journalTailBytes }),
+    ...(timerCheckpoint === undefined ? {} : { timerCheckpointMs: timerCheckpoint }),
   };
 }
 

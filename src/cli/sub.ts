@@ -3,6 +3,8 @@ import { Command, Option } from 'commander';
 import { RingmqError } from '../base/codes.ts';
 import type { ConsumerOptions, Gap } from '../client/connection.ts';
 import type { Batch, Message } from '../client/message.ts';
+import type { GroupOrder } from '../client/messaging.ts';
+import type { WsConnection } from '../client/ws-connection.ts';
 import type { PartitionPosition, StartFrom } from '../wire/commands.ts';
 import { EXIT, EXIT_HELP, say, whenInterrupted } from './exit.ts';
 import { figures, summary } from './figures.ts';
@@ -17,6 +19,10 @@ interface SubOptions extends ClientOptions {
   readonly format: 'raw' | 'json';
   readonly newline: boolean;
   readonly group?: string;
+  readonly broadcast?: boolean;
+  readonly order?: GroupOrder;
+  readonly filter?: string;
+  readonly sql?: string;
 }
 
 const EXAMPLES = `
@@ -25,15 +31,20 @@ Examples:
   ringmq sub demo --from earliest --count 10       the ten oldest
   ringmq sub demo --from last:100 --json           a JSON line for each, with offset, key, tag and properties
   ringmq sub orders --from time:-5m                what was stored in the last five minutes, and what comes
-  ringmq sub orders --group billing                goes on where the group billing was the last time
+  ringmq sub orders --group billing                one of the group: each message is printed by one of them
+  ringmq sub orders --filter 'created || paid'     only messages with one of these tags
+  ringmq sub orders --sql "price > 10 AND region IN ('eu', 'us')"      ... by properties, TAGS and KEYS
   ringmq sub lines --count 500000 > copy           the file that was sent with: cat file | ringmq pub lines
 
 Each body is written as it is, followed by a newline; so a file whose last line had none gets one (--no-newline leaves
 out all of them). Ctrl-C ends with a summary. If messages were lost to this subscriber, that is said on standard error
 and the exit code is 3.
 
-A time is ISO 8601 (time:2026-11-23T04:00:00Z), milliseconds since 1970, or an age like -5m, -1h, -2d. With --group the
-broker keeps where the group is; --from is then for its first time only.
+A time is ISO 8601 (time:2026-11-23T04:00:00Z), milliseconds since 1970, or an age like -5m, -1h, -2d.
+
+With --group the broker keeps where the group is, and --from (latest, earliest or time:WHEN) is for its first time only.
+Its members share the partitions of the topic; a message is acknowledged when it was printed, and what a member has not
+acknowledged when it goes away another one gets. With --broadcast every member gets every message. See ringmq group.
 `;
 
 const NEWLINE = 10;
@@ -49,7 +60,11 @@ export function subCommand(done: (code: number) => void): Command {
         .argParser(startFrom)
         .default('latest'),
     )
-    .option('--group <name>', 'go on where this group was, and keep where it is')
+    .option('--group <name>', 'share the topic with the others of this group, and go on where it was')
+    .option('--broadcast', 'every member of the group gets every message')
+    .addOption(new Option('--order <order>', 'what waits for what in a group').choices(['none', 'key', 'partition']))
+    .option('--filter <tags>', "only messages with these tags: 'A || B'")
+    .addOption(new Option('--sql <expression>', 'only messages for which this holds (SQL92)').conflicts('filter'))
     .option('--count <n>', 'end after n messages', whole(1))
     .option('--partition <n>', 'number of the partition (default: all)', whole(0, 65_535))
     .addOption(new Option('--format <name>', 'raw bodies, or JSON lines').choices(['raw', 'json']).default('raw'))
@@ -115,7 +130,16 @@ class Printer {
 }
 
 async function sub(topic: string, options: SubOptions): Promise<number> {
+  checkOptions(options);
   const connection = await connected(options);
+  try {
+    return await print(connection, topic, options);
+  } finally {
+    await connection.close();
+  }
+}
+
+async function print(connection: WsConnection, topic: string, options: SubOptions): Promise<number> {
   const printer = new Printer(options);
   let gaps = 0;
   connection.onState(({ to, reason }) => {
@@ -135,7 +159,8 @@ async function sub(topic: string, options: SubOptions): Promise<number> {
   };
   const consumer = connection.consumer(topic, {
     from: options.from,
-    ...(options.group === undefined ? { onBatch: printer.take } : { group: options.group, onMessage: takeOne }),
+    ...(options.group === undefined ? { onBatch: printer.take } : { onMessage: takeOne, ...membership(options) }),
+    ...filterOf(options),
     onGap: (gap) => {
       gaps++;
       say(gapText(gap));
@@ -152,13 +177,29 @@ async function sub(topic: string, options: SubOptions): Promise<number> {
     say(subscribedText(topic, starts));
     await Promise.race([printer.enough, interrupted, failed]);
   } finally {
-    await consumer.close();
-    await connection.close();
+    // What was not taken by whoever reads our output was not printed, and is not acknowledged.
+    consumer.pause();
     await printer.output.finish();
+    await consumer.close();
   }
   if (options.json !== true)
     say(`received ${summary(figures(printer.messages, printer.bytes, printer.firstAt || performance.now()))}`);
   return gaps > 0 ? EXIT.gap : EXIT.ok;
+}
+
+function checkOptions({ group, broadcast, order }: SubOptions): void {
+  if (group !== undefined) return;
+  if (broadcast) throw new RingmqError('illegal-argument', '--broadcast is about members of a group: add --group NAME');
+  if (order) throw new RingmqError('illegal-argument', '--order is about members of a group: add --group NAME');
+}
+
+function membership({ group = '', broadcast, order }: SubOptions): Pick<ConsumerOptions, 'group' | 'mode' | 'order'> {
+  return { group, ...(broadcast ? { mode: 'broadcasting' } : {}), ...(order === undefined ? {} : { order }) };
+}
+
+function filterOf({ filter, sql }: SubOptions): Pick<ConsumerOptions, 'filter'> {
+  if (sql !== undefined) return { filter: { sql } };
+  return filter === undefined ? {} : { filter };
 }
 
 function subscribedText(topic: string, starts: readonly PartitionPosition[]): string {

@@ -4,9 +4,10 @@ import type { OverflowPolicy } from '../../native-layout/partition-table.ts';
 import type { TopicOptions } from '../client/connection.ts';
 import type { WsConnection } from '../client/ws-connection.ts';
 import { EXIT, EXIT_HELP } from './exit.ts';
-import { type ClientOptions, connected, whole, withClientOptions } from './options.ts';
+import { type ClientOptions, whole, withClientOptions } from './options.ts';
 import { byteCount, duration } from './times.ts';
 import { describeText, line, listText, retentionLine } from './topic-text.ts';
+import { using } from './using.ts';
 
 interface CreateOptions extends ClientOptions {
   readonly partitions?: number;
@@ -103,15 +104,6 @@ function retentionCommand(with1: WithOne): Command {
       return retentionLine(await connection.route(topic), options);
     }),
   );
-}
-
-async function using(options: ClientOptions, use: Use): Promise<void> {
-  const connection = await connected(options);
-  try {
-    process.stdout.write(await use(connection));
-  } finally {
-    await connection.close();
-  }
 }
 
 function topicOptions(options: CreateOptions): TopicOptions {

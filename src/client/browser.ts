@@ -5,11 +5,14 @@ import { CLIENT_VERSION } from './ws-link.ts';
 import { type Platform, SUBPROTOCOL, type Wire, type WireEvents } from './ws-platform.ts';
 
 export { type CodeName, RingmqError } from '../base/codes.ts';
+export { type ExponentialDelays, exponentialDelays } from '../group/retry-ladder.ts';
 export { type MessagePlace, messageId, parseMessageId } from '../record/message-id.ts';
 export type { PartitionPosition, QueryMatch, StartFrom, TopicRoute } from '../wire/commands.ts';
 export { bytesCodec, type Codec, jsonCodec, textCodec } from './codec.ts';
 export type * from './connection.ts';
 export { Batch, Message } from './message.ts';
+export type * from './messaging.ts';
+export { DeadLetter, RetryLater } from './messaging.ts';
 export type { ConnectOptions } from './ws-connection.ts';
 export { WsConnection } from './ws-connection.ts';
 

@@ -7,6 +7,7 @@ import type { MessageProperties } from '../record/properties.ts';
 import type { GapReason, PartitionPosition, QueryMatch, StartFrom, TopicRoute } from '../wire/commands.ts';
 import type { Codec } from './codec.ts';
 import type { Batch, Message } from './message.ts';
+import type { Filter, GroupOptions, Messaging, PoolOptions } from './messaging.ts';
 
 /** Where a connection stands. `closed` is final. */
 export type ConnectionState = 'connecting' | 'connected' | 'reconnecting' | 'closed';
@@ -51,6 +52,8 @@ export interface MessageExtras {
   readonly tag?: string | undefined;
   /** Names and values; at most 32,767 bytes together. */
   readonly properties?: MessageProperties | undefined;
+  /** 0 (default, lowest) to 9, for consumers that ask for the highest first among what waits. */
+  readonly priority?: number | undefined;
   /** Bits of the record's flags byte: how other clients read the body. Leave it alone unless you write a client. */
   readonly flags?: number | undefined;
 }
@@ -126,7 +129,7 @@ export interface Producer<T = Uint8Array | string> {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-export interface ConsumerOptions<T = Uint8Array> {
+export interface ConsumerOptions<T = Uint8Array> extends GroupOptions {
   /**
    * Where to start: `latest`, `earliest`, `{ offset }`, `{ last }` (so many messages back), `{ time }` (the first batch
    * stored at that time, milliseconds since 1970, or later) or `{ positions }`. Default `latest`. On a durable topic it
@@ -135,30 +138,38 @@ export interface ConsumerOptions<T = Uint8Array> {
    */
   readonly from?: StartFrom;
   /**
-   * The broker keeps this consumer's positions under this name, and a consumer of the same group and topic starts there
-   * (`from` is for the first time, and for partitions without a position). For now every consumer of a group reads
-   * every message (broadcasting), so give each running consumer a group of its own. 1 to 255 characters of
-   * A-Z a-z 0-9 % | . _ -
+   * Consumers of one group share the topic (see `mode`): each message is handled by one of them, and comes again until
+   * a handler is done with it. Where the group is, is kept by the broker; `from` is for the first time. 1 to 120
+   * characters of A-Z a-z 0-9 % . _ -
    */
   readonly group?: string;
   /**
-   * Milliseconds between two commits of the group's positions; close() commits too. What counts is what handlers were
-   * given and (async ones) are done with; for iterators, what lies before the message that was taken last. After a
-   * crash the messages since the last commit come again. Default 1,000; `Infinity`: only commit() and close() do.
+   * Milliseconds between two commits of what the group is done with; close() commits too. After a crash the messages
+   * since the last commit come again. With handlers that is what they have returned from (async ones: when the promise
+   * settles), with an iterator what lies before the message that was taken last. Default 1,000; `Infinity`: only
+   * commit() and close() do.
    */
   readonly commitMs?: number;
-  /** Numbers of the partitions to read. Default: all, also ones that are added later. */
+  /** Numbers of the partitions to read. Default: all, also ones that are added later. Not with mode `clustering`. */
   readonly partitions?: readonly number[];
+  /**
+   * Which messages to deliver: tags, `'A || B'`, or SQL over properties, `{ sql: "price > 10 AND region = 'eu'" }`:
+   * see Filter. What is left out is not sent, and positions move past it. Default: all. Throws `illegal-filter`, which
+   * says where it is wrong.
+   */
+  readonly filter?: Filter;
   /** Turns bytes into `message.value`. Default: the bytes themselves. */
   readonly codec?: Codec<T>;
   /**
    * Called for every message in order of its partition, with an owned message that may be kept. If it returns a
    * promise, the next message waits for it. If it throws or rejects, `onError` hears of it and the consumer goes on.
+   * In a group (mode `clustering`) as many promises are under way as `concurrency` says, and what fails comes again.
    */
   readonly onMessage?: (message: Message<T>) => void | Promise<void>;
   /**
    * The fast path: called once per batch with a view that is valid only during the call. Must not be async.
-   * Use this or onMessage or iterate, one of the three.
+   * Use this or onMessage or iterate, one of the three. In a group (mode `clustering`) the whole batch is acknowledged
+   * when it returns; if it throws, every message of the batch comes again later, behind others of its key too.
    */
   readonly onBatch?: (batch: Batch) => void;
   /** Called when messages were lost to this consumer. Without it a gap goes to `onError`. */
@@ -171,7 +182,7 @@ export interface ConsumerOptions<T = Uint8Array> {
   readonly signal?: AbortSignal;
 }
 
-/** Reads one topic: every consumer gets every message (broadcasting). */
+/** Reads one topic: every message of it, or with a `group` its share. */
 export interface Consumer<T = Uint8Array> extends AsyncIterable<Message<T>> {
   readonly topic: string;
   /** Resolves with where each partition starts, once the subscription stands. */
@@ -181,10 +192,23 @@ export interface Consumer<T = Uint8Array> extends AsyncIterable<Message<T>> {
   /** Messages one by one; bounded by `bufferMessages`. Ends when the consumer is closed. */
   [Symbol.asyncIterator](): AsyncIterator<Message<T>>;
   /**
-   * Commits the positions of the group now; resolves when the broker keeps them. Rejects with `illegal-argument`
+   * Commits what the group is done with now; resolves when the broker keeps it. Rejects with `illegal-argument`
    * without a group.
    */
   commit(): Promise<void>;
+  /**
+   * In a group (mode `clustering`): goes on at this offset of a partition that this member holds, forth or back. Waits
+   * for the handlers that have something of it. Rejects with `unknown-partition` if it holds no such partition,
+   * `offset-out-of-range` for an offset that was never written.
+   */
+  seek(partition: number, offset: number): Promise<void>;
+  /**
+   * Node only, in a group (mode `clustering`): hands messages to threads. `file` is a module whose default export is a
+   * function of a PooledMessage, sync or async; a path is relative to the working directory. What it throws, and how
+   * long it may take, counts as with onMessage; one that takes too long is ended with its thread. `concurrency` is the
+   * number of threads unless given. Resolves when the module is loaded; rejects with `illegal-argument`.
+   */
+  pool(file: string | URL, options?: PoolOptions): Promise<void>;
   /** Stops delivery until resume(); messages stay where they are. */
   pause(): void;
   resume(): void;
@@ -258,7 +282,7 @@ export interface QueryRequest {
 }
 
 /** A way into a broker. The same for every transport. */
-export interface Connection {
+export interface Connection extends Messaging {
   readonly state: ConnectionState;
   /** Hears of every change of state; returns the call that stops it. */
   onState(listener: (change: StateChange) => void): () => void;

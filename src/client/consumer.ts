@@ -1,13 +1,17 @@
 // The consumer of every transport: hands batches to handlers or an iterator in order, notices gaps, keeps positions.
 // What differs between in process and network is where batches come from: see ConsumerSource.
+import { isSparse } from '../../native-layout/batch.ts';
 import { RingmqError } from '../base/codes.ts';
+import { compileFilter, filterText, type RecordFilter } from '../filter/filter.ts';
 import { type BatchView, RecordView } from '../record/batch-view.ts';
 import type { GapReason, PartitionPosition, PartitionStart, StartFrom } from '../wire/commands.ts';
 import type { Codec } from './codec.ts';
 import type { Consumer, ConsumerOptions, Gap } from './connection.ts';
 import type { GroupOffsets } from './group-offsets.ts';
-import { Batch, Message, type TopicIdentity } from './message.ts';
+import { refusedToReaders } from './group-options.ts';
+import { Batch, Message, type Replier, type TopicIdentity } from './message.ts';
 import { MessageQueue } from './message-queue.ts';
+import { checkFrom } from './start-check.ts';
 
 /** deliver(): the whole batch was taken. */
 export const TAKEN = 0;
@@ -27,6 +31,8 @@ export interface PartitionCursor {
   expected: number;
   /** Where the iterator has come to: the message before this is done with. */
   done: PartitionPosition;
+  /** Behind the newest message that was kept for the iterator. */
+  kept: number;
 }
 
 /** Where batches come from. */
@@ -44,13 +50,21 @@ export class RingConsumer<T> implements Consumer<T>, TopicIdentity {
   readonly options: ConsumerOptions<T>;
   /** Of the topic, for message ids: the source knows it. */
   topicId = 0;
+  /** Of the connection, for Message.reply(). */
+  replier: Replier | undefined;
   /** Positions to start at, of the user or of the group; other partitions start at options.from. */
   asked: readonly PartitionPosition[] = [];
   source: ConsumerSource | undefined;
+  readonly pool = refusedToReaders;
+  readonly seek = refusedToReaders;
   /** Hears that nothing more will come, and why if it was refused. */
   onOver: (error: RingmqError | undefined) => void = () => {};
   /** Keeps the positions of the consumer's group. */
   group: GroupOffsets | undefined;
+  /** Canonical text of the filter; '' for none. */
+  readonly filterText: string;
+  /** What of a batch is wanted; undefined: everything, or the broker looks at it. */
+  private filter: RecordFilter | undefined;
   private readonly codec: Codec<T> | undefined;
   private readonly cursors = new Map<number, PartitionCursor>();
   private readonly byNumber = new Map<number, PartitionCursor>();
@@ -76,6 +90,8 @@ export class RingConsumer<T> implements Consumer<T>, TopicIdentity {
     if (!(bufferMessages >= 1))
       throw new RingmqError('illegal-argument', `bufferMessages is ${bufferMessages}: 1 or more`);
     checkFrom(options.from);
+    this.filterText = filterText(options.filter);
+    this.filter = compileFilter(this.filterText);
     const { from } = options;
     if (typeof from === 'object' && 'positions' in from) this.asked = from.positions;
     this.topic = topic;
@@ -172,6 +188,11 @@ export class RingConsumer<T> implements Consumer<T>, TopicIdentity {
     return this.begun;
   }
 
+  /** For sources: what the filter leaves out does not come here. */
+  filteredByBroker(): void {
+    this.filter = undefined;
+  }
+
   /** For sources: where to start in a partition. */
   fromIn(number: number): StartFrom {
     const { asked, options } = this;
@@ -183,7 +204,7 @@ export class RingConsumer<T> implements Consumer<T>, TopicIdentity {
     for (const one of starts) {
       const { id, number, epoch, offset } = one;
       const done = { partition: number, epoch, offset };
-      const cursor = { id, number, epoch, newest: epoch, expected: offset, done };
+      const cursor = { id, number, epoch, newest: epoch, expected: offset, done, kept: offset };
       this.cursors.set(id, cursor);
       this.byNumber.set(number, cursor);
     }
@@ -197,7 +218,8 @@ export class RingConsumer<T> implements Consumer<T>, TopicIdentity {
   progress(): readonly PartitionPosition[] {
     const iterated = this.options.onMessage === undefined && this.options.onBatch === undefined;
     return [...this.cursors.values()].map((one) => {
-      if (iterated) return one.done;
+      // What a filter left out behind the last one is done with as well.
+      if (iterated && one.done.offset !== one.kept) return one.done;
       // A gap may have moved the cursor on (or back) since the handler began.
       const offset = one === this.busy ? Math.min(one.expected, this.busyAt) : one.expected;
       return { partition: one.number, epoch: one.epoch, offset: Math.max(offset, 0) };
@@ -275,6 +297,8 @@ export class RingConsumer<T> implements Consumer<T>, TopicIdentity {
       const { batch } = this;
       batch.show(this.topic, cursor.number, view, cursor.expected);
       cursor.expected = end;
+      // There may be nothing in it that is wanted.
+      if ((this.filter || isSparse(view.magic)) && !batch.choose(this.filter)) return TAKEN;
       try {
         this.options.onBatch(batch);
       } catch (error) {
@@ -286,15 +310,23 @@ export class RingConsumer<T> implements Consumer<T>, TopicIdentity {
   }
 
   private deliverOneByOne(view: BatchView, cursor: PartitionCursor, end: number): Delivery {
+    const { filter } = this;
     const record = this.record.open(view);
     while (record.next()) {
       const offset = record.offset;
       if (offset < cursor.expected) continue;
-      if (this.full) return STOP;
+      if (filter !== undefined && !filter.matches(record)) continue;
+      if (this.full) {
+        cursor.expected = offset;
+        return STOP;
+      }
       const message = new Message<T>(this.topic, cursor.number, view, record, this, this.codec);
       cursor.expected = offset + 1;
       if (this.options.onMessage) this.handle(this.options.onMessage, message, cursor);
-      else this.queue.put(message);
+      else {
+        cursor.kept = cursor.expected;
+        this.queue.put(message);
+      }
     }
     cursor.expected = end;
     return TAKEN;
@@ -349,17 +381,6 @@ export class RingConsumer<T> implements Consumer<T>, TopicIdentity {
     } catch (error) {
       this.failed(asError(error));
     }
-  }
-}
-
-function checkFrom(from: StartFrom | undefined): void {
-  if (from === undefined || from === 'latest' || from === 'earliest') return;
-  const { offset, last, time, positions }: Partial<Record<'offset' | 'last' | 'time' | 'positions', unknown>> = from;
-  const number = offset ?? last ?? time ?? (positions === undefined ? -1 : 0);
-  if (!Number.isSafeInteger(number) || (number as number) < 0) {
-    const ways = "'latest', 'earliest', { offset }, { last }, { time } or { positions }";
-    const text = `from is ${JSON.stringify(from)}: ${ways}`;
-    throw new RingmqError('illegal-argument', `${text}, with whole numbers from 0; a time is milliseconds since 1970`);
   }
 }
 

@@ -2,30 +2,35 @@
 // memory. Same interface as over the network, and what only shared memory can do: blocking loops, direct partitions.
 import { threadId } from 'node:worker_threads';
 import { RingmqError } from '../base/codes.ts';
+import { nextOffset, readIdentity } from '../memory/partition-entry.ts';
 import type { Attachment } from '../memory/regions.ts';
 import { HEAVY_WORK, HOUSEKEEP_MS } from '../thread/agent.ts';
 import type { Announcement } from '../thread/announcements.ts';
 import { EventLoopDriver } from '../thread/loop.ts';
 import { Participant } from '../thread/participant.ts';
-import type { Command, CommandOf, TopicRoute } from '../wire/commands.ts';
+import type { Command, CommandOf, PartitionRoute, TopicRoute } from '../wire/commands.ts';
+import { BatchPool } from './batch-pool.ts';
 import type { Connection, ConsumerOptions, ProducerOptions, PullRequest, PullResult } from './connection.ts';
 import { RingConsumer } from './consumer.ts';
 import { DirectProducer } from './direct-producer.ts';
+import { Expected } from './expected.ts';
+import { FixedProducer } from './fixed-producer.ts';
+import type { OpenPool } from './group-consumer.ts';
 import { GroupOffsets } from './group-offsets.ts';
+import { type AttachOptions, GroupingConnection } from './grouping-connection.ts';
 import { HostedProducers } from './hosted-producers.ts';
 import { LogQueries } from './log-query.ts';
 import { OpenBatches } from './open-batches.ts';
-import type { Expecting, Outlet } from './outlet.ts';
-import { type HostedProducer, RingProducer } from './producer.ts';
+import type { Outlet } from './outlet.ts';
+import { type HostedProducer, type ProducerHost, RingProducer } from './producer.ts';
 import { pullOnce } from './pull.ts';
 import { RingReaders } from './ring-readers.ts';
-import { TopicAdmin } from './topic-admin.ts';
 
 const CLOSE_WAIT_MS = 5_000;
 const SEAT_WAIT_MS = 1_000;
 const SEAT_POLL_MS = 2;
 
-export class InProcessConnection extends TopicAdmin implements Connection {
+export class InProcessConnection extends GroupingConnection implements Connection {
   private readonly participant: Participant;
   private readonly driver: EventLoopDriver;
   private readonly readers: RingReaders;
@@ -34,19 +39,19 @@ export class InProcessConnection extends TopicAdmin implements Connection {
   private readonly direct = new Set<DirectProducer>();
   /** Closed direct producers whose rings still have readers. */
   private readonly retiring = new Set<DirectProducer>();
-  private readonly expecting = new Map<number, Expecting>();
+  private readonly expected = new Expected();
   private readonly routes = new Map<string, TopicRoute>();
   private readonly outlet: Outlet;
+  private readonly producerHost: ProducerHost;
   private readonly queries: LogQueries;
-  private request = 0;
   /** Bytes taken or put since this thread last slept in wait(). */
   private did = 0;
   private housekeepAt = 0;
   private closing: Promise<void> | undefined;
 
   /** Use attach() or broker.connect(). Throws `seat-quota`. */
-  constructor(attachment: Attachment) {
-    super('connected');
+  constructor(attachment: Attachment, options: AttachOptions = {}) {
+    super('connected', `thread ${threadId}`, openPool, options.trace);
     this.participant = new Participant(attachment, 'embedded', threadId, {
       completion: (request, status, _partition, baseOffset) => this.completed(request, status, baseOffset),
       notice: (partition) => this.readers.noticed(partition),
@@ -56,6 +61,13 @@ export class InProcessConnection extends TopicAdmin implements Connection {
     this.participant.control.onNews = (command) => this.news(command);
     this.queries = new LogQueries(this.participant.history, attachment.keysFolder);
     this.outlet = this.makeOutlet();
+    this.producerHost = {
+      outlet: this.outlet,
+      stalled: (producer) => this.producers.stalled(producer),
+      closed: (producer) => this.producers.remove(producer),
+      failed: (error) => this.emitError(error),
+      trace: this.trace,
+    };
     this.readers = new RingReaders(this.participant, {
       route: (topic) => this.fetchRoute(topic, true),
       openRing: (route) => this.openRing(route.owner, route),
@@ -72,16 +84,13 @@ export class InProcessConnection extends TopicAdmin implements Connection {
 
   producer<T = Uint8Array | string>(topic: string, options: ProducerOptions<T> = {}): RingProducer<T> {
     this.assertOpen();
-    const host = {
-      outlet: this.outlet,
-      stalled: (producer: HostedProducer) => this.producers.stalled(producer),
-      closed: (producer: HostedProducer) => this.producers.remove(producer),
-      failed: (error: Error) => this.emitError(error),
-    };
-    const producer = new RingProducer<T>(host, topic, options);
-    this.producers.add(producer);
-    this.driver.hold(true);
-    return producer;
+    return this.host(new RingProducer<T>(this.producerHost, topic, options));
+  }
+
+  /** Publishes batches under identities that the caller chooses (see coordinator/mover.ts). */
+  fixedProducer(topic: string): FixedProducer {
+    this.assertOpen();
+    return this.host(new FixedProducer(this.producerHost, topic));
   }
 
   /**
@@ -104,10 +113,11 @@ export class InProcessConnection extends TopicAdmin implements Connection {
     return producer;
   }
 
-  consumer<T = Uint8Array>(topic: string, options: ConsumerOptions<T> = {}): RingConsumer<T> {
+  reader<T = Uint8Array>(topic: string, options: ConsumerOptions<T> = {}): RingConsumer<T> {
     this.assertOpen();
     const consumer = new RingConsumer<T>(topic, options, (error) => this.emitError(error));
-    consumer.group = GroupOffsets.of(consumer, (command) => this.ask(command, true));
+    consumer.replier = this.requests;
+    consumer.group = GroupOffsets.of(consumer, (command) => this.askLast(command));
     this.readers.start(consumer as unknown as RingConsumer<unknown>);
     this.driver.hold(true);
     return consumer;
@@ -116,12 +126,18 @@ export class InProcessConnection extends TopicAdmin implements Connection {
   pull(request: PullRequest): Promise<PullResult> {
     return pullOnce(
       {
-        open: (topic, options) => this.consumer(topic, options),
+        open: (topic, options) => this.reader(topic, options),
         takeNow: () => void this.readers.work(),
         readsLog: (consumer) => this.readers.readsLog(consumer),
       },
       request,
     );
+  }
+
+  /** Offset that the next message of a partition gets, without a question; -1 if the route is out of date. */
+  nextOffset({ id, epoch }: PartitionRoute): number {
+    const { table } = this.participant.regions;
+    return readIdentity(table, id)?.epoch === epoch ? nextOffset(table, id) : -1;
   }
 
   /** Takes what has come and sends what is open, without waiting: for loops that own their thread. Returns how much. */
@@ -163,11 +179,17 @@ export class InProcessConnection extends TopicAdmin implements Connection {
     return this.close();
   }
 
+  private host<P extends HostedProducer>(producer: P): P {
+    this.producers.add(producer);
+    this.driver.hold(true);
+    return producer;
+  }
+
   private async shutDown(): Promise<void> {
     this.driver.hold(true);
     const late = new Promise<void>((resolve) => setTimeout(resolve, CLOSE_WAIT_MS).unref());
     const producers = [...this.producers, ...this.direct].map((producer) => producer.close());
-    const flushed = Promise.allSettled([...producers, ...this.readers.closeGroups()]);
+    const flushed = Promise.allSettled([...producers, ...this.readers.closeGroups(), this.closeMembers()]);
     await Promise.race([flushed, late]);
     this.end(new RingmqError('closed', 'the connection was closed'));
     // Other threads clear the seat. Who opens and closes connections quickly must not run out of seats.
@@ -181,6 +203,7 @@ export class InProcessConnection extends TopicAdmin implements Connection {
     if (this.state === 'closed') return;
     for (const producer of this.producers) producer.abort(error);
     for (const producer of [...this.direct]) producer.abort(error);
+    this.endMembers(error);
     this.readers.close();
     this.queries.close();
     this.driver.stop();
@@ -223,25 +246,40 @@ export class InProcessConnection extends TopicAdmin implements Connection {
 
   /** Nothing is under way, so the process may end if it has nothing else to do. */
   private get idle(): boolean {
-    const { control, history } = this.participant;
-    if (this.readers.count > 0 || control.pending > 0 || (history?.pending ?? 0) > 0) return false;
+    const { control, coordinator, history } = this.participant;
+    if (this.readers.count > 0 || control.pending > 0 || coordinator.pending > 0) return false;
+    if ((history?.pending ?? 0) > 0) return false;
     for (const producer of this.producers) if (!producer.idle) return false;
     for (const producer of this.direct) if (!producer.idle) return false;
     return true;
   }
 
-  /** `last`: also while the connection closes. */
-  protected override ask(command: Command, last = false): Promise<Command> {
-    if (last) this.assertLives();
-    else this.assertOpen();
+  protected override ask(command: Command): Promise<Command> {
+    this.assertOpen();
+    return this.askLast(command);
+  }
+
+  /** Also while the connection closes. */
+  private askLast(command: Command): Promise<Command> {
+    this.assertLives();
     this.driver.hold(true);
     return this.participant.control.request(command, Date.now());
+  }
+
+  protected override async askCoordinator(command: CommandOf<'call'>, timeoutMs: number): Promise<Command> {
+    this.assertLives();
+    this.driver.hold(true);
+    return this.participant.coordinator.request(command, Date.now(), timeoutMs);
   }
 
   protected override async find(query: CommandOf<'query'>): Promise<Command> {
     const route = await this.route(query.topic);
     this.driver.hold(true);
     return this.queries.find(route, query);
+  }
+
+  protected override routeOrMake(topic: string): Promise<TopicRoute> {
+    return this.fetchRoute(topic, true);
   }
 
   private async fetchRoute(topic: string, create: boolean): Promise<TopicRoute> {
@@ -289,10 +327,7 @@ export class InProcessConnection extends TopicAdmin implements Connection {
   }
 
   private completed(request: number, status: number, baseOffset: number): void {
-    const expecting = this.expecting.get(request);
-    if (!expecting) return;
-    this.expecting.delete(request);
-    expecting.answered(status, baseOffset);
+    this.expected.take(request)?.answered(status, baseOffset);
   }
 
   private openRing(owner: number, route: Parameters<RingReaders['openRequest']>[0]): boolean {
@@ -307,21 +342,19 @@ export class InProcessConnection extends TopicAdmin implements Connection {
 
   private makeOutlet(): Outlet {
     return {
+      pool: new BatchPool(),
       waits: true,
       leavesMemory: false,
       // Who must not create it may hold a route that is out of date.
       route: (topic, create) => (create ? this.fetchRoute(topic, true) : this.route(topic)),
-      expect: (expecting) => {
-        this.request = (this.request + 1) | 0;
-        this.expecting.set(this.request, expecting);
-        return this.request;
-      },
-      forget: (request) => void this.expecting.delete(request),
+      expect: (expecting) => this.expected.add(expecting),
+      forget: (request) => void this.expected.take(request),
       tryPut: (owner, bytes, lengthBytes) => {
         if (!this.participant.tryPut(owner, bytes, lengthBytes)) return false;
         this.did += lengthBytes;
         return true;
       },
+      hasRoom: (owner, lengthBytes) => this.participant.hasRoom(owner, lengthBytes),
       push: (owner) => this.participant.push(owner),
       soon: (flush) => {
         this.driver.hold(true);
@@ -342,7 +375,7 @@ export class InProcessConnection extends TopicAdmin implements Connection {
     if (this.state === 'closed') throw new RingmqError('closed', 'the connection is closed');
   }
 
-  private assertOpen(): void {
+  protected override assertOpen(): void {
     if (this.closing) throw new RingmqError('closed', 'the connection is closed');
   }
 }
@@ -351,6 +384,8 @@ export class InProcessConnection extends TopicAdmin implements Connection {
  * Joins a broker of this process from another thread: pass `broker.attachment` in the worker's `workerData`.
  * Throws `seat-quota` when 64 threads take part already.
  */
-export function attach(attachment: Attachment): InProcessConnection {
-  return new InProcessConnection(attachment);
+export function attach(attachment: Attachment, options: AttachOptions = {}): InProcessConnection {
+  return new InProcessConnection(attachment, options);
 }
+
+const openPool: OpenPool = async (file, options) => (await import('./handler-pool.ts')).openHandlerPool(file, options);

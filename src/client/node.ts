@@ -5,11 +5,14 @@ import { NodeWire } from './ws-node-wire.ts';
 import type { Platform } from './ws-platform.ts';
 
 export { type CodeName, RingmqError } from '../base/codes.ts';
+export { type ExponentialDelays, exponentialDelays } from '../group/retry-ladder.ts';
 export { type MessagePlace, messageId, parseMessageId } from '../record/message-id.ts';
 export type { PartitionPosition, QueryMatch, StartFrom, TopicRoute } from '../wire/commands.ts';
 export { bytesCodec, type Codec, jsonCodec, textCodec } from './codec.ts';
 export type * from './connection.ts';
 export { Batch, Message } from './message.ts';
+export type * from './messaging.ts';
+export { DeadLetter, RetryLater } from './messaging.ts';
 export type { ConnectOptions } from './ws-connection.ts';
 export { WsConnection } from './ws-connection.ts';
 
@@ -24,6 +27,7 @@ export function connect(url: string | URL | readonly (string | URL)[], options: 
 const NODE: Platform = {
   name: `ringmq-node/${CLIENT_VERSION}`,
   verifyChecksums: true,
+  openPool: async (file, options) => (await import('./handler-pool.ts')).openHandlerPool(file, options),
   open: (url, events) => new NodeWire(url, events),
   soon: (task) => void setImmediate(task),
   whenOnline: () => () => {},

@@ -1,5 +1,6 @@
 // What a producer needs from its transport: routes, a way out for closed batches, and answers.
 import type { TopicRoute } from '../wire/commands.ts';
+import type { BatchPool } from './batch-pool.ts';
 
 /** Hears the answer to one batch. */
 export interface Expecting {
@@ -10,6 +11,8 @@ export interface Expecting {
 }
 
 export interface Outlet {
+  /** Memory of batches, for all producers of the connection. */
+  readonly pool: BatchPool;
   /** Publishers in the process wait for room in a ring; others are told `busy` and send again. */
   readonly waits: boolean;
   /** Batches leave shared memory: fill the CRC, and keep the bytes until acknowledged. */
@@ -22,6 +25,8 @@ export interface Outlet {
   forget(request: number): void;
   /** Copies a closed batch out. False if there is no room now; onRoom() tells when to try again. HOT */
   tryPut(owner: number, bytes: Uint8Array, lengthBytes: number): boolean;
+  /** True while there is room for a batch of `lengthBytes`. HOT */
+  hasRoom(owner: number, lengthBytes: number): boolean;
   /** After tryPut(): wakes whoever takes it. */
   push(owner: number): void;
   /** Runs `flush` at the end of this event-loop turn. */

@@ -3,10 +3,10 @@
 // out.
 import { REQUEST_WAITS } from '../../native-layout/batch.ts';
 import { CODES, type CodeName, codeName, RingmqError } from '../base/codes.ts';
-import { BatchBuilder } from '../record/batch-builder.ts';
+import type { BatchBuilder } from '../record/batch-builder.ts';
 import type { PartitionRoute } from '../wire/commands.ts';
 import type { Outlet } from './outlet.ts';
-import { PendingBatch } from './pending-batch.ts';
+import type { PendingBatch, PendingOwner } from './pending-batch.ts';
 import { BatchOutcome } from './sent.ts';
 
 /** What a pipe needs to know of its producer. */
@@ -22,7 +22,7 @@ export interface PipeOwner {
   /** A batch was closed. settled() will follow. */
   sealed(batch: PendingBatch): void;
   /** A batch left the pipe, acknowledged or failed. */
-  settled(pipe: PartitionPipe, batch: PendingBatch, error: RingmqError | undefined): void;
+  settled(pipe: PartitionPipe, batch: PendingBatch, baseOffset: number, error: RingmqError | undefined): void;
   /** A pipe could not send all that it has: pump() it when there is room. */
   stalled(): void;
   /** The route must be asked for again before the pipe can go on. */
@@ -37,16 +37,17 @@ const COUNTED_MAX = 256;
 const UNLIMITED = Number.POSITIVE_INFINITY;
 /** Answers that are no attempt of their own: waiting for room, behind a refused batch, or for a connection. */
 const WAITS: ReadonlySet<CodeName> = new Set(['busy', 'lane-full', 'out-of-order', 'connection-lost', 'disk-full']);
-/** Emptied builders kept for reuse: about what is under way at full speed. */
-const SPARES_MAX = 64;
 
-export class PartitionPipe {
+export class PartitionPipe implements PendingOwner {
   route: PartitionRoute;
   private readonly owner: PipeOwner;
-  private builder: BatchBuilder;
+  /** Only while a batch is open: its memory is the connection's. */
+  private builder: BatchBuilder | undefined;
   private outcome: BatchOutcome | undefined;
-  private readonly queue: PendingBatch[] = [];
-  private readonly spares: BatchBuilder[] = [];
+  /** Closed batches that are not answered, in order. */
+  private first: PendingBatch | undefined;
+  private last: PendingBatch | undefined;
+  private queued = 0;
   /** 0, no deduplication, without acknowledgements: a batch that is lost then must not stop the ones behind it. */
   private producerId: number;
   private sequence = 0;
@@ -73,41 +74,53 @@ export class PartitionPipe {
     this.owner = owner;
     this.route = route;
     this.producerId = owner.ack === NO_ACK ? 0 : newProducerId();
-    this.builder = new BatchBuilder(owner.batchBytes);
   }
 
-  /** The batch to add to; full() tells when tryAdd calls fail. HOT */
+  /** The batch to add to. HOT */
   get open(): BatchBuilder {
+    this.builder ??= this.owner.outlet.pool.takeBuilder(this.owner.batchBytes);
     return this.builder;
+  }
+
+  /** True if there is a message in the open batch. HOT */
+  get isFilling(): boolean {
+    return this.builder !== undefined && this.builder.count > 0;
   }
 
   /** The answer that the open batch's messages will share. HOT */
   openOutcome(): BatchOutcome {
-    const { topic, topicId } = this.owner;
-    if (this.outcome === undefined) this.outcome = new BatchOutcome(topic, this.route.number, topicId);
+    this.outcome ??= this.newOutcome();
     return this.outcome;
+  }
+
+  /** An answer that nobody asks for. */
+  newOutcome(): BatchOutcome {
+    return new BatchOutcome(this.owner.topic, this.route.number, this.owner.topicId);
   }
 
   /** True if nothing is open, queued or unanswered. */
   get idle(): boolean {
-    return this.queue.length === 0 && this.builder.count === 0;
+    return this.first === undefined && !this.isFilling;
   }
 
-  /** Closes the open batch and sends it, or queues it. Returns its bytes (0 if there was nothing to close). */
-  closeBatch(): number {
-    const builder = this.builder;
-    if (builder.count === 0) return 0;
-    const batch = this.seal();
-    const mayGo = this.queue.length === this.out && !this.recovering && this.out < Math.floor(this.outMax);
-    if (mayGo && this.trySend(batch, builder)) {
-      builder.reset();
-    } else {
-      if (this.out >= Math.floor(this.outMax)) this.stall();
-      this.stamp(batch, builder);
-      this.keep(batch, builder);
-      this.queue.push(batch);
-    }
-    return batch.length;
+  /** Closes the open batch and sends it, or queues it. HOT */
+  closeBatch(): void {
+    const { builder } = this;
+    if (builder === undefined || builder.count === 0) return;
+    const batch = this.seal(builder);
+    const mayGo = this.queued === this.out && !this.recovering && this.out < Math.floor(this.outMax);
+    if (mayGo && this.trySend(batch, builder)) return;
+    if (this.out >= Math.floor(this.outMax)) this.stall();
+    this.stamp(batch, builder);
+    this.keep(batch, builder);
+    this.enqueue(batch);
+  }
+
+  /** False if a new batch would only wait for the transport; the owner was told so, as if one did. */
+  tryBegin(): boolean {
+    if (this.isFilling || this.owner.outlet.hasRoom(this.route.owner, this.owner.batchBytes)) return true;
+    this.stall();
+    return false;
   }
 
   /** Sends what is queued, in order, as far as there is room. */
@@ -119,8 +132,8 @@ export class PartitionPipe {
       if (this.identityLost) this.renew(undefined);
     }
     this.stalled = false;
-    for (let i = 0; i < this.queue.length; i++) {
-      const batch = this.queue[i];
+    for (let batch = this.first, next = batch; batch !== undefined; batch = next) {
+      next = batch.next;
       if (batch.out) continue;
       if (this.out >= Math.floor(this.outMax)) {
         this.stall();
@@ -135,49 +148,78 @@ export class PartitionPipe {
         break;
       }
       this.sentOut(batch);
-      if (this.owner.ack === NO_ACK) i--;
     }
     outlet.push(this.route.owner);
   }
 
   /** Fails what was not acknowledged in time. Returns true if pump() has something to do. */
   expire(nowMs: number): boolean {
-    for (const batch of [...this.queue]) {
+    for (let batch = this.first, next = batch; batch !== undefined; batch = next) {
+      next = batch.next;
       if (nowMs - batch.closedAt < this.owner.timeoutMs) break;
       this.owner.outlet.forget(batch.request);
       const timeout = new RingmqError('timeout', `no acknowledgement within ${this.owner.timeoutMs} ms`);
       this.fail(batch, batch.waitsFor ?? timeout);
     }
-    return this.queue.length > this.out && (!this.recovering || (this.out === 0 && nowMs >= this.resendAt));
+    // Stalled without a batch: see tryBegin().
+    const waits = this.queued > this.out || (this.stalled && this.first === undefined);
+    return waits && (!this.recovering || (this.out === 0 && nowMs >= this.resendAt));
   }
 
   /** Fails everything with one error: the topic is gone, or the producer is closed for good. Nothing more is sent. */
   failAll(error: RingmqError): void {
-    if (this.builder.count > 0) {
-      this.queue.push(this.seal());
-      this.builder.reset();
+    const { builder } = this;
+    if (builder !== undefined && builder.count > 0) {
+      const batch = this.seal(builder);
+      this.keep(batch, builder);
+      this.enqueue(batch);
     }
-    for (const batch of [...this.queue]) {
+    for (let batch = this.first, next = batch; batch !== undefined; batch = next) {
+      next = batch.next;
       this.owner.outlet.forget(batch.request);
       this.fail(batch, error);
     }
   }
 
   /** Makes what is open a batch of its own; the caller sends or keeps its bytes. */
-  private seal(): PendingBatch {
-    const { count, length } = this.builder;
-    const batch = new PendingBatch(
-      this.openOutcome(),
-      this.route,
-      count,
-      length,
-      this.sequence,
-      this.owner.outlet.now(),
-    );
+  private seal({ count, length }: BatchBuilder): PendingBatch {
+    const { outlet } = this.owner;
+    const batch = outlet.pool.takePending();
+    batch.pipe = this;
+    batch.outcome = this.outcome;
+    batch.partition = this.route;
+    batch.count = count;
+    batch.length = length;
+    batch.closedAt = outlet.now();
+    batch.baseSequence = this.sequence;
     this.sequence = (this.sequence + count) | 0;
     this.outcome = undefined;
     this.owner.sealed(batch);
     return batch;
+  }
+
+  private enqueue(batch: PendingBatch): void {
+    if (this.last === undefined) this.first = batch;
+    else this.last.next = batch;
+    this.last = batch;
+    this.queued++;
+  }
+
+  /** Takes a batch out of the queue; false if it is not in it. The oldest one is found at once. */
+  private dequeue(batch: PendingBatch): boolean {
+    let before: PendingBatch | undefined;
+    let one = this.first;
+    while (one !== undefined && one !== batch) {
+      before = one;
+      one = one.next;
+    }
+    if (one === undefined) return false;
+    if (before === undefined) this.first = batch.next;
+    else before.next = batch.next;
+    if (this.last === batch) this.last = before;
+    batch.next = undefined;
+    this.queued--;
+    return true;
   }
 
   private stall(): void {
@@ -194,8 +236,13 @@ export class PartitionPipe {
       this.stall();
       return false;
     }
-    if (outlet.leavesMemory && this.owner.ack !== NO_ACK) this.keep(batch, builder);
-    this.queue.push(batch);
+    if (outlet.leavesMemory && this.owner.ack !== NO_ACK) {
+      this.keep(batch, builder);
+    } else {
+      this.builder = undefined;
+      outlet.pool.giveBuilder(builder);
+    }
+    this.enqueue(batch);
     this.sentOut(batch);
     outlet.push(this.route.owner);
     return true;
@@ -205,7 +252,7 @@ export class PartitionPipe {
   private keep(batch: PendingBatch, builder: BatchBuilder): void {
     batch.bytes = builder.bytes.subarray(0, builder.length);
     batch.builder = builder;
-    this.builder = this.spares.pop() ?? new BatchBuilder(this.owner.batchBytes);
+    this.builder = undefined;
   }
 
   /** The kept memory is not needed any more: fresh memory for every batch would keep the collector busy. */
@@ -213,10 +260,7 @@ export class PartitionPipe {
     const { builder } = batch;
     batch.bytes = undefined;
     batch.builder = undefined;
-    if (builder === undefined || this.spares.length >= SPARES_MAX) return;
-    if (builder.bytes.length > this.owner.batchBytes) return; // grown for one large message
-    builder.reset();
-    this.spares.push(builder);
+    if (builder !== undefined) this.owner.outlet.pool.giveBuilder(builder);
   }
 
   private sentOut(batch: PendingBatch): void {
@@ -243,13 +287,14 @@ export class PartitionPipe {
   }
 
   private expect(batch: PendingBatch): void {
-    batch.request = this.owner.outlet.expect({
-      answered: (status, baseOffset) => this.answered(batch, status, baseOffset),
-      lost: () => this.refused(batch, new RingmqError('connection-lost')),
-    });
+    batch.request = this.owner.outlet.expect(batch);
   }
 
-  private answered(batch: PendingBatch, status: number, baseOffset: number): void {
+  lost(batch: PendingBatch): void {
+    this.refused(batch, new RingmqError('connection-lost'));
+  }
+
+  answered(batch: PendingBatch, status: number, baseOffset: number): void {
     if (status === CODES.ok.number || status === CODES.duplicate.number) {
       this.settle(batch, baseOffset, undefined);
       if (this.outMax !== UNLIMITED) this.accepted();
@@ -276,7 +321,7 @@ export class PartitionPipe {
     }
     batch.waitsFor = error.code === 'disk-full' ? error : undefined;
     // Nothing of ours before it is under way any more: what the broker misses has failed here.
-    if (error.code === 'out-of-order' && this.queue[0] === batch) this.identityLost = true;
+    if (error.code === 'out-of-order' && this.first === batch) this.identityLost = true;
     batch.out = false;
     this.out--;
     if (error.code === 'connection-lost') this.recovering = true;
@@ -307,7 +352,7 @@ export class PartitionPipe {
     if (this.owner.ack === NO_ACK) return;
     this.producerId = newProducerId();
     this.sequence = 0;
-    for (const batch of this.queue) {
+    for (let batch = this.first; batch !== undefined; batch = batch.next) {
       if (batch === failed || batch.out) continue;
       batch.baseSequence = this.sequence;
       this.sequence = (this.sequence + batch.count) | 0;
@@ -315,14 +360,23 @@ export class PartitionPipe {
   }
 
   private settle(batch: PendingBatch, baseOffset: number, error: RingmqError | undefined): void {
-    const at = this.queue[0] === batch ? 0 : this.queue.indexOf(batch);
-    if (at < 0) return;
-    if (at === 0) this.queue.shift();
-    else this.queue.splice(at, 1);
+    if (!this.dequeue(batch)) return;
     if (batch.out) this.out--;
     this.recycle(batch);
-    this.owner.settled(this, batch, error);
-    batch.outcome.settle(baseOffset, error);
+    this.owner.settled(this, batch, baseOffset, error);
+    batch.outcome?.settle(baseOffset, error);
+    batch.outcome = undefined;
+    // Over the network a late answer may still know it.
+    if (!this.owner.outlet.leavesMemory) this.retire(batch);
+  }
+
+  private retire(batch: PendingBatch): void {
+    batch.pipe = undefined;
+    batch.out = false;
+    batch.attempts = 0;
+    batch.request = 0;
+    batch.waitsFor = undefined;
+    this.owner.outlet.pool.givePending(batch);
   }
 }
 

@@ -10,15 +10,28 @@ import type { RingmqError } from '../base/codes.ts';
 import type { BatchBuilder } from '../record/batch-builder.ts';
 import { putInt64 } from '../record/int64.ts';
 import type { PartitionRoute } from '../wire/commands.ts';
+import type { Expecting } from './outlet.ts';
 import type { BatchOutcome } from './sent.ts';
 
-export class PendingBatch {
-  readonly outcome: BatchOutcome;
-  readonly count: number;
-  readonly length: number;
-  readonly closedAt: number;
-  partition: PartitionRoute;
-  baseSequence: number;
+/** The pipe that a batch is on its way in. */
+export interface PendingOwner {
+  answered(batch: PendingBatch, status: number, baseOffset: number): void;
+  lost(batch: PendingBatch): void;
+}
+
+/** Filled by its pipe, which hears the answer through it. In process the object is used again for later batches. */
+export class PendingBatch implements Expecting {
+  /** Undefined while it is not in use. */
+  pipe: PendingOwner | undefined;
+  /** The batch behind it in its pipe. */
+  next: PendingBatch | undefined;
+  /** Undefined if nobody has asked for a receipt. */
+  outcome: BatchOutcome | undefined;
+  partition: PartitionRoute | undefined;
+  count = 0;
+  length = 0;
+  closedAt = 0;
+  baseSequence = 0;
   request = 0;
   attempts = 0;
   /** Handed to the transport and not answered yet. */
@@ -30,25 +43,17 @@ export class PendingBatch {
   /** Whose memory the kept bytes are. */
   builder: BatchBuilder | undefined;
 
-  constructor(
-    outcome: BatchOutcome,
-    partition: PartitionRoute,
-    count: number,
-    length: number,
-    baseSequence: number,
-    closedAt: number,
-  ) {
-    this.outcome = outcome;
-    this.partition = partition;
-    this.count = count;
-    this.length = length;
-    this.baseSequence = baseSequence;
-    this.closedAt = closedAt;
+  answered(status: number, baseOffset: number): void {
+    this.pipe?.answered(this, status, baseOffset);
+  }
+
+  lost(): void {
+    this.pipe?.lost(this);
   }
 
   /** Writes what changes between two attempts into the kept bytes. */
   restamp(producerId: number): void {
-    if (!this.bytes) return;
+    if (!this.bytes || !this.partition) return;
     const words = new Int32Array(this.bytes.buffer, this.bytes.byteOffset, this.bytes.length >> 2);
     words[BATCH_PARTITION >> 2] = this.partition.id;
     words[BATCH_EPOCH >> 2] = this.partition.epoch;

@@ -13,6 +13,7 @@ import { PartitionPipe, type PipeOwner } from './partition-pipe.ts';
 import type { PendingBatch } from './pending-batch.ts';
 import { ackOn, settleProducerOptions } from './producer-options.ts';
 import { asRefusal, type BatchOutcome, checkBody, Sent, tooLarge, Unheard } from './sent.ts';
+import type { Trace } from './trace.ts';
 
 /** Header bytes of a batch and of a record, and padding: the largest message makes a batch this much longer. */
 const BATCH_OVERHEAD_BYTES = 64 + 24 + 8;
@@ -37,6 +38,8 @@ export interface ProducerHost {
   /** The producer is closed: forget it. */
   closed(producer: HostedProducer): void;
   failed(error: Error): void;
+  /** Undefined: nothing is traced. */
+  readonly trace?: Trace | undefined;
 }
 
 export class RingProducer<T> implements Producer<T>, PipeOwner, HostedProducer {
@@ -118,6 +121,8 @@ export class RingProducer<T> implements Producer<T>, PipeOwner, HostedProducer {
     }
     if (this.closing) throw new RingmqError('closed', 'the producer is closed');
     if (!this.selector || this.inflightBytes >= this.bufferBytes || this.sticky?.stalled) return false;
+    // With thousands of topics a batch of each would wait otherwise.
+    if (extras?.key === undefined && !this.stickyPipe().tryBegin()) return false;
     const pipe = this.add(checkBody(this.codec.encode(body)), extras);
     this.filling = this.quickMax > 0 && pipe === this.sticky ? pipe.open : undefined;
     return true;
@@ -169,7 +174,7 @@ export class RingProducer<T> implements Producer<T>, PipeOwner, HostedProducer {
   /** Closes and sends all open batches. */
   flushNow(): void {
     this.flushAsked = false;
-    for (const pipe of this.pipes) if (pipe && pipe.open.count > 0) this.close1(pipe);
+    for (const pipe of this.pipes) if (pipe?.isFilling) this.close1(pipe);
   }
 
   stalled(): void {
@@ -215,15 +220,17 @@ export class RingProducer<T> implements Producer<T>, PipeOwner, HostedProducer {
     this.inflightBytes += batch.length;
   }
 
-  settled(pipe: PartitionPipe, batch: PendingBatch, error: RingmqError | undefined): void {
+  settled(pipe: PartitionPipe, batch: PendingBatch, baseOffset: number, error: RingmqError | undefined): void {
     this.inflightBytes -= batch.length;
     const now = this.outlet.now();
     if (error) {
       this.firstError ??= error;
       this.selector?.failed(pipe.route.owner, now);
-      this.unheard.add(batch.outcome, error);
+      this.unheard.add(batch.outcome ?? pipe.newOutcome(), error);
     } else {
-      this.selector?.answered(pipe.route.owner, now - batch.closedAt, now);
+      const tookMs = now - batch.closedAt;
+      this.selector?.answered(pipe.route.owner, tookMs, now);
+      this.host.trace?.stored(this.topic, this.topicId, pipe.route.number, baseOffset, batch.count, tookMs);
     }
     if (this.roomWaiters.length > 0 || this.idleWaiters.length > 0) queueMicrotask(this.wakeWaiters);
   }
@@ -306,9 +313,9 @@ export class RingProducer<T> implements Producer<T>, PipeOwner, HostedProducer {
   private choose(key: string | undefined): PartitionPipe {
     const { selector } = this;
     const { partition } = this.options;
-    const free = (): PartitionRoute | undefined =>
-      key === undefined ? selector?.next(this.outlet.now()) : selector?.byKey(key);
-    const route = partition === undefined ? free() : selector?.byNumber(partition);
+    let route: PartitionRoute | undefined;
+    if (partition !== undefined) route = selector?.byNumber(partition);
+    else route = key === undefined ? selector?.next(this.outlet.now()) : selector?.byKey(key);
     if (!route) throw this.noPartition(partition);
     return this.pipe(route);
   }

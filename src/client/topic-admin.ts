@@ -1,9 +1,10 @@
-// What every kind of connection does with topics: commands to the NameServer, and their answers.
+// What every kind of connection asks the broker: commands about topics, calls to the coordinator, and their answers.
 import { RingmqError } from '../base/codes.ts';
 import { parseMessageId } from '../record/message-id.ts';
 import type { Command, CommandOf, PartitionPosition, QueryMatch, TopicRoute } from '../wire/commands.ts';
+import type { CallOptions, Method, ParamsOf, ResultOf } from '../wire/services.ts';
 import type { PullRequest, PullResult, QueryRequest, RetentionOptions, TopicOptions } from './connection.ts';
-import { ConnectionEvents } from './connection-events.ts';
+import { GroupAdmin } from './group-admin.ts';
 import { fetchOffsets } from './group-offsets.ts';
 import type { Message } from './message.ts';
 
@@ -11,8 +12,11 @@ const PERMISSIONS = { rw: 6, r: 4, w: 2, '': 0 } as const;
 const TOPICS_PAGE = 200;
 /** Most matches of one query. */
 const QUERY_MAX = 1_000;
+/** Milliseconds to wait for an answer of the coordinator, beyond what the call itself waits. */
+const CALL_TIMEOUT_MS = 10_000;
+const NO_BYTES = new Uint8Array(0);
 
-export abstract class TopicAdmin extends ConnectionEvents {
+export abstract class TopicAdmin extends GroupAdmin {
   async createTopic(topic: string, options: TopicOptions = {}): Promise<TopicRoute> {
     const reply = await this.ask({
       type: 'create-topic',
@@ -90,6 +94,20 @@ export abstract class TopicAdmin extends ConnectionEvents {
     return this.learn(await this.ask({ type: 'route-request', topic, create: false }));
   }
 
+  /** Asks the coordinator. Rejects with what it refuses with, `timeout`, or `coordinator-unavailable`. */
+  async call<M extends Method>(
+    method: M,
+    params: ParamsOf<M>,
+    options: CallOptions = {},
+  ): Promise<{ readonly result: ResultOf<M>; readonly payload: Uint8Array }> {
+    const { payload = NO_BYTES, timeoutMs = CALL_TIMEOUT_MS } = options;
+    const waitMs = 'waitMs' in params ? params.waitMs : 0;
+    const command = { type: 'call', method, params: JSON.stringify(params), payload } as const;
+    const reply = await this.askCoordinator(command, waitMs + timeoutMs);
+    if (reply.type !== 'call-reply') throw new RingmqError('internal', `unexpected ${reply.type}`);
+    return { result: JSON.parse(reply.result) as ResultOf<M>, payload: reply.payload };
+  }
+
   abstract pull(request: PullRequest): Promise<PullResult>;
 
   /** Answers a query. */
@@ -98,7 +116,11 @@ export abstract class TopicAdmin extends ConnectionEvents {
   }
 
   /** Asks the broker. Rejects with what it refuses with. */
-  protected abstract ask(command: Command): Promise<Command>;
+  protected abstract ask(command: Command, timeoutMs?: number): Promise<Command>;
+
+  protected askCoordinator(command: CommandOf<'call'>, timeoutMs: number): Promise<Command> {
+    return this.ask(command, timeoutMs);
+  }
 
   /** Keeps the route that a reply brings, and returns it. */
   protected abstract learn(reply: Command): TopicRoute;

@@ -5,9 +5,10 @@ import type { AckEntry, Command, TopicRoute } from '../wire/commands.ts';
 import type { Connection, ConsumerOptions, ProducerOptions, PullRequest, PullResult } from './connection.ts';
 import { RingConsumer } from './consumer.ts';
 import { GroupOffsets } from './group-offsets.ts';
+import { GroupingConnection } from './grouping-connection.ts';
 import { HostedProducers } from './hosted-producers.ts';
+import type { TraceOptions } from './messaging.ts';
 import { type HostedProducer, RingProducer } from './producer.ts';
-import { TopicAdmin } from './topic-admin.ts';
 import type { ReconnectOptions } from './ws-backoff.ts';
 import { WsGroups } from './ws-groups.ts';
 import { LinkPool } from './ws-links.ts';
@@ -33,6 +34,8 @@ export interface ConnectOptions {
   readonly verifyChecksums?: boolean;
   /** Closes the connection at once. */
   readonly signal?: AbortSignal;
+  /** Message trace. Default: off. */
+  readonly trace?: TraceOptions;
 }
 
 const CONNECT_TIMEOUT_MS = 10_000;
@@ -47,10 +50,10 @@ const REFUSED_FROM = 100;
 const CLOSE_WAIT_MS = 5_000;
 const REFETCH_MS = 100;
 
-export class WsConnection extends TopicAdmin implements Connection {
+export class WsConnection extends GroupingConnection implements Connection {
   private readonly links: LinkPool;
   private readonly outlet: WsOutlet;
-  private readonly groups: WsGroups;
+  private readonly positions: WsGroups;
   private readonly producers = new HostedProducers();
   private readonly routes = new Map<string, TopicRoute>();
   private readonly fetching = new Map<string, Promise<TopicRoute>>();
@@ -61,7 +64,7 @@ export class WsConnection extends TopicAdmin implements Connection {
 
   /** Use connect(). Throws `illegal-argument`. */
   constructor(platform: Platform, urls: string | URL | readonly (string | URL)[], options: ConnectOptions = {}) {
-    super('connecting');
+    super('connecting', options.name ?? platform.name, platform.openPool, options.trace);
     const { windowBytes = WINDOW_BYTES, verifyChecksums = platform.verifyChecksums } = options;
     if (!(windowBytes >= WINDOW_MIN_BYTES && windowBytes <= 0x7fff_ffff)) {
       throw new RingmqError('illegal-argument', `windowBytes is ${windowBytes}: at least ${WINDOW_MIN_BYTES}`);
@@ -96,7 +99,7 @@ export class WsConnection extends TopicAdmin implements Connection {
       soon: (task) => platform.soon(task),
       room: () => this.producers.room(),
     });
-    this.groups = new WsGroups({
+    this.positions = new WsGroups({
       freshRoute: (topic) => this.route(topic),
       start: (consumer) => this.links.start(consumer),
     });
@@ -117,6 +120,7 @@ export class WsConnection extends TopicAdmin implements Connection {
       stalled: (one: HostedProducer) => this.producers.stalled(one),
       closed: this.forget,
       failed: (error: Error) => this.emitError(error),
+      trace: this.trace,
     };
     const producer = new RingProducer<T>(host, topic, options);
     this.producers.add(producer);
@@ -124,19 +128,22 @@ export class WsConnection extends TopicAdmin implements Connection {
     return producer;
   }
 
-  consumer<T = Uint8Array>(topic: string, options: ConsumerOptions<T> = {}): RingConsumer<T> {
+  reader<T = Uint8Array>(topic: string, options: ConsumerOptions<T> = {}): RingConsumer<T> {
     this.assertOpen();
     const consumer = new RingConsumer<T>(topic, options, (error) => this.emitError(error));
+    consumer.filteredByBroker();
     const hosted = consumer as unknown as RingConsumer<unknown>;
+    consumer.replier = this.requests;
     consumer.group = GroupOffsets.of(consumer, (command) => this.ask(command));
-    if (consumer.group) this.groups.start(hosted, consumer.group);
+    if (consumer.group) this.positions.start(hosted, consumer.group);
     else this.links.start(hosted);
     return consumer;
   }
 
   async pull(request: PullRequest): Promise<PullResult> {
     const route = await this.fetchRoute(request.topic, false);
-    return pullOverWire((command, options) => this.ask(command, options.timeoutMs), route, request);
+    const identity = { topicId: route.topicId, replier: this.requests };
+    return pullOverWire((command, options) => this.ask(command, options.timeoutMs), identity, request);
   }
 
   close(): Promise<void> {
@@ -153,7 +160,11 @@ export class WsConnection extends TopicAdmin implements Connection {
     const late = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, CLOSE_WAIT_MS);
     });
-    const flushed = Promise.allSettled([this.groups.close(), ...[...this.producers].map((one) => one.close())]);
+    const flushed = Promise.allSettled([
+      this.closeMembers(),
+      this.positions.close(),
+      ...[...this.producers].map((one) => one.close()),
+    ]);
     await Promise.race([flushed, late]);
     clearTimeout(timer);
     this.end('closed', 'the connection was closed');
@@ -169,13 +180,18 @@ export class WsConnection extends TopicAdmin implements Connection {
       producer.abort(new RingmqError(code, reason));
       this.producers.remove(producer);
     }
-    this.groups.stop();
+    this.positions.stop();
+    this.endMembers(code === 'closed' ? undefined : new RingmqError(code, reason));
     this.links.close(code, reason);
   }
 
   protected override ask(command: Command, timeoutMs?: number): Promise<Command> {
     if (this.state === 'closed') return Promise.reject(new RingmqError('closed', 'the connection is closed'));
     return this.links.link.requests.ask(command, timeoutMs === undefined ? {} : { timeoutMs });
+  }
+
+  protected override routeOrMake(topic: string): Promise<TopicRoute> {
+    return this.fetchRoute(topic, true);
   }
 
   private fetchRoute(topic: string, create: boolean): Promise<TopicRoute> {
@@ -267,7 +283,7 @@ export class WsConnection extends TopicAdmin implements Connection {
     this.keeper = undefined;
   };
 
-  private assertOpen(): void {
+  protected override assertOpen(): void {
     if (this.closing) throw new RingmqError('closed', 'the connection is closed');
   }
 }

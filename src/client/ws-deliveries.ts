@@ -136,7 +136,7 @@ export class Deliveries implements CreditOwner {
   }
 
   private subscribe(subscription: WsSubscription): void {
-    const { topic, options } = subscription.consumer;
+    const { topic, options, filterText: filter } = subscription.consumer;
     const command: Command = {
       type: 'subscribe',
       subscription: subscription.id,
@@ -144,6 +144,7 @@ export class Deliveries implements CreditOwner {
       from: subscription.from(),
       partitions: options.partitions ?? [],
       windowBytes: this.options.windowBytes,
+      filter,
     };
     const answer = (reply: Command): void => {
       if (reply.type === 'subscribed') this.subscribed(reply);

@@ -6,6 +6,8 @@ import {
   BATCH_MAGIC,
   hasCrc,
   isBatchMagic,
+  isSparse,
+  MAGIC_SPARSE,
   MAGIC_WORD_PADDING,
   PADDING_MIN_BYTES,
 } from '../../native-layout/batch.ts';
@@ -59,8 +61,10 @@ export class DeliveredFrame {
 }
 
 function checkHeader(words: Int32Array, at: number, left: number, size: number, magic: number): void {
-  if (size < BATCH_HEADER_BYTES + RECORD_HEADER_BYTES || (size & 7) !== 0 || size > left) malformed(at, size);
-  if (!isBatchMagic(magic)) {
+  // The broker's filter may have left no record at all.
+  const least = isSparse(magic) ? BATCH_HEADER_BYTES : BATCH_HEADER_BYTES + RECORD_HEADER_BYTES;
+  if (size < least || (size & 7) !== 0 || size > left) malformed(at, size);
+  if (!isBatchMagic(magic & ~MAGIC_SPARSE)) {
     throw new RingmqError('malformed-batch', `no batch starts with 0x${(magic >>> 0).toString(16)}`);
   }
   if (words[(at + BATCH_COUNT) >> 2] < 1) malformed(at, size);

@@ -4,6 +4,7 @@
 import { REQUEST_ACK, REQUEST_ID } from '../../native-layout/batch.ts';
 import { CODES } from '../base/codes.ts';
 import type { AckEntry, CommandOf, TopicRoute } from '../wire/commands.ts';
+import { BatchPool } from './batch-pool.ts';
 import type { Expecting, Outlet } from './outlet.ts';
 import type { Link } from './ws-link.ts';
 
@@ -29,6 +30,7 @@ export interface WsOutletHost {
 }
 
 export class WsOutlet implements Outlet {
+  readonly pool = new BatchPool();
   readonly waits = false;
   readonly leavesMemory = true;
   readonly now = Date.now;
@@ -78,7 +80,7 @@ export class WsOutlet implements Outlet {
 
   /** HOT */
   tryPut(_owner: number, bytes: Uint8Array, lengthBytes: number): boolean {
-    if (!this.hasRoom(bytes[REQUEST_ACK] === 0, lengthBytes)) {
+    if (!this.fits(bytes[REQUEST_ACK] === 0, lengthBytes)) {
       this.refused = true;
       return false;
     }
@@ -87,6 +89,11 @@ export class WsOutlet implements Outlet {
       if (bytes[REQUEST_ACK] !== 0) this.count(requestOf(bytes), lengthBytes);
       this.put(bytes, lengthBytes);
     }
+    return true;
+  }
+
+  /** The window counts the bytes of closed batches: whether one has room is seen when it is closed. */
+  hasRoom(): boolean {
     return true;
   }
 
@@ -129,7 +136,7 @@ export class WsOutlet implements Outlet {
     this.host.room();
   }
 
-  private hasRoom(unacknowledged: boolean, lengthBytes: number): boolean {
+  private fits(unacknowledged: boolean, lengthBytes: number): boolean {
     if (!this.link.isUp) return false;
     if (unacknowledged) return this.link.bufferedBytes < BUFFERED_MAX_BYTES;
     // A batch larger than the window goes when it goes alone.

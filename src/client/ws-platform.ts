@@ -1,6 +1,8 @@
 // What the WebSocket client needs from the machine under it: one implementation for Node (node.ts), one for browsers
 // (browser.ts), and fakes in tests.
 
+import type { OpenPool } from './group-consumer.ts';
+
 /** Subprotocol of the binary client: raw record batches and FlatBuffers commands. */
 export const SUBPROTOCOL = 'ringmq.bin.v1';
 
@@ -42,6 +44,8 @@ export interface WireEvents {
 }
 
 export interface Platform {
+  /** Runs handlers in threads, where there are any: see Consumer.pool(). */
+  readonly openPool?: OpenPool;
   /** Says in the broker's log who is there. */
   readonly name: string;
   /** Whether CRCs of deliveries are verified unless the user says otherwise. */

@@ -3,20 +3,23 @@ import { RingmqError } from '../base/codes.ts';
 import { isTopicName } from '../base/units.ts';
 import type { Command, CommandOf } from '../wire/commands.ts';
 import type { BinarySession } from './binary-session.ts';
+import type { Calls } from './calls.ts';
 import { FRAME_MAX_BYTES, HEARTBEAT_MS, PUBLISH_WINDOW_BYTES } from './config.ts';
 import type { Pulls } from './pulls.ts';
 import type { Queries } from './queries.ts';
 import { relay } from './relay.ts';
-import type { Ask, RouteBook } from './routes.ts';
+import type { ReplyTopics } from './reply-topics.ts';
+import type { RouteBook } from './routes.ts';
 import { Subscription } from './subscription.ts';
 import type { Subscriptions } from './subscriptions.ts';
 
 export interface BinaryCommandsContext {
-  readonly ask: Ask;
+  readonly replyTopics: ReplyTopics;
   readonly routes: RouteBook;
   readonly subscriptions: Subscriptions;
   readonly pulls: Pulls;
   readonly queries: Queries;
+  readonly calls: Calls;
   readonly brokerName: string;
   /** Of the package. */
   readonly version: string;
@@ -81,6 +84,11 @@ export class BinaryCommands {
       case 'query':
         relay(this.answerQuery, session, correlation, command, (reply) => session.say(correlation, reply));
         break;
+      case 'call': {
+        const pass = (call: CommandOf<'call'>): Promise<Command> => context.calls.pass(session, call);
+        relay(pass, session, correlation, command, (reply) => session.say(correlation, reply));
+        break;
+      }
       case 'open-direct':
         throw new RingmqError('direct-only');
       default:
@@ -110,11 +118,13 @@ export class BinaryCommands {
 
   private subscribe(session: BinarySession, correlation: number, command: CommandOf<'subscribe'>): void {
     const { subscription: id, topic, from, partitions, windowBytes } = command;
+    const filter = this.context.subscriptions.filterOf(command.filter);
     for (const one of session.subscriptions.values()) {
       if (one.id === id) throw new RingmqError('illegal-argument', `subscription ${id} is in use`);
     }
     session.openWindow(windowBytes);
-    this.context.subscriptions.begin(session, correlation, new Subscription(session, id, topic, from, partitions));
+    const subscription = new Subscription(session, id, topic, from, partitions, filter);
+    this.context.subscriptions.begin(session, correlation, subscription);
   }
 
   private unsubscribe(session: BinarySession, correlation: number, id: number): void {
@@ -130,6 +140,7 @@ export class BinaryCommands {
   /** Asks the NameServer and passes its answer on. */
   private relay(session: BinarySession, correlation: number, command: Command): void {
     if (command.type === 'route-request') this.context.routes.watch(session, command.topic);
-    relay(this.context.ask, session, correlation, command, (reply) => session.say(correlation, reply));
+    const ask = (one: Command): Promise<Command> => this.context.replyTopics.ask(session, one);
+    relay(ask, session, correlation, command, (reply) => session.say(correlation, reply));
   }
 }

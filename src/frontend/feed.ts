@@ -13,8 +13,9 @@ import { EMPTY } from '../memory/ring-reader.ts';
 import type { GapReason, PartitionRoute } from '../wire/commands.ts';
 import { BLOCKED, type CatchUpOutcome, type FeedLog, type FeedWaiter, LIVE, MORE } from './catch-up.ts';
 import { DELIVERY_MAX_BYTES, DELIVERY_MIN_BYTES, FEED_TURN_BYTES } from './config.ts';
-import { Cursor } from './cursor.ts';
+import { Cursor, trySendBehind } from './cursor.ts';
 import { type FeedReader, GONE } from './feed-reader.ts';
+import type { FrameFilter } from './frame-filters.ts';
 import type { Session } from './session.ts';
 import type { Span } from './span.ts';
 
@@ -31,6 +32,8 @@ export class PartitionFeed {
   sentBytes = 0;
   /** Somebody has fallen behind in this call of deliver(). */
   private fell = false;
+  /** How many of the live ones have a filter, of those that sendLive() saw last. */
+  private filtered = 0;
   private readonly live: Cursor[] = [];
   private readonly behind = new Set<Cursor>();
   private readonly waiters = new Set<FeedWaiter>();
@@ -85,16 +88,16 @@ export class PartitionFeed {
   }
 
   /** Adds a subscriber that starts at `wide`. True if it is behind: catchUp() serves it. */
-  add(session: Session, wide: number, nextOffset: number, start: number): Cursor {
-    const cursor = new Cursor(session, this, wide, nextOffset, start);
+  add(session: Session, wide: number, nextOffset: number, start: number, filter?: FrameFilter): Cursor {
+    const cursor = new Cursor(session, this, wide, nextOffset, start, filter);
     if (wide < this.wide) this.behind.add(cursor);
     else this.turnLive(cursor);
     return cursor;
   }
 
   /** Adds a subscriber that reads the log first. catchUp() serves it. */
-  addFromLog(session: Session, offset: number): Cursor {
-    const cursor = new Cursor(session, this, this.wide, offset, offset);
+  addFromLog(session: Session, offset: number, filter?: FrameFilter): Cursor {
+    const cursor = new Cursor(session, this, this.wide, offset, offset, filter);
     cursor.fromLog = true;
     this.behind.add(cursor);
     return cursor;
@@ -226,7 +229,8 @@ export class PartitionFeed {
       used += span.advance;
       this.wide += span.advance;
       this.nextOffset = span.nextOffset;
-      sent += span.length * (takers + 1);
+      // Looking at every message costs about what sending them does.
+      sent += span.length * (takers + this.filtered + 1);
       counters.add(COUNTER.framesOut, takers);
       counters.add(COUNTER.batchesOut, span.batches * takers);
       counters.add(COUNTER.messagesOut, span.messages * takers);
@@ -236,14 +240,18 @@ export class PartitionFeed {
     return sent;
   }
 
-  /** Sends one frame. Returns to how many. HOT */
+  /** Sends one frame. Returns to how many as it is. HOT */
   private sendLive(span: Span): number {
     const { live } = this;
     let takers = 0;
+    this.filtered = 0;
     for (let i = live.length - 1; i >= 0; i--) {
       const cursor = live[i];
-      const { session } = cursor;
-      if (session.roomFor(span.length) && session.deliver(span, cursor)) takers++;
+      const { session, filter } = cursor;
+      if (filter !== undefined) {
+        this.filtered++;
+        if (!filter.trySend(span, cursor, false)) this.fallBehind(i, span.firstOffset);
+      } else if (session.roomFor(span.length) && session.deliver(span, cursor)) takers++;
       else this.fallBehind(i, span.firstOffset);
     }
     return takers;
@@ -300,7 +308,7 @@ export class PartitionFeed {
       return MORE;
     }
     span.of(reader.place, this.topic, this.route.number).cut(reader.start, wanted, Math.min(DELIVERY_MAX_BYTES, room));
-    const taken = session.roomForLeast(span.length) && session.deliver(span, cursor);
+    const taken = trySendBehind(span, cursor);
     reader.done(taken ? span.advance : 0);
     if (!taken) return BLOCKED;
     cursor.wide += span.advance;
@@ -313,6 +321,8 @@ export class PartitionFeed {
     const { counters } = this;
     cursor.nextOffset = span.nextOffset;
     this.sentBytes += span.length;
+    // What a filter leaves has been counted.
+    if (cursor.filter !== undefined) return;
     counters.add(COUNTER.framesOut, 1);
     counters.add(COUNTER.batchesOut, span.batches);
     counters.add(COUNTER.messagesOut, span.messages);

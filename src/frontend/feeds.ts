@@ -14,6 +14,7 @@ import { CATCH_UP_TURN_BYTES, TURN_BYTES } from './config.ts';
 import type { Cursor } from './cursor.ts';
 import { PartitionFeed } from './feed.ts';
 import { FeedReader } from './feed-reader.ts';
+import { type FrameFilter, FrameFilters } from './frame-filters.ts';
 import { HistoryFeed } from './history-feed.ts';
 import type { Session } from './session.ts';
 import { Span } from './span.ts';
@@ -45,12 +46,14 @@ export class Feeds {
   /** Cursors that are behind and whose sessions take more. */
   private readonly runnable = new Set<Cursor>();
   private readonly history: HistoryFeed | undefined;
+  readonly filters: FrameFilters;
   private readonly span = new Span();
   private readonly view = new BatchView();
 
   constructor(participant: Participant) {
     this.participant = participant;
     this.counters = participant.counters;
+    this.filters = new FrameFilters(this.counters);
     const { history } = participant;
     this.history = history && new HistoryFeed(history, (cursor) => this.run(cursor));
   }
@@ -102,9 +105,16 @@ export class Feeds {
   }
 
   /** Adds a subscriber to a feed. Nothing is sent before the next work(). */
-  join(feed: PartitionFeed, session: Session, from: StartFrom): { readonly start: PartitionStart; cursor: Cursor } {
+  join(
+    feed: PartitionFeed,
+    session: Session,
+    from: StartFrom,
+    filter?: FrameFilter,
+  ): { readonly start: PartitionStart; readonly cursor: Cursor } {
     const { start, wide, nextOffset: offset, inLog } = this.locate(feed, from);
-    const cursor = inLog ? feed.addFromLog(session, offset) : feed.add(session, wide, offset, start.offset);
+    const cursor = inLog
+      ? feed.addFromLog(session, offset, filter)
+      : feed.add(session, wide, offset, start.offset, filter);
     if (cursor.live) this.hot.add(feed);
     else this.runnable.add(cursor);
     return { start, cursor };
@@ -155,6 +165,7 @@ export class Feeds {
 
   leave(cursor: Cursor): void {
     this.runnable.delete(cursor);
+    cursor.filter?.forget(cursor);
     cursor.feed.remove(cursor);
     this.history?.leave(cursor);
     this.settle(cursor.feed);
@@ -177,8 +188,9 @@ export class Feeds {
     this.hot.add(feed);
   }
 
-  /** Who waits for the log tries again. True if there is work. */
-  housekeep(): boolean {
+  /** Who waits for the log tries again, and who got nothing hears how far it is. True if there is work. */
+  housekeep(nowMs: number): boolean {
+    this.filters.tellProgress(nowMs);
     return this.history !== undefined && this.history.housekeep() > 0;
   }
 

@@ -51,7 +51,7 @@ export class FramePublisher {
 
   /**
    * Publishes the batches of a frame of at most FRAME_MAX_BYTES. False if they cannot be told apart: what came before
-   * the broken one was taken, and the session must be closed. HOT
+   * the broken one was taken, and the session must be closed. Call the desk's push() at the end of the turn. HOT
    */
   publish(publisher: Publisher, data: Uint8Array): boolean {
     const end = data.length;
@@ -67,7 +67,7 @@ export class FramePublisher {
       else this.refuse(publisher, at, code);
       at += size;
     }
-    this.desk.push();
+    this.desk.pushMuch();
     return at === end;
   }
 
@@ -83,7 +83,7 @@ export class FramePublisher {
     const lane = this.owners.laneOf(partition.owner);
     if (lane === undefined) return 'direct-only';
     if (ack > ACK_LEVELS.accepted && !partition.durable) return 'ack-unsupported';
-    if ((partition.permission & PERMISSION_WRITE) === 0) return 'no-write-permission';
+    if ((partition.permission & PERMISSION_WRITE) === 0 || partition.reserved) return 'no-write-permission';
     if (words[(at + BATCH_SIZE) >> 2] > lane.frameMax) return 'message-too-large';
     this.owner = partition.owner;
     return 'ok';

@@ -10,9 +10,10 @@ import { brokerState } from '../memory/seats.ts';
 import type { Announcement } from '../thread/announcements.ts';
 import { EventLoopDriver } from '../thread/loop.ts';
 import { Participant } from '../thread/participant.ts';
-import type { Command } from '../wire/commands.ts';
+import type { Command, CommandOf } from '../wire/commands.ts';
 import { BinaryCommands } from './binary-commands.ts';
 import { BinarySession } from './binary-session.ts';
+import { Calls } from './calls.ts';
 import { DRAIN_MS, type FrontEndConfig, HELLO_MS, STALL_MS } from './config.ts';
 import type { Cursor } from './cursor.ts';
 import { Feeds } from './feeds.ts';
@@ -20,12 +21,15 @@ import { FramePublisher } from './frame-publisher.ts';
 import { JsonCommands } from './json-commands.ts';
 import { JsonSession } from './json-session.ts';
 import { KeyFinder } from './key-finder.ts';
+import { LaterMessages } from './later-messages.ts';
 import { LogQuestions } from './log-questions.ts';
 import { MessageBatches } from './message-batches.ts';
+import { sparingOwnTopics } from './own-topics.ts';
 import { PartitionBook } from './partition-book.ts';
 import { PublishDesk } from './publish-desk.ts';
 import { Pulls } from './pulls.ts';
 import { Queries } from './queries.ts';
+import { ReplyTopics } from './reply-topics.ts';
 import { RequestTable } from './request-table.ts';
 import { Rings } from './rings.ts';
 import { RouteBook } from './routes.ts';
@@ -50,8 +54,12 @@ export class FrontEnd implements SessionHost {
   readonly queries: Queries;
   private readonly keys: KeyFinder;
   readonly batches: MessageBatches;
+  /** To the coordinator. */
+  readonly calls: Calls;
+  readonly later: LaterMessages;
   private readonly subscriptions: Subscriptions;
   private readonly sessions = new Sessions();
+  private readonly replyTopics = new ReplyTopics((command) => this.ask(command));
   private readonly config: FrontEndConfig;
   private readonly log: Log;
   private readonly driver: EventLoopDriver;
@@ -87,12 +95,14 @@ export class FrontEnd implements SessionHost {
     });
     this.pulls = new Pulls(feeds, rings, routes, questions, Date.now);
     this.subscriptions = new Subscriptions(feeds, rings, routes, questions, Date.now);
+    this.calls = new Calls(this.askCoordinator);
     this.commands = new BinaryCommands({
-      ask: this.ask,
+      replyTopics: this.replyTopics,
       routes: this.routes,
       subscriptions: this.subscriptions,
       pulls: this.pulls,
       queries: this.queries,
+      calls: this.calls,
       brokerName: config.brokerName,
       version,
       messageMaxBytes: participant.regions.sizes.laneBytes / 2,
@@ -100,14 +110,18 @@ export class FrontEnd implements SessionHost {
       welcomed: (session) => this.sessions.welcomed(session),
     });
     this.batches = new MessageBatches(participant, Date.now);
+    this.later = new LaterMessages(this.askCoordinator, Date.now);
     this.jsonCommands = new JsonCommands({
       ask: this.ask,
+      replyTopics: this.replyTopics,
       routes: this.routes,
       subscriptions: this.subscriptions,
       pulls: this.pulls,
       queries: this.queries,
+      calls: this.calls,
       batches: this.batches,
       desk: this.desk,
+      later: this.later,
       clock: Date.now,
       stopping: this.stopping,
     });
@@ -121,7 +135,13 @@ export class FrontEnd implements SessionHost {
   /** Asks the NameServer. Rejects with what it refuses with. */
   readonly ask = async (command: Command): Promise<Command> => {
     if (this.isStopping) throw new RingmqError('shutting-down');
-    return this.participant.control.request(command, Date.now());
+    return this.participant.control.request(sparingOwnTopics(command), Date.now());
+  };
+
+  /** Asks the coordinator. Rejects with what it refuses with, `timeout`, or `coordinator-unavailable`. */
+  readonly askCoordinator = async (command: CommandOf<'call'>, timeoutMs: number): Promise<Command> => {
+    if (this.isStopping) throw new RingmqError('shutting-down');
+    return this.participant.coordinator.request(command, Date.now(), timeoutMs);
   };
 
   /** No new work is taken. */
@@ -159,6 +179,8 @@ export class FrontEnd implements SessionHost {
     this.sessions.remove(session);
     this.subscriptions.dropAll(session);
     this.routes.unwatchAll(session);
+    this.calls.left(session);
+    this.replyTopics.left(session);
     this.counters.add(COUNTER.connectionsClosed, 1);
     this.log.debug({ session: session.id, code }, 'session ended');
   }
@@ -227,6 +249,7 @@ export class FrontEnd implements SessionHost {
 
   /** One turn of the loop. HOT */
   private work(): number {
+    this.desk.push(); // What frames brought since the last turn.
     let did = this.participant.work();
     did += this.desk.retry();
     this.sessions.flushAcks();
@@ -242,7 +265,7 @@ export class FrontEnd implements SessionHost {
     this.rings.housekeep(now);
     this.pulls.housekeep(now);
     this.questions?.housekeep();
-    if (this.feeds.housekeep()) this.driver.kick();
+    if (this.feeds.housekeep(now)) this.driver.kick();
     this.sessions.housekeep(now);
     for (const session of this.feeds.stalled(now, this.config.stallMs ?? STALL_MS)) {
       session.close('too-slow', 'the client took nothing for too long and held others up');

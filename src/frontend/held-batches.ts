@@ -2,13 +2,18 @@
 // when there is room, and nothing of the publisher overtakes them.
 
 export interface HeldBatch {
+  /** The batch is at the beginning of it. */
   readonly bytes: Uint8Array;
   readonly words: Int32Array;
+  lengthBytes: number;
   /** Seat of the broker worker it goes to. */
-  readonly owner: number;
+  owner: number;
   /** The publisher's own request number. */
-  readonly request: number;
+  request: number;
 }
+
+/** Batches that are gone and still have their place. */
+const SHIFTED_MAX = 256;
 
 /** A first-in, first-out queue that does not shift an array for each batch. */
 export class HeldBatches {
@@ -27,14 +32,18 @@ export class HeldBatches {
 
   put(batch: HeldBatch): void {
     this.batches.push(batch);
-    this.bytes += batch.bytes.length;
+    this.bytes += batch.lengthBytes;
   }
 
   shift(): void {
-    this.bytes -= this.first.bytes.length;
+    this.bytes -= this.first.lengthBytes;
     this.at++;
     if (this.at === this.batches.length) {
       this.batches = [];
+      this.at = 0;
+    } else if (this.at >= SHIFTED_MAX) {
+      // Who always has something waiting would otherwise keep everything that ever waited.
+      this.batches.splice(0, this.at);
       this.at = 0;
     }
   }

@@ -12,7 +12,7 @@ import type { RingPlace } from '../memory/ring-writer.ts';
 import { type History, type HistoryAnswer, logRefusal } from '../thread/history.ts';
 import { type Archive, BLOCKED, type CatchUpOutcome, MORE, WAITING } from './catch-up.ts';
 import { DELIVERY_MAX_BYTES, HISTORY_CHUNK_BYTES, HISTORY_CHUNK_MIN_BYTES, HISTORY_MAX_BYTES } from './config.ts';
-import type { Cursor } from './cursor.ts';
+import { type Cursor, trySendBehind } from './cursor.ts';
 import type { PartitionFeed } from './feed.ts';
 import type { Session } from './session.ts';
 import { Span } from './span.ts';
@@ -225,7 +225,7 @@ export class HistoryFeed implements Archive {
     const { span } = this;
     const limit = Math.min(DELIVERY_MAX_BYTES, room);
     span.of(chunk.place, feed.topic, feed.route.number).cut(chunk.at, chunk.end - chunk.at, limit);
-    if (!session.roomForLeast(span.length) || !session.deliver(span, cursor)) return false;
+    if (!trySendBehind(span, cursor)) return false;
     chunk.at += span.advance;
     feed.sent(cursor, span);
     return true;

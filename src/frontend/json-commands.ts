@@ -1,28 +1,46 @@
 // What a readable session may ask for besides publishing, and the way of its messages into batches.
 import { RingmqError } from '../base/codes.ts';
 import type { AckLevel } from '../base/units.ts';
+import { filterText } from '../filter/filter.ts';
 import type { Command, CommandOf, TopicRoute } from '../wire/commands.ts';
 import type { JsonCommand, JsonMessage } from '../wire/json.ts';
-import { jsonOffsets, jsonOk, jsonPong, jsonPulled, jsonQueried, jsonRoute, jsonTopics } from '../wire/json-replies.ts';
+import {
+  jsonCalled,
+  jsonOffsets,
+  jsonOk,
+  jsonPong,
+  jsonPulled,
+  jsonQueried,
+  jsonRoute,
+  jsonScheduled,
+  jsonTopics,
+} from '../wire/json-replies.ts';
+import { answeredTexts, payloadOf } from './call-messages.ts';
+import type { Calls } from './calls.ts';
 import type { JsonSession } from './json-session.ts';
 import { messageTexts } from './json-texts.ts';
+import type { LaterMessages } from './later-messages.ts';
 import { type BuiltBatch, type MessageBatches, submitAll } from './message-batches.ts';
 import type { PublishDesk, Publisher } from './publish-desk.ts';
 import type { PullResult, Pulls } from './pulls.ts';
 import type { Queries } from './queries.ts';
 import { relay } from './relay.ts';
+import type { ReplyTopics } from './reply-topics.ts';
 import type { Ask, RouteBook } from './routes.ts';
 import { Subscription } from './subscription.ts';
 import type { Subscriptions } from './subscriptions.ts';
 
 export interface JsonCommandsContext {
   readonly ask: Ask;
+  readonly replyTopics: ReplyTopics;
   readonly routes: RouteBook;
   readonly subscriptions: Subscriptions;
   readonly pulls: Pulls;
   readonly queries: Queries;
+  readonly calls: Calls;
   readonly batches: MessageBatches;
   readonly desk: PublishDesk;
+  readonly later: LaterMessages;
   readonly clock: () => number;
   /** While the broker stops nothing is published. */
   readonly stopping: () => boolean;
@@ -80,6 +98,9 @@ export class JsonCommands {
       case 'query':
         this.query(session, command);
         break;
+      case 'call':
+        this.call(session, command);
+        break;
       case 'publish':
         throw new RingmqError('internal', 'a session publishes by itself');
     }
@@ -106,6 +127,15 @@ export class JsonCommands {
     return this.context.batches.build(route, messages, { ack, request });
   }
 
+  /** Stores messages for later. Throws a RingmqError, or refuses. */
+  schedule(session: JsonSession, { id, topic, messages }: Op<'publish'>): void {
+    if (this.context.stopping()) throw new RingmqError('shutting-down');
+    const ask = (one: { topic: string }) => this.context.later.schedule(one.topic, messages);
+    relay(ask, session, id, { topic }, (receipts) => {
+      if (id !== 0) session.say(jsonScheduled(id, topic, receipts));
+    });
+  }
+
   /** A batch was refused: perhaps because the route at hand is old. */
   failed(topic: string, status: number): void {
     this.context.routes.failed(topic, status);
@@ -115,8 +145,10 @@ export class JsonCommands {
     submitAll(this.context.desk, publisher, batches);
   }
 
-  private subscribe(session: JsonSession, { id, topic, from, partitions }: Op<'subscribe'>): void {
-    this.context.subscriptions.begin(session, id, new Subscription(session, 0, topic, from, partitions));
+  private subscribe(session: JsonSession, command: Op<'subscribe'>): void {
+    const { id, topic, from, partitions } = command;
+    const filter = this.context.subscriptions.filterOf(filterText(command.filter));
+    this.context.subscriptions.begin(session, id, new Subscription(session, 0, topic, from, partitions, filter));
   }
 
   private unsubscribe(session: JsonSession, { id, topic }: Op<'unsubscribe'>): void {
@@ -146,10 +178,20 @@ export class JsonCommands {
     });
   }
 
+  private call(session: JsonSession, { id, method, params, messages }: Op<'call'>): void {
+    const payload = payloadOf(messages, this.context.clock());
+    const command = { type: 'call', method, params: JSON.stringify(params), payload } as const;
+    const pass = (call: CommandOf<'call'>): Promise<CommandOf<'call-reply'>> => this.context.calls.pass(session, call);
+    relay(pass, session, id, command, (reply) => {
+      session.say(jsonCalled(id, reply.result, answeredTexts(method, reply.result, reply.payload)));
+    });
+  }
+
   private readonly answerQuery = (query: CommandOf<'query'>): Promise<Command> => this.context.queries.answer(query);
 
   private relay(session: JsonSession, id: number, command: Command): void {
-    relay(this.context.ask, session, id, command, (reply) => {
+    const ask = (one: Command): Promise<Command> => this.context.replyTopics.ask(session, one);
+    relay(ask, session, id, command, (reply) => {
       const text = replyText(id, reply);
       if (text !== undefined) session.say(text);
     });

@@ -10,6 +10,7 @@ import { MALFORMED_MAX, PUBLISH_WINDOW_BYTES } from './config.ts';
 import type { Cursor } from './cursor.ts';
 import type { JsonCommands } from './json-commands.ts';
 import { textsOf } from './json-texts.ts';
+import { areForLater } from './later-messages.ts';
 import { defaultAck } from './message-batches.ts';
 import { refusalOf } from './refusal.ts';
 import { Session, type SessionHost } from './session.ts';
@@ -127,6 +128,10 @@ export class JsonSession extends Session {
   }
 
   private publish(command: Publish): void {
+    if (areForLater(command.messages)) {
+      this.commands.schedule(this, command);
+      return;
+    }
     const route = this.fetching ? undefined : this.commands.routeOf(command.topic);
     if (route) this.publishTo(route, command);
     else this.publishLater(command);

@@ -8,6 +8,7 @@ import { BatchBuilder } from '../record/batch-builder.ts';
 import { PartitionSelector } from '../routing/selector.ts';
 import type { PartitionRoute, TopicRoute } from '../wire/commands.ts';
 import type { JsonMessage } from '../wire/json.ts';
+import { HALF_TOPIC, isReservedTopic, isRetryTopic, TIMER_TOPIC } from '../wire/services.ts';
 import type { Owners } from './frame-publisher.ts';
 import type { PublishDesk, Publisher } from './publish-desk.ts';
 
@@ -47,6 +48,12 @@ export class MessageBatches {
   /** Throws a RingmqError for the first message that the topic cannot take. */
   build(route: TopicRoute, messages: readonly JsonMessage[], options: BatchesOptions): BuiltBatch[] {
     checkAck(route, options.ack);
+    if (isReservedTopic(route.topic)) {
+      throw new RingmqError(
+        'no-write-permission',
+        `the broker alone publishes to ${route.topic}: ${wayTo(route.topic)}`,
+      );
+    }
     const groups = this.group(route, messages, options.partition);
     return [...groups].flatMap(([partition, indexes]) => this.buildGroup(route, partition, messages, indexes, options));
   }
@@ -152,6 +159,13 @@ export class MessageBatches {
     this.selectors.set(route.topic, { route, selector });
     return selector;
   }
+}
+
+/** The call with which clients get there what they may. */
+function wayTo(topic: string): string {
+  if (topic === TIMER_TOPIC) return 'call schedule';
+  if (topic === HALF_TOPIC) return 'call transaction-prepare';
+  return isRetryTopic(topic) ? 'call send-back' : 'messages come there by send-back, or by themselves';
 }
 
 /** What a publisher waits for that does not say: whatever the topic can promise. */

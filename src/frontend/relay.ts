@@ -1,17 +1,16 @@
 // Questions of sessions to the NameServer and the log: passed on, and the answers passed back.
 import { RingmqError } from '../base/codes.ts';
-import type { Command } from '../wire/commands.ts';
 import { REQUESTS_MAX } from './config.ts';
 import { refusalOf } from './refusal.ts';
 import type { Session } from './session.ts';
 
 /** Asks for a session, which gets the answer, or is refused. Throws `busy` if it has asked too much already. */
-export function relay<T extends Command>(
-  ask: (command: T) => Promise<Command>,
+export function relay<T, R>(
+  ask: (command: T) => Promise<R>,
   session: Session,
   correlation: number,
   command: T,
-  answer: (reply: Command) => void,
+  answer: (reply: R) => void,
 ): void {
   if (session.asking >= REQUESTS_MAX) throw new RingmqError('busy', 'too many unanswered requests');
   session.asking++;

@@ -3,6 +3,7 @@
 import { CODES, type CodeName } from '../base/codes.ts';
 import { COUNTER, type Counters } from '../memory/counters.ts';
 import type { CommandOf, PartitionStart } from '../wire/commands.ts';
+import type { Calling, Member } from './calls.ts';
 import type { Cursor } from './cursor.ts';
 import { HeldBatches } from './held-batches.ts';
 import type { Publisher } from './publish-desk.ts';
@@ -21,18 +22,25 @@ export interface SessionHost {
   runnable(cursor: Cursor): void;
 }
 
-export abstract class Session implements Publisher {
+export abstract class Session implements Publisher, Calling {
   readonly socket: Socket;
   readonly id: string;
   readonly held = new HeldBatches();
   /** By topic: there is at most one for each. */
   readonly subscriptions = new Map<string, Subscription>();
+  /** Reply topics that it made: they end with it. */
+  readonly replyTopics = new Set<string>();
   /** Topics whose changes of route are passed on. */
   readonly watched = new Set<string>();
   /** Pulls that wait. */
   pulls = 0;
   /** Requests that wait for an answer of the NameServer. */
   asking = 0;
+  /** Calls to the coordinator without an answer, and those of them that are held. */
+  calling = 0;
+  holding = 0;
+  /** Members of groups that it has synced as. */
+  readonly members = new Map<string, Member>();
   /** It is over: nothing is sent any more. */
   closed = false;
   /** The socket said BUFFERED and has not drained since. */

@@ -17,7 +17,9 @@ export class Span {
   topic = '';
   /** Number of the partition in its topic. */
   number = 0;
+  /** Of the first batch, and of the last one. */
   epoch = 0;
+  lastEpoch = 0;
   /** Byte index in the arena. */
   start = 0;
   /** Bytes of the batches. */
@@ -28,6 +30,8 @@ export class Span {
   messages = 0;
   firstOffset = 0;
   nextOffset = 0;
+  /** Times that it was cut: tells one span from the next one. */
+  cuts = 0;
   private view: Uint8Array | undefined;
   private texts: readonly SpanText[] | undefined;
 
@@ -65,13 +69,31 @@ export class Span {
       last = at;
       at += size;
     }
+    this.cuts++;
     this.start = start;
     this.advance = at - start;
     this.epoch = words[(start + BATCH_EPOCH) >> 2];
+    this.lastEpoch = words[(last + BATCH_EPOCH) >> 2];
     this.firstOffset = getInt64(words, (start + BATCH_BASE_OFFSET) >> 2);
     this.nextOffset = getInt64(words, (last + BATCH_BASE_OFFSET) >> 2) + words[(last + BATCH_COUNT) >> 2];
     this.view = undefined;
     this.texts = undefined;
+  }
+
+  /** Instead of cut(): batches that were made elsewhere. */
+  show(start: number, lengthBytes: number): void {
+    this.start = start;
+    this.length = lengthBytes;
+    this.view = undefined;
+    this.texts = undefined;
+  }
+
+  /** The same messages, with more or less in front of them. HOT */
+  move(start: number, lengthBytes: number): void {
+    if (start === this.start && lengthBytes === this.length) return;
+    this.start = start;
+    this.length = lengthBytes;
+    this.view = undefined;
   }
 
   /** Memory of the ring. */

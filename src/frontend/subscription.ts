@@ -1,6 +1,7 @@
 // One session's wish to get a topic, and where it stands in each partition.
 import type { StartFrom } from '../wire/commands.ts';
 import type { Cursor } from './cursor.ts';
+import type { FrameFilter } from './frame-filters.ts';
 import type { Session } from './session.ts';
 
 export class Subscription {
@@ -11,6 +12,8 @@ export class Subscription {
   readonly from: StartFrom;
   /** Numbers of the partitions wanted; empty: all. */
   readonly partitions: readonly number[];
+  /** Undefined: everything is wanted. */
+  readonly filter: FrameFilter | undefined;
   /** Of the topic, once its route is known. */
   topicId = 0;
   /** By partition id. */
@@ -22,12 +25,20 @@ export class Subscription {
   /** It was ended, perhaps while it began. */
   dropped = false;
 
-  constructor(session: Session, id: number, topic: string, from: StartFrom, partitions: readonly number[]) {
+  constructor(
+    session: Session,
+    id: number,
+    topic: string,
+    from: StartFrom,
+    partitions: readonly number[],
+    filter?: FrameFilter,
+  ) {
     this.session = session;
     this.id = id;
     this.topic = topic;
     this.from = from;
     this.partitions = partitions;
+    this.filter = filter;
   }
 
   wants(number: number): boolean {

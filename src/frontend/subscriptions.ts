@@ -5,6 +5,7 @@ import { RingmqError } from '../base/codes.ts';
 import type { CommandOf, PartitionRoute, PartitionStart, StartFrom, TopicRoute } from '../wire/commands.ts';
 import { SUBSCRIPTIONS_MAX } from './config.ts';
 import type { Feeds } from './feeds.ts';
+import type { FrameFilter } from './frame-filters.ts';
 import type { LogQuestions } from './log-questions.ts';
 import { refusalOf } from './refusal.ts';
 import type { Rings } from './rings.ts';
@@ -34,6 +35,11 @@ export class Subscriptions {
     this.routes = routes;
     this.log = log;
     this.clock = clock;
+  }
+
+  /** What a canonical text of a filter means here. Throws `illegal-filter`. */
+  filterOf(text: string): FrameFilter | undefined {
+    return this.feeds.filters.filter(text);
   }
 
   /** Subscribes; the session hears where it starts, or why not. Throws what is wrong with the request itself. */
@@ -129,7 +135,7 @@ export class Subscriptions {
     return partitions.map((one) => {
       const feed = this.feeds.obtain(subscription.topic, one);
       try {
-        const { start, cursor } = this.feeds.join(feed, subscription.session, from);
+        const { start, cursor } = this.feeds.join(feed, subscription.session, from, subscription.filter);
         subscription.cursors.set(one.id, cursor);
         return start;
       } finally {

@@ -1,8 +1,10 @@
 // Named places at which a test may have the process killed: RINGMQ_CRASH=point:n ends it with SIGKILL the n-th time
 // that a thread comes by. Without the variable a call costs one comparison.
 
-/** Every place there is, so that a misspelt one is an error and not a test that tests nothing. */
-export const CRASH_POINTS = [
+// Every place there is, so that a misspelt one is an error and not a test that tests nothing.
+
+/** Of the engine, the log and the state. */
+export const STORE_CRASH_POINTS = [
   'broker.appended',
   'broker.released',
   'store.staged',
@@ -18,6 +20,27 @@ export const CRASH_POINTS = [
   'recovery.verified',
   'recovery.done',
 ] as const;
+
+/** Of the coordinator: its journal, moves, leases, timers and transactions. */
+export const COORDINATOR_CRASH_POINTS = [
+  'journal.appended',
+  'journal.synced',
+  'journal.snapshot-written',
+  'journal.snapshot-named',
+  'move.intended',
+  'move.published',
+  'move.done',
+  'lease.written',
+  'timer.stored',
+  'timer.recalled',
+  'timer.bucket-written',
+  'timer.bucket-synced',
+  'timer.checkpointed',
+  'transaction.prepared',
+  'transaction.checked',
+] as const;
+
+export const CRASH_POINTS = [...STORE_CRASH_POINTS, ...COORDINATOR_CRASH_POINTS] as const;
 export type CrashPoint = (typeof CRASH_POINTS)[number];
 
 const [wanted, count] = parse(process.env.RINGMQ_CRASH);

@@ -5,6 +5,7 @@
 //   log/           segments, their index files, spares, checkpoint (native-layout/log.ts)
 //   state/meta     topics, groups' offsets (a journal of changes)
 //   state/keys     key index (lmdb)
+//   coordinator/   groups, leases, transactions (a journal of changes), timers (src/coordinator)
 import fs from 'node:fs';
 import path from 'node:path';
 import { RingmqError } from '../base/codes.ts';
@@ -22,6 +23,7 @@ export interface DataFolders {
   readonly log: string;
   readonly meta: string;
   readonly keys: string;
+  readonly coordinator: string;
 }
 
 export function dataFolders(data: string): DataFolders {
@@ -31,6 +33,7 @@ export function dataFolders(data: string): DataFolders {
     log: path.join(folder, 'log'),
     meta: path.join(folder, 'state', 'meta'),
     keys: path.join(folder, 'state', 'keys'),
+    coordinator: path.join(folder, 'coordinator'),
   };
 }
 

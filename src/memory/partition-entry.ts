@@ -13,6 +13,7 @@ import {
   PARTITION_OVERFLOW,
   PARTITION_OWNER,
   PARTITION_PERMISSION,
+  PARTITION_RESERVED,
   PARTITION_RING_BYTES,
   PARTITION_STATE,
   PARTITION_STATES,
@@ -61,6 +62,8 @@ export interface PartitionIdentity {
   readonly ringBytes: number;
   /** The log keeps it. */
   readonly durable: boolean;
+  /** The broker's own threads alone publish there. */
+  readonly reserved?: boolean;
 }
 
 /** What the log has of a partition when its entry comes to life. All 0 for a new or a volatile one. */
@@ -88,6 +91,7 @@ export function activatePartition(
   Atomics.store(table, entry + PARTITION_OVERFLOW, identity.overflow);
   Atomics.store(table, entry + PARTITION_RING_BYTES, identity.ringBytes);
   Atomics.store(table, entry + PARTITION_DURABLE, identity.durable ? 1 : 0);
+  Atomics.store(table, entry + PARTITION_RESERVED, identity.reserved ? 1 : 0);
   storeWide(table, entry + START_OFFSET_LOW, history.nextOffset);
   storeWide(table, entry + NEXT_OFFSET_LOW, history.nextOffset);
   storeWide(table, entry + OLDEST_OFFSET_LOW, history.oldestOffset);
@@ -112,6 +116,7 @@ export function readIdentity(table: Int32Array, partition: number): PartitionIde
     overflow: Atomics.load(table, entry + PARTITION_OVERFLOW),
     ringBytes: Atomics.load(table, entry + PARTITION_RING_BYTES),
     durable: Atomics.load(table, entry + PARTITION_DURABLE) !== 0,
+    reserved: Atomics.load(table, entry + PARTITION_RESERVED) !== 0,
   };
   // Deleted meanwhile, perhaps alive again as another one: what was read may be of both.
   if (Atomics.load(table, entry + PARTITION_STATE) !== PARTITION_STATES.active) return undefined;

@@ -2,7 +2,7 @@
 //
 //   control    who takes part, who sleeps (native-layout/control.ts)
 //   table      one entry per partition (native-layout/partition-table.ts)
-//   lanes      for every (seat, server thread): lane there, lane back, notice ring (native-layout/lane.ts)
+//   lanes      for every (seat, server thread): lane there, lane back, notice ring of workers (native-layout/lane.ts)
 //   store      acks that wait for the disk, lanes to the log reader (native-layout/store.ts); only if data is kept
 //   arenas     rings; more are added while the broker runs (arena.ts)
 //
@@ -18,6 +18,7 @@ import {
   CONTROL_SEAT_COUNT,
   CONTROL_WORKER_COUNT,
   SEAT_BYTES,
+  SEAT_COORDINATOR,
   SEAT_FIRST_WORKER,
   SEAT_NAMESERVER,
   SEATS_MAX,
@@ -159,7 +160,8 @@ export function storeRegions(regions: Regions): Regions & { readonly store: Stor
   return { ...regions, store };
 }
 
-// The lanes of a seat: [to NameServer][from NameServer], then for each worker [to][back][notices].
+// The lanes of a seat: [to NameServer][from NameServer][to coordinator][from coordinator], then for each worker
+// [to][back][notices].
 
 function noticeBytes(sizes: RegionSizes): number {
   // Twice the partitions: a slot that changes hands may leave one notice too many behind.
@@ -181,8 +183,21 @@ function nameserverLanesBytes(sizes: RegionSizes): number {
   return 2 * (LANE_CONTROL_BYTES + sizes.controlLaneBytes);
 }
 
+/** Larger messages than half of this are leased, scheduled and moved by nobody: lanes of all seats must stay small. */
+const COORDINATOR_LANE_BYTES_MAX = 4 * 1024 * 1024;
+
+/** Bytes of a lane to or from the coordinator: calls and answers carry messages, and the largest one should fit. */
+function coordinatorLaneBytes(sizes: RegionSizes): number {
+  return Math.max(sizes.controlLaneBytes, Math.min(sizes.laneBytes * 2, COORDINATOR_LANE_BYTES_MAX));
+}
+
+/** Bytes of the lanes to and from the NameServer and the coordinator. */
+function controlLanesBytes(sizes: RegionSizes): number {
+  return nameserverLanesBytes(sizes) + 2 * (LANE_CONTROL_BYTES + coordinatorLaneBytes(sizes));
+}
+
 function seatLanesBytes(sizes: RegionSizes): number {
-  return nameserverLanesBytes(sizes) + sizes.workerCount * workerLanesBytes(sizes);
+  return controlLanesBytes(sizes) + sizes.workerCount * workerLanesBytes(sizes);
 }
 
 /** Bytes of the lanes of all seats. */
@@ -193,19 +208,26 @@ export function lanesBytes(sizes: RegionSizes): number {
 function laneBase(sizes: RegionSizes, seat: number, serverSeat: number): number {
   const base = seat * seatLanesBytes(sizes);
   if (serverSeat === SEAT_NAMESERVER) return base;
-  return base + nameserverLanesBytes(sizes) + (serverSeat - SEAT_FIRST_WORKER) * workerLanesBytes(sizes);
+  if (serverSeat === SEAT_COORDINATOR) return base + nameserverLanesBytes(sizes);
+  return base + controlLanesBytes(sizes) + (serverSeat - SEAT_FIRST_WORKER) * workerLanesBytes(sizes);
 }
 
-/** Lane on which `seat` sends to a server thread (the NameServer or a broker worker). */
+/** Bytes of a lane to a server thread that is no broker worker. */
+function controlCapacity(sizes: RegionSizes, serverSeat: number): number | undefined {
+  if (serverSeat === SEAT_NAMESERVER) return sizes.controlLaneBytes;
+  return serverSeat === SEAT_COORDINATOR ? coordinatorLaneBytes(sizes) : undefined;
+}
+
+/** Lane on which `seat` sends to a server thread (the NameServer, the coordinator or a broker worker). */
 export function laneTo(sizes: RegionSizes, seat: number, serverSeat: number): LanePlace {
-  const capacity = serverSeat === SEAT_NAMESERVER ? sizes.controlLaneBytes : sizes.laneBytes;
+  const capacity = controlCapacity(sizes, serverSeat) ?? sizes.laneBytes;
   return { byte: laneBase(sizes, seat, serverSeat), capacity };
 }
 
 /** Lane on which that server thread answers. */
 export function laneBack(sizes: RegionSizes, seat: number, serverSeat: number): LanePlace {
   const there = laneTo(sizes, seat, serverSeat);
-  const capacity = serverSeat === SEAT_NAMESERVER ? sizes.controlLaneBytes : sizes.replyBytes;
+  const capacity = controlCapacity(sizes, serverSeat) ?? sizes.replyBytes;
   return { byte: there.byte + LANE_CONTROL_BYTES + there.capacity, capacity };
 }
 

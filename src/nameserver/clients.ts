@@ -14,6 +14,8 @@ export interface Client {
   readonly back: LaneWriter;
   /** Topics that this thread has asked about. */
   readonly topics: Set<string>;
+  /** Reply topics that it made: they end with it. */
+  readonly replyTopics: Set<string>;
   /** Answers, and news by topic, that did not fit into the lane back. */
   readonly unsent: Map<string | number, Frame>;
 }
@@ -37,6 +39,7 @@ export class Clients {
         there: new LaneReader(laneWords, laneBytes, laneTo(sizes, seat, SEAT_NAMESERVER)),
         back: new LaneWriter(laneWords, laneBytes, laneBack(sizes, seat, SEAT_NAMESERVER)),
         topics: new Set(),
+        replyTopics: new Set(),
         unsent: new Map(),
       };
       this.bySeat[seat] = client;

@@ -2,6 +2,7 @@
 // says what to tell then.
 import { RingmqError } from '../base/codes.ts';
 import type { Command, CommandOf } from '../wire/commands.ts';
+import { REPLY_PREFIX } from '../wire/services.ts';
 import type { Client } from './clients.ts';
 import type { Directory, TopicRecord } from './directory.ts';
 import type { GroupOffsets } from './group-offsets.ts';
@@ -50,6 +51,7 @@ export class Commands {
         return { changed: [record], reply: () => this.routeOf(client, record) };
       }
       case 'delete-topic':
+        client.replyTopics.delete(command.topic);
         return { changed: [], deleted: this.directory.delete(command.topic), reply: () => DONE };
       case 'set-permission':
         return done(this.directory.setPermission(command.topic, command.owner, command.permission));
@@ -76,7 +78,9 @@ export class Commands {
   }
 
   private routeRequest(client: Client, command: CommandOf<'route-request'>): Outcome {
-    const { record, created } = this.directory.findOrCreate(command.topic, command.create, this.brokers.all());
+    // A reply topic that is gone stays gone: whoever waited there has gone too.
+    const create = command.create && !command.topic.startsWith(REPLY_PREFIX);
+    const { record, created } = this.directory.findOrCreate(command.topic, create, this.brokers.all());
     return { changed: created ? [record] : [], reply: () => this.routeOf(client, record) };
   }
 
@@ -84,6 +88,7 @@ export class Commands {
     const known = this.directory.find(command.topic);
     if (known && command.ifNotExists) return { changed: [], reply: () => this.routeOf(client, known) };
     const record = this.directory.create(command, this.brokers.all());
+    if (command.topic.startsWith(REPLY_PREFIX)) client.replyTopics.add(command.topic);
     return { changed: [record], reply: () => this.routeOf(client, record) };
   }
 

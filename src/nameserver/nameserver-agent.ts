@@ -132,8 +132,10 @@ export class NameServerAgent implements Agent {
     const { workerCount: workers, partitionMax } = this.regions.sizes;
     const { ringBytesDefault, overflowDefault } = this.options;
     const limits = { workers, partitionMax, ringBytesDefault, overflowDefault };
-    const { records, lost, nextTopicId } = restart(this.meta, recovered, limits, Math.floor(this.now / 1000) | 0);
-    if (records.length > 0) this.meta.commit({ topics: records.map(storedTopic), nextTopicId });
+    const nowS = Math.floor(this.now / 1000) | 0;
+    const { records, ended, lost, nextTopicId } = restart(this.meta, recovered, limits, nowS);
+    const changes = { topics: records.map(storedTopic), deleted: ended, nextTopicId };
+    if (records.length > 0 || ended.length > 0) this.meta.commit(changes);
     if (lost.length > 0) {
       this.warn(`the state did not know topics that the log has: they are back as ${lost.slice(0, 20).join(', ')}`);
     }
@@ -244,12 +246,15 @@ export class NameServerAgent implements Agent {
       const { correlation, command } = decodeFrame(takeFrame(client.there, at));
       client.there.consume();
       client.there.release();
-      const asked: Asked = { client, correlation, command, outcome: this.outcome(client, command) };
-      if (asked.outcome.reply) this.asked.push(asked);
-      else this.committing.push(asked);
+      this.take(client, correlation, command);
       served++;
     }
     return served;
+  }
+
+  private take(client: Client, correlation: number, command: Command): void {
+    const outcome = this.outcome(client, command);
+    (outcome.reply ? this.asked : this.committing).push({ client, correlation, command, outcome });
   }
 
   private outcome(client: Client, command: Command): Outcome {
@@ -369,6 +374,7 @@ export class NameServerAgent implements Agent {
   private closeIfDead(client: Client): void {
     if (!this.clients.isDead(client) || client.there.hasNews) return;
     this.clients.forget(client);
+    for (const topic of client.replyTopics) this.take(client, 0, { type: 'delete-topic', topic });
     this.changed(this.directory.closeDirect(client.seat));
     this.slots.adopt(client.seat);
     closeLane(this.regions.control, SEAT_NAMESERVER, client.seat);

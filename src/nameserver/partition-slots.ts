@@ -17,6 +17,7 @@ import {
 } from '../memory/partition-entry.ts';
 import type { Regions } from '../memory/regions.ts';
 import { partitionsUsed, setPartitionsUsed } from '../memory/seats.ts';
+import { isReservedTopic } from '../wire/services.ts';
 import type { PartitionSlots, TopicPartition, TopicRecord } from './directory.ts';
 
 /** A deleted entry without a ring may still be opened by an owner that has not seen the deletion: wait this long. */
@@ -93,6 +94,7 @@ export class TablePartitionSlots implements PartitionSlots {
       overflow: OVERFLOW_CODES[topic.overflow],
       ringBytes: topic.ringBytes,
       durable: topic.durable,
+      reserved: isReservedTopic(topic.topic),
     };
     this.setRetention({ ...topic, partitions: [partition] }, topic.partitions.length);
     activatePartition(this.regions.table, id, identity, history);

@@ -12,6 +12,7 @@ import { RingmqError } from '../base/codes.ts';
 import type { RecoveredQueue } from '../log/run.ts';
 import { type PartitionHistory, readIdentity } from '../memory/partition-entry.ts';
 import type { MetaStore, StoredEpoch, StoredPartition, StoredTopic } from '../state/meta.ts';
+import { REPLY_PREFIX } from '../wire/services.ts';
 import type { TopicPartition, TopicRecord } from './directory.ts';
 
 /** Epochs of a partition that are remembered. */
@@ -33,6 +34,8 @@ export interface RestartOptions {
 
 export interface Restart {
   readonly records: readonly TopicRecord[];
+  /** Ids of topics that nobody wants any more: who waited for replies there has gone. */
+  readonly ended: readonly number[];
   /** Names of topics that the state had lost. */
   readonly lost: readonly string[];
   readonly nextTopicId: number;
@@ -102,13 +105,15 @@ class Restarting {
   }
 
   run(): Restart {
-    const stored = this.meta.topics();
+    const all = this.meta.topics();
+    const stored = all.filter((one) => !one.topic.startsWith(REPLY_PREFIX));
+    const ended = all.filter((one) => !stored.includes(one)).map((one) => one.topicId);
     this.checkRoom(stored);
     const records = stored.map((topic) => this.revive(topic));
     const lost = this.lostTopics(stored);
     const nextTopicId = Math.max(this.meta.nextTopicId, ...lost.map((one) => one.topicId + 1));
     const names = lost.map((one) => one.topic);
-    return { records: [...records, ...lost], lost: names, nextTopicId };
+    return { records: [...records, ...lost], ended, lost: names, nextTopicId };
   }
 
   private checkRoom(stored: readonly StoredTopic[]): void {

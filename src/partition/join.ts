@@ -77,7 +77,7 @@ function resume(
  * Offset up to which positions of an epoch are good: the earliest start of those after it. A later epoch may start
  * before the one in between, which was taken back as well.
  */
-function limitOf(epoch: number, epochs: readonly EpochStart[], end: number): number | undefined {
+export function limitOf(epoch: number, epochs: readonly EpochStart[], end: number): number | undefined {
   const at = epochs.findIndex((one) => one.epoch === epoch);
   return at < 0 ? undefined : epochs.slice(at + 1).reduce((least, { offset }) => Math.min(least, offset), end);
 }

@@ -9,6 +9,7 @@ import {
   BATCH_STORED_AT,
   REQUEST_EPOCH,
   REQUEST_FLAGS,
+  REQUEST_INSISTS,
   REQUEST_WAITS,
 } from '../../native-layout/batch.ts';
 import { OVERFLOW_CODES, PERMISSION_WRITE } from '../../native-layout/partition-table.ts';
@@ -97,7 +98,7 @@ export class Partition {
     let target = this.writer.tryClaim(size);
     // A ring keeps what nobody could see yet: a turn that fills a whole ring shows its first part early.
     if (target === FULL && this.tryShow()) target = this.writer.tryClaim(size);
-    if (target === FULL) return this.noRoom(producerId, sequence, count);
+    if (target === FULL) return this.noRoom(words, at);
     const place = this.writer.place;
     place.bytes.set(bytes.subarray(at, at + size), target);
     const targetWords = place.words;
@@ -116,6 +117,12 @@ export class Partition {
   defer(words: Int32Array, at: number): void {
     const producerId = getInt64(words, (at + BATCH_PRODUCER_ID) >> 2);
     if (producerId !== 0) this.dedupe.deferred(producerId, words[(at + BATCH_BASE_SEQUENCE) >> 2]);
+  }
+
+  private skip(words: Int32Array, at: number): void {
+    const producerId = getInt64(words, (at + BATCH_PRODUCER_ID) >> 2);
+    if (producerId === 0) return;
+    this.dedupe.skipped(producerId, words[(at + BATCH_BASE_SEQUENCE) >> 2], words[(at + BATCH_COUNT) >> 2]);
   }
 
   /** Shows what was appended. True if readers have news. HOT */
@@ -138,9 +145,10 @@ export class Partition {
     return CODES.duplicate.number;
   }
 
-  private noRoom(producerId: number, sequence: number, count: number): number {
+  private noRoom(words: Int32Array, at: number): number {
     if (this.rejects) {
-      if (producerId !== 0) this.dedupe.skipped(producerId, sequence, count);
+      if ((words[(at + REQUEST_FLAGS) >> 2] & REQUEST_INSISTS) !== 0) this.defer(words, at);
+      else this.skip(words, at);
       return CODES['ring-full'].number;
     }
     if (!this.blocked) this.setBlocked(true);

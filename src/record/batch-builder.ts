@@ -23,12 +23,14 @@ import { align8 } from '../../native-layout/layout.ts';
 import {
   BATCH_RECORDS_MAX,
   KEY_LENGTH_MAX,
+  PRIORITY_MAX,
   PROPERTIES_LENGTH_MAX,
   RECORD_BODY_LENGTH,
   RECORD_FLAGS,
   RECORD_HEADER_BYTES,
   RECORD_KEY_LENGTH,
   RECORD_OFFSET_DELTA,
+  RECORD_PRIORITY_SHIFT,
   RECORD_SIZE,
   RECORD_TAG_HASH,
   RECORD_TAG_LENGTH,
@@ -47,6 +49,8 @@ export interface RecordExtras {
   readonly properties?: MessageProperties | undefined;
   /** Bits of the record's flags byte. */
   readonly flags?: number | undefined;
+  /** 0 (default, lowest) to 9: the upper bits of the flags byte. */
+  readonly priority?: number | undefined;
 }
 
 /** What the publisher says about a whole batch when it is closed. */
@@ -76,7 +80,7 @@ export class BatchBuilder {
   /** A record has a key. */
   private keyed = false;
   /** A batch of two or more records never gets longer, although a large record may have made the memory larger. */
-  private readonly capacity: number;
+  readonly capacity: number;
 
   /** `capacityBytes`: when a batch is full; one record larger than that makes a batch of its own. */
   constructor(capacityBytes: number) {
@@ -140,7 +144,7 @@ export class BatchBuilder {
     this.bytes.fill(0, tagAt + tagLength, align8(tagAt + tagLength));
     this.bytes.set(properties, align8(tagAt + tagLength));
     if (keyLength > 0) this.keyed = true;
-    this.putHeader(at, body.length, keyLength, tagLength, properties.length, tagHash, extras.flags ?? 0);
+    this.putHeader(at, body.length, keyLength, tagLength, properties.length, tagHash, flagsOf(extras));
     return true;
   }
 
@@ -210,7 +214,20 @@ export class BatchBuilder {
   }
 }
 
+/** The flags byte. checkExtras() has seen the priority. */
+function flagsOf({ flags = 0, priority }: RecordExtras): number {
+  if (priority === undefined) return flags;
+  return (flags & ((1 << RECORD_PRIORITY_SHIFT) - 1)) | (priority << RECORD_PRIORITY_SHIFT);
+}
+
 function checkExtras(extras: RecordExtras): number {
+  const { priority } = extras;
+  if (priority !== undefined && !(Number.isInteger(priority) && priority >= 0 && priority <= PRIORITY_MAX)) {
+    throw new RingmqError(
+      'illegal-priority',
+      `priority is ${String(priority)}: a whole number from 0 to ${PRIORITY_MAX}`,
+    );
+  }
   if (extras.key !== undefined && extras.key.length > KEY_LENGTH_MAX) throw new RingmqError('key-too-long');
   const tag = extras.tag;
   if (tag === undefined) return 0;

@@ -65,6 +65,10 @@ export class BatchView {
   get size(): number {
     return this.words[(this.at + BATCH_SIZE) >> 2];
   }
+  /** The word with magic, version and flags. */
+  get magic(): number {
+    return this.words[(this.at + BATCH_MAGIC) >> 2];
+  }
   get count(): number {
     return this.words[(this.at + BATCH_COUNT) >> 2];
   }
@@ -127,6 +131,10 @@ export class RecordView {
     return true;
   }
 
+  /** Bytes of the record, header and padding included. */
+  get size(): number {
+    return this.words[(this.at + RECORD_SIZE) >> 2];
+  }
   get offset(): number {
     return this.base + this.words[(this.at + RECORD_OFFSET_DELTA) >> 2];
   }
@@ -170,19 +178,24 @@ export class RecordView {
   }
   get tag(): string | undefined {
     const length = this.tagLength;
-    const start = this.bodyAt + this.bodyLength + this.keyLength;
+    const start = this.tagAt;
     return length === 0 ? undefined : fromUtf8(this.bytes, start, start + length);
+  }
+  /** Byte index of the tag: behind body and key. */
+  get tagAt(): number {
+    return this.bodyAt + this.bodyLength + this.keyLength;
+  }
+  /** Bytes of the tag; 0 for none. */
+  get tagLength(): number {
+    return this.words[(this.at + RECORD_TAG_LENGTH) >> 2] & 255;
   }
   get properties(): MessageProperties | undefined {
     const length = this.words[(this.at + RECORD_KEY_LENGTH) >> 2] >>> 16;
     if (length === 0) return undefined;
-    const start = align8(this.bodyAt + this.bodyLength + this.keyLength + this.tagLength);
+    const start = align8(this.tagAt + this.tagLength);
     return decodeProperties(this.bytes.subarray(start, start + length));
   }
   private get keyLength(): number {
     return this.words[(this.at + RECORD_KEY_LENGTH) >> 2] & 0xffff;
-  }
-  private get tagLength(): number {
-    return this.words[(this.at + RECORD_TAG_LENGTH) >> 2] & 255;
   }
 }

@@ -53,3 +53,41 @@ export const portableCrc32: Crc32 = makePortableCrc32();
 
 /** CRC-32 of the bytes as an int32. 4-5 GB/s in Node, about 1 GB/s in browsers. */
 export const crc32: Crc32 = nativeCrc32() ?? portableCrc32;
+
+/** The polynomial of CRC-32, bits reversed: x^0 is the highest bit. */
+const POLYNOMIAL = 0xedb88320;
+const ONE = 1 << 31;
+
+/** Product of two polynomials modulo that of CRC-32. Without branches: bits of CRCs cannot be predicted. */
+function multiply(a: number, b: number): number {
+  let product = 0;
+  let factor = b;
+  for (let bit = 31; bit >= 0; bit--) {
+    product ^= factor & -((a >>> bit) & 1);
+    factor = (factor >>> 1) ^ (POLYNOMIAL & -(factor & 1));
+  }
+  return product;
+}
+
+/** x to the power of 8 * 2^i, for each bit i of a length in bytes. */
+const POWERS = new Int32Array(31);
+POWERS[0] = ONE >>> 8;
+for (let i = 1; i < POWERS.length; i++) POWERS[i] = multiply(POWERS[i - 1], POWERS[i - 1]);
+
+let lastLength = 0;
+let lastShift = ONE;
+
+/**
+ * CRC-32 of what two pieces are together, out of the CRC of each and the length of the second one in bytes (Mark
+ * Adler's crc32_combine). About 0.05 us where the length is that of the call before, else 0.5 us. HOT
+ */
+export function crc32Joined(first: number, second: number, secondBytes: number): number {
+  if (secondBytes !== lastLength) {
+    lastLength = secondBytes;
+    lastShift = ONE;
+    for (let i = 0, rest = secondBytes; rest !== 0; i++, rest >>>= 1) {
+      if ((rest & 1) !== 0) lastShift = multiply(POWERS[i], lastShift);
+    }
+  }
+  return multiply(lastShift, first) ^ second;
+}

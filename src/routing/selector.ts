@@ -48,6 +48,7 @@ export class PartitionSelector {
   /** Next partition in turn: available and not avoided, else available, else any writable one. */
   next(nowMs: number): PartitionRoute | undefined {
     const all = this.writable;
+    if (all.length === 1) return all[0];
     const fits = (level: number, one: PartitionRoute): boolean =>
       level > 1 || (one.available && (level > 0 || (this.avoidUntil.get(one.owner) ?? 0) <= nowMs));
     for (let level = 0; level < 3; level++) {

@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import {
   CONTROL_STATES,
+  SEAT_COORDINATOR,
   SEAT_FIRST_WORKER,
   SEAT_LOG_READER,
   SEAT_NAMESERVER,
@@ -9,6 +10,7 @@ import {
 } from '../../native-layout/control.ts';
 import { RingmqError } from '../base/codes.ts';
 import { type Log, makeLog } from '../base/log.ts';
+import type { AttachOptions } from '../client/grouping-connection.ts';
 import { InProcessConnection } from '../client/in-process.ts';
 import { dataFolders } from '../log/disk-folder.ts';
 import { ARENA_BYTES, claimArenaId } from '../memory/arena.ts';
@@ -21,6 +23,9 @@ import { type BrokerOptions, type SettledOptions, settleOptions } from './option
 import { sizesOf } from './sizes.ts';
 import type { OpenStore } from './store.ts';
 
+/** Longest orderly stop of the coordinator. */
+const COORDINATOR_STOP_MS = 10_000;
+
 /** A running broker. */
 export interface Broker {
   /** Names this broker inside the process. */
@@ -30,7 +35,7 @@ export interface Broker {
   /** Pass this in `workerData`, and call attach() with it in the worker. */
   readonly attachment: Attachment;
   /** A connection for the calling thread. Close it when done. */
-  connect(): InProcessConnection;
+  connect(options?: AttachOptions): InProcessConnection;
   /**
    * Stops in order: front ends drain, acknowledged messages stay readable until then, threads end. With a data folder
    * everything that was accepted is on the disk then, and the folder is free for the next broker.
@@ -42,8 +47,8 @@ export interface Broker {
 }
 
 /**
- * Starts a broker in this process: NameServer thread, broker workers and, with `listen`, front ends. With `data` also
- * the store: what the folder has is verified first, and is there when the promise resolves.
+ * Starts a broker in this process: NameServer thread, broker workers, coordinator and, with `listen`, front ends.
+ * With `data` also the store: what the folder has is verified first, and is there when the promise resolves.
  *
  * @throws RingmqError `illegal-argument` naming the option; `data-in-use`, `data-unknown`, `log-corrupt` or
  * `state-corrupt` saying what is wrong with the data folder; TransportError (EADDRINUSE, say) when it cannot listen.
@@ -117,14 +122,15 @@ class RunningBroker implements Broker {
     await this.startStore();
     await Promise.all(Array.from({ length: this.options.workers }, (_, i) => this.startWorker(SEAT_FIRST_WORKER + i)));
     setBrokerState(this.control, CONTROL_STATES.running);
+    await this.startCoordinator();
     await this.frontEnds?.start();
     const { workers, data } = this.options;
     this.log.info({ workers, url: this.url, data }, 'broker runs');
   }
 
-  connect(): InProcessConnection {
+  connect(options: AttachOptions = {}): InProcessConnection {
     if (this.stopping) throw new RingmqError('closed', 'the broker is stopped');
-    const connection = new InProcessConnection(this.attachment);
+    const connection = new InProcessConnection(this.attachment, options);
     this.connections.add(connection);
     connection.onState((change) => {
       if (change.to === 'closed') this.connections.delete(connection);
@@ -196,10 +202,34 @@ class RunningBroker implements Broker {
     });
   }
 
+  /** A client of the broker: after all that it uses. */
+  private startCoordinator(): Promise<unknown> {
+    const { transactionTimeoutMs, transactionCheckMs, transactionChecksMax } = this.options;
+    const { journalTailBytes, timerCheckpointMs } = this.options;
+    const checks = {
+      immunityMs: transactionTimeoutMs,
+      intervalMs: transactionCheckMs,
+      checksMax: transactionChecksMax,
+    };
+    return this.supervisor.start({
+      name: 'coordinator',
+      seat: SEAT_COORDINATOR,
+      workerData: (attachment) => {
+        return { attachment, checks, journalTailBytes, timerCheckpointMs, ...this.store?.forCoordinator() };
+      },
+    });
+  }
+
   private async shutDown(): Promise<void> {
     setBrokerState(this.control, CONTROL_STATES.stopping);
     await this.frontEnds?.stop(this.options.drainMs);
     await Promise.all([...this.connections].map((connection) => connection.close()));
+    // A client of the broker: before all that it uses.
+    await this.supervisor.end(
+      'coordinator',
+      () => this.supervisor.tell('coordinator', { type: 'stop' }),
+      COORDINATOR_STOP_MS,
+    );
     await this.supervisor.finish(this.options.drainMs);
     this.store?.release();
     this.log.info('broker stopped');

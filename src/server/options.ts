@@ -61,6 +61,19 @@ export interface BrokerOptions extends StoreOptions {
   readonly brokerExpireMs?: number;
   /** Milliseconds between two looks for such workers. Default 5,000. */
   readonly brokerScanMs?: number;
+  /** Milliseconds before producers are asked about a half message that nobody resolved. Default 6,000 (RocketMQ). */
+  readonly transactionTimeoutMs?: number;
+  /** Milliseconds between two such checks of one half message. Default 30,000. */
+  readonly transactionCheckMs?: number;
+  /** Checks after which a half message is given up: it goes to TRANS_CHECK_MAX_TIME_TOPIC. Default 15. */
+  readonly transactionChecksMax?: number;
+  /**
+   * Bytes of changes behind which the coordinator's journal (groups, leases, timers, transactions) is written anew.
+   * Default 16 MiB.
+   */
+  readonly journalTailBytes?: number;
+  /** Milliseconds between two checkpoints of the files of scheduled messages. Default 300,000. */
+  readonly timerCheckpointMs?: number;
   /** Milliseconds that stop() waits for clients and threads to end in order. Default 5,000. */
   readonly drainMs?: number;
   /** `silent`, `error`, `warn`, `info`, `debug`. Default `silent` embedded, `info` in `ringmq serve`. */
@@ -100,6 +113,11 @@ export function settleOptions(options: BrokerOptions): SettledOptions {
     overflow: options.overflow ?? 'block',
     brokerExpireMs: options.brokerExpireMs ?? 120_000,
     brokerScanMs: options.brokerScanMs ?? 5_000,
+    transactionTimeoutMs: options.transactionTimeoutMs ?? 6_000,
+    transactionCheckMs: options.transactionCheckMs ?? 30_000,
+    transactionChecksMax: options.transactionChecksMax ?? 15,
+    journalTailBytes: options.journalTailBytes ?? 16 * MIB,
+    timerCheckpointMs: options.timerCheckpointMs ?? 300_000,
     drainMs: options.drainMs ?? 5_000,
     logLevel: options.logLevel ?? 'silent',
     listen: options.listen && settleListen(options.listen, perFour),
@@ -139,6 +157,11 @@ function check(o: SettledOptions): void {
   whole('ringMemoryMaxBytes', o.ringMemoryMaxBytes, o.ringBytes, Number.MAX_SAFE_INTEGER);
   whole('brokerExpireMs', o.brokerExpireMs, 200, 3_600_000);
   whole('brokerScanMs', o.brokerScanMs, 10, 600_000);
+  whole('transactionTimeoutMs', o.transactionTimeoutMs, 1, 86_400_000);
+  whole('transactionCheckMs', o.transactionCheckMs, 10, 86_400_000);
+  whole('transactionChecksMax', o.transactionChecksMax, 1, 10_000);
+  whole('journalTailBytes', o.journalTailBytes, 4_096, 1024 * MIB);
+  whole('timerCheckpointMs', o.timerCheckpointMs, 10, 3_600_000);
   whole('drainMs', o.drainMs, 0, 600_000);
   oneOf('idle', o.idle, Object.keys(IDLE_STRATEGIES));
   oneOf('overflow', o.overflow, ['block', 'drop-oldest', 'reject']);
@@ -179,6 +202,11 @@ const KNOWN = [
   'overflow',
   'brokerExpireMs',
   'brokerScanMs',
+  'transactionTimeoutMs',
+  'transactionCheckMs',
+  'transactionChecksMax',
+  'journalTailBytes',
+  'timerCheckpointMs',
   'drainMs',
   'logLevel',
 ];

@@ -13,7 +13,7 @@ import { readIdentity } from '../memory/partition-entry.ts';
 import type { Attachment } from '../memory/regions.ts';
 import { partitionsUsed } from '../memory/seats.ts';
 import { openMetaStore } from '../state/meta-store.ts';
-import type { LogReaderWorkerData, StoreWorkerData } from '../thread/worker-data.ts';
+import type { CoordinatorWorkerData, LogReaderWorkerData, StoreWorkerData } from '../thread/worker-data.ts';
 import type { SettledStore } from './store-options.ts';
 import { verifyInParallel } from './verify-pool.ts';
 
@@ -100,6 +100,10 @@ export class OpenStore {
       retentionBytes,
       ...(this.isFirst('log-reader') ? { recovered } : {}),
     };
+  }
+
+  forCoordinator(): Pick<CoordinatorWorkerData, 'folder'> {
+    return { folder: this.opened.folders.coordinator };
   }
 
   /** The newest runs of the partitions that the table says are a worker's. */

@@ -1,4 +1,4 @@
-// Records of the state's journal: how one is written, and how a file of them is read back.
+// Records of the state's journal, and of the coordinator's: how one is written, and how a file of them is read back.
 //
 //   0          4          8          12         16
 //   +----------+----------+----------+----------+-------------------+
@@ -84,10 +84,15 @@ function recordAt(bytes: Buffer, at: number): JournalRecord | undefined {
 function isTorn(bytes: Buffer, at: number, sequence: number): boolean {
   const hasHeader = bytes.length - at >= HEADER_BYTES && bytes.readUInt32LE(at) === MAGIC;
   if (hasHeader && at + HEADER_BYTES + bytes.readUInt32LE(at + 4) < bytes.length) return false;
+  for (const _ of newerRecords(bytes, at, sequence)) return false;
+  return true;
+}
+
+/** Values of the good records anywhere behind byte `at` that were written after the one with this sequence. */
+export function* newerRecords(bytes: Buffer, at: number, sequence: number): Generator<unknown> {
   for (let next = bytes.indexOf(MAGIC_BYTES, at); next >= 0; next = bytes.indexOf(MAGIC_BYTES, next + 1)) {
     const record = recordAt(bytes, next);
     // Older ones are of a journal that was here before. Half the numbers count as newer.
-    if (record !== undefined && ((record.sequence - sequence) | 0) >= 0) return false;
+    if (record !== undefined && ((record.sequence - sequence) | 0) >= 0) yield record.value;
   }
-  return true;
 }

@@ -29,6 +29,7 @@ import { FULL, LaneReader, LaneWriter, NONE } from '../memory/lane.ts';
 import { answerLane, type Regions, readLane, type StoreRegion } from '../memory/regions.ts';
 import { closeLane, openLanes, seatState } from '../memory/seats.ts';
 import { getInt64, putInt64 } from '../record/int64.ts';
+import type { ReadPace } from './read-pace.ts';
 
 const STATUS = {
   ok: CODES.ok.number,
@@ -61,6 +62,7 @@ export interface HistoryDeskContext {
   readonly reader: RunReader;
   /** True if the store has written what the index does not know yet. */
   readonly isBehind: () => boolean;
+  readonly pace: ReadPace;
 }
 
 export class HistoryDesk {
@@ -73,8 +75,14 @@ export class HistoryDesk {
     this.bells = new Bells(context.regions.control);
   }
 
+  /** Milliseconds for which the disk is left to the store. */
+  get restMs(): number {
+    return this.context.pace.restMs;
+  }
+
   /** One answer for every thread that waits for one. Returns bytes. */
   work(): number {
+    if (this.restMs > 0) return 0;
     const { control } = this.context.regions;
     let did = 0;
     for (let half = 0; half < 2; half++) {
@@ -149,8 +157,11 @@ export class HistoryDesk {
   ): number {
     // Before the disk is asked: an answer without room would be read again.
     if (answers.tryClaim(READ_ANSWER_BYTES + maxBytes + (-maxBytes & 7)) === FULL) return LATER;
-    const result = this.context.reader.read(topicId, partition, offset, maxBytes);
+    const { reader, pace } = this.context;
+    pace.begin();
+    const result = reader.read(topicId, partition, offset, maxBytes);
     if (result.status === 'later') return LATER;
+    if (result.length > 0) pace.end(result.length);
     const isNothing = result.status === 'ok' && result.length === 0;
     if (isNothing && this.context.isBehind()) return LATER;
     const length = READ_ANSWER_BYTES + result.length;

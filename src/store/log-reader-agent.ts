@@ -39,6 +39,11 @@ export class LogReaderAgent implements Agent {
     return seatState(control, SEAT_STORE) !== SEAT_STATES.taken && !this.context.follower.hasNews;
   }
 
+  /** Requests that wait while the disk is left to the store ring no bell when their time has come. */
+  get sleepMaxMs(): number {
+    return this.context.desk.restMs || Number.POSITIVE_INFINITY;
+  }
+
   work(nowMs: number): number {
     const { follower, desk, keys, keeper } = this.context;
     const did = follower.work() + desk.work();

@@ -16,6 +16,7 @@ import { KeyFollower } from './key-follower.ts';
 import { LogFollower } from './log-follower.ts';
 import { LogKeeper, type LogReaderEvent } from './log-keeper.ts';
 import { LogReaderAgent } from './log-reader-agent.ts';
+import { ReadPace } from './read-pace.ts';
 import { RunNoticeReader } from './run-notices.ts';
 
 export interface LogReaderOptions {
@@ -30,6 +31,8 @@ export interface LogReaderOptions {
   readonly segmentBytes: number;
   readonly retentionMs: number;
   readonly retentionBytes: number;
+  /** Milliseconds, with fractions: measures how long reads take. */
+  readonly clock: () => number;
   readonly report: (event: LogReaderEvent) => void;
 }
 
@@ -77,7 +80,8 @@ export function openLogReader(options: LogReaderOptions): LogReaderAgent {
       room: () => bells.ring(SEAT_STORE),
     },
   );
-  const desk = new HistoryDesk({ regions, index, reader, isBehind: () => follower.hasNews });
+  const pace = new ReadPace(store, options.clock);
+  const desk = new HistoryDesk({ regions, index, reader, isBehind: () => follower.hasNews, pace });
   return new LogReaderAgent({ regions, seat, follower, desk, keeper, keys });
 }
 

@@ -9,6 +9,8 @@ export interface Agent {
   work(nowMs: number): number;
   /** Called about every `housekeepMs`: what need not happen every turn. */
   housekeep(nowMs: number): void;
+  /** Milliseconds after which it has work although nobody rings, at the latest. Default: never. */
+  readonly sleepMaxMs?: number;
   /** True when the loop should end. */
   readonly finished: boolean;
 }
@@ -80,7 +82,7 @@ export function runBlocking(agent: Agent, doorbell: Doorbell, idle: IdleStrategy
     if (naps > 0) {
       naps--;
       doorbell.nap();
-    } else sleep(agent, doorbell, idle.parkMs, clock);
+    } else sleep(agent, doorbell, Math.min(idle.parkMs, agent.sleepMaxMs ?? idle.parkMs), clock);
     now = clock();
   }
 }

@@ -1,12 +1,14 @@
-// A thread's line to the NameServer: commands there, answers and news of routes back, over two lanes.
-import { SEAT_NAMESERVER } from '../../native-layout/control.ts';
+// A thread's line to a server thread that answers commands: the NameServer (with news of routes) or the coordinator.
+// Commands there and answers back, over two lanes.
+import { SEAT_COORDINATOR, SEAT_NAMESERVER } from '../../native-layout/control.ts';
 import { align8 } from '../../native-layout/layout.ts';
-import { RingmqError } from '../base/codes.ts';
+import { type CodeName, RingmqError } from '../base/codes.ts';
 import type { Bells } from '../memory/bell.ts';
 import { FULL, LaneReader, LaneWriter, NONE } from '../memory/lane.ts';
 import { laneBack, laneTo, type Regions } from '../memory/regions.ts';
+import { seatGeneration } from '../memory/seats.ts';
 import { decodeFrame, encodeFrame } from '../wire/codec.ts';
-import type { Command, Frame } from '../wire/commands.ts';
+import type { Command } from '../wire/commands.ts';
 
 /** A lane frame around a command: int32 size, int32 unused, then the command frame. */
 const ENVELOPE_BYTES = 8;
@@ -32,30 +34,76 @@ export function takeFrame(lane: LaneReader, at: number): Uint8Array {
   return bytes;
 }
 
+/** Who answers. */
+export interface LaneServer {
+  readonly seat: number;
+  readonly name: string;
+  /** Milliseconds to wait for an answer, unless a request says otherwise. */
+  readonly timeoutMs: number;
+  /**
+   * A successor does not answer what its predecessor was asked: such requests are refused with this code. Without one
+   * it takes what lies in the lane.
+   */
+  readonly gone?: CodeName;
+  /** Bytes of requests that wait here while the lane is full; 0: they are refused with `lane-full`. */
+  readonly queueBytesMax: number;
+}
+
+/** RocketMQ's client waits 3 s for an answer of its NameServer. */
+export const NAMESERVER: LaneServer = {
+  seat: SEAT_NAMESERVER,
+  name: 'the NameServer',
+  timeoutMs: 3_000,
+  queueBytesMax: 0,
+};
+export const COORDINATOR: LaneServer = {
+  seat: SEAT_COORDINATOR,
+  name: 'the coordinator',
+  timeoutMs: 10_000,
+  gone: 'coordinator-unavailable',
+  queueBytesMax: 16 * 1024 * 1024,
+};
+
+/** Requests to a server with `gone` carry in their upper bits which of its threads they are for. */
+const GENERATION_SHIFT = 24;
+const COUNTER_MASK = (1 << GENERATION_SHIFT) - 1;
+
+/** True if a request with this number was meant for the holder of the server's seat with this generation. */
+export function isForGeneration(correlation: number, generation: number): boolean {
+  return correlation >>> GENERATION_SHIFT === (generation & 0xff);
+}
+
 interface Waiting {
   resolve(command: Command): void;
   reject(error: Error): void;
   readonly deadline: number;
+  readonly timeoutMs: number;
+  readonly generation: number;
 }
 
-/** RocketMQ's client waits 3 s for an answer of its NameServer. */
-const ANSWER_TIMEOUT_MS = 3_000;
 const WAITING_MAX = 65_536;
 
 export class ControlLane {
   private readonly there: LaneWriter;
   private readonly back: LaneReader;
   private readonly bells: Bells;
+  private readonly server: LaneServer;
+  private readonly controlWords: Int32Array;
   private readonly waiting = new Map<number, Waiting>();
-  private correlation = 0;
+  /** Frames that the full lane did not take, oldest first. */
+  private queue: Uint8Array[] = [];
+  private queuedBytes = 0;
+  private counter = 0;
   /** Hears commands that answer nothing: news of routes. */
   onNews: (command: Command) => void = () => {};
 
-  constructor(regions: Regions, seat: number, bells: Bells) {
+  constructor(regions: Regions, seat: number, bells: Bells, server: LaneServer = NAMESERVER) {
     this.bells = bells;
-    const { laneWords, laneBytes, sizes } = regions;
-    this.there = new LaneWriter(laneWords, laneBytes, laneTo(sizes, seat, SEAT_NAMESERVER));
-    this.back = new LaneReader(laneWords, laneBytes, laneBack(sizes, seat, SEAT_NAMESERVER));
+    this.server = server;
+    const { laneWords, laneBytes, sizes, control } = regions;
+    this.controlWords = control;
+    this.there = new LaneWriter(laneWords, laneBytes, laneTo(sizes, seat, server.seat));
+    this.back = new LaneReader(laneWords, laneBytes, laneBack(sizes, seat, server.seat));
     while (this.back.look() !== NONE) this.back.consume();
     this.back.release();
   }
@@ -65,24 +113,18 @@ export class ControlLane {
     return this.waiting.size;
   }
 
-  /** Asks the NameServer. Rejects with what it refuses with, or `timeout` after 3 s. */
-  request(command: Command, nowMs: number): Promise<Command> {
-    if (this.waiting.size >= WAITING_MAX)
-      return Promise.reject(new RingmqError('busy', 'too many unanswered requests'));
-    this.correlation = (this.correlation + 1) >>> 0 || 1;
-    const correlation = this.correlation;
-    const frame: Frame = { correlation, command };
-    if (!tryPutFrame(this.there, encodeFrame(frame))) {
-      return Promise.reject(new RingmqError('lane-full', 'the lane to the NameServer is full'));
-    }
-    this.there.publish();
-    this.bells.ring(SEAT_NAMESERVER);
+  /** Asks the server. Rejects with what it refuses with, or `timeout`. */
+  async request(command: Command, nowMs: number, timeoutMs = this.server.timeoutMs): Promise<Command> {
+    if (this.waiting.size >= WAITING_MAX) throw new RingmqError('busy', 'too many unanswered requests');
+    const generation = this.generation;
+    const correlation = this.nextCorrelation(generation);
+    this.put(encodeFrame({ correlation, command }));
     return new Promise((resolve, reject) => {
-      this.waiting.set(correlation, { resolve, reject, deadline: nowMs + ANSWER_TIMEOUT_MS });
+      this.waiting.set(correlation, { resolve, reject, deadline: nowMs + timeoutMs, timeoutMs, generation });
     });
   }
 
-  /** Takes answers. Returns how many. */
+  /** Takes answers, and sends what waited for room. Returns how many. */
   work(): number {
     let taken = 0;
     for (let at = this.back.look(); at !== NONE; at = this.back.look()) {
@@ -92,15 +134,21 @@ export class ControlLane {
       this.settle(correlation, command);
       taken++;
     }
+    if (this.queue.length > 0) this.sendQueued();
     return taken;
   }
 
-  /** Gives up on requests that were not answered in time. */
+  /** Gives up on requests that were not answered in time, or whose server has ended. */
   expire(nowMs: number): void {
+    if (this.queue.length > 0) this.sendQueued();
+    const { gone, name } = this.server;
+    const present = this.generation;
     for (const [correlation, waiting] of this.waiting) {
-      if (waiting.deadline > nowMs) continue;
+      const isGone = gone !== undefined && waiting.generation !== present;
+      if (!isGone && waiting.deadline > nowMs) continue;
       this.waiting.delete(correlation);
-      waiting.reject(new RingmqError('timeout', 'the NameServer did not answer within 3 s'));
+      const late = `${name} did not answer within ${waiting.timeoutMs / 1000} s`;
+      waiting.reject(isGone ? new RingmqError(gone) : new RingmqError('timeout', late));
     }
   }
 
@@ -108,6 +156,55 @@ export class ControlLane {
   close(): void {
     for (const waiting of this.waiting.values()) waiting.reject(new RingmqError('closed'));
     this.waiting.clear();
+    this.queue = [];
+    this.queuedBytes = 0;
+  }
+
+  private get generation(): number {
+    return this.server.gone === undefined ? 0 : seatGeneration(this.controlWords, this.server.seat);
+  }
+
+  private nextCorrelation(generation: number): number {
+    if (this.server.gone === undefined) {
+      this.counter = (this.counter + 1) >>> 0 || 1;
+      return this.counter;
+    }
+    let correlation: number;
+    do {
+      this.counter = (this.counter + 1) & COUNTER_MASK || 1;
+      correlation = (((generation & 0xff) << GENERATION_SHIFT) | this.counter) >>> 0;
+    } while (this.waiting.has(correlation));
+    return correlation;
+  }
+
+  /** Throws `lane-full`, or `frame-too-large`. */
+  private put(frame: Uint8Array): void {
+    const { seat, name, queueBytesMax } = this.server;
+    if (this.queue.length === 0 && tryPutFrame(this.there, frame)) {
+      this.there.publish();
+      this.bells.ring(seat);
+      return;
+    }
+    if (align8(ENVELOPE_BYTES + frame.length) > this.there.frameMax) {
+      throw new RingmqError('frame-too-large', `a command of ${frame.length} bytes`);
+    }
+    if (this.queuedBytes + frame.length > queueBytesMax) {
+      throw new RingmqError('lane-full', `the lane to ${name} is full`);
+    }
+    this.queue.push(frame);
+    this.queuedBytes += frame.length;
+  }
+
+  private sendQueued(): void {
+    let sent = 0;
+    while (sent < this.queue.length && tryPutFrame(this.there, this.queue[sent])) {
+      this.queuedBytes -= this.queue[sent].length;
+      sent++;
+    }
+    if (sent === 0) return;
+    this.queue.splice(0, sent);
+    this.there.publish();
+    this.bells.ring(this.server.seat);
   }
 
   private settle(correlation: number, command: Command): void {

@@ -1,9 +1,11 @@
-// A thread's seat at the table with everything that belongs to it: lanes to the broker workers and back, the line to
-// the NameServer, notices about partitions, readers of rings. Front ends and in-process connections are built on it.
+// A thread's seat at the table with everything that belongs to it: lanes to the broker workers and back, the lines to
+// the NameServer and the coordinator, notices about partitions, readers of rings. Front ends and in-process
+// connections are built on it.
 
 import { BATCH_HEADER_BYTES } from '../../native-layout/batch.ts';
 import {
   CONTROL_STATES,
+  SEAT_COORDINATOR,
   SEAT_FIRST_FREE,
   SEAT_FIRST_WORKER,
   SEAT_LOG_READER,
@@ -33,7 +35,7 @@ import type { RingPlace } from '../memory/ring-writer.ts';
 import { beat, brokerState, burySeat, claimSeat, openLane, type SeatRole, seatState } from '../memory/seats.ts';
 import { getInt64 } from '../record/int64.ts';
 import { type Announcement, Announcements } from './announcements.ts';
-import { ControlLane } from './control-lane.ts';
+import { COORDINATOR, ControlLane } from './control-lane.ts';
 import { type History, openHistory } from './history.ts';
 import { reportThreadEnds, stopReporting } from './thread-ends.ts';
 
@@ -54,6 +56,8 @@ interface WorkerLink {
   readonly lane: LaneWriter;
   readonly back: LaneReader;
   readonly notices: NoticeReader;
+  /** Bytes that the lane had no room for, and nobody was told of room since; 0: none. */
+  wanted: number;
 }
 
 export class Participant {
@@ -64,6 +68,8 @@ export class Participant {
   readonly counters: Counters;
   readonly arenas = new ArenaSet();
   readonly control: ControlLane;
+  /** Calls to the coordinator. */
+  readonly coordinator: ControlLane;
   /** What the log has; undefined if the broker keeps no data. */
   readonly history: History | undefined;
   readonly announcements: Announcements;
@@ -88,9 +94,11 @@ export class Participant {
     reportThreadEnds(this.report);
     for (const arena of attachment.arenas) this.arenas.add(arena.id, arena.buffer);
     this.control = new ControlLane(this.regions, this.seat, this.bells);
+    this.coordinator = new ControlLane(this.regions, this.seat, this.bells, COORDINATOR);
     this.history = openHistory(this.regions, this.seat, this.bells);
     this.links = Array.from({ length: sizes.workerCount }, (_, i) => this.link(SEAT_FIRST_WORKER + i));
     openLane(control, SEAT_NAMESERVER, this.seat);
+    openLane(control, SEAT_COORDINATOR, this.seat);
     for (const link of this.links) openLane(control, link.seat, this.seat);
   }
 
@@ -101,12 +109,24 @@ export class Participant {
 
   /** Copies a closed batch into the lane of the partition's owner. False if the lane is full. HOT */
   tryPut(owner: number, bytes: Uint8Array, lengthBytes: number): boolean {
-    const lane = this.links[owner - SEAT_FIRST_WORKER].lane;
+    const link = this.links[owner - SEAT_FIRST_WORKER];
+    const { lane } = link;
     const at = lane.tryClaim(lengthBytes);
-    if (at === FULL) return false;
+    if (at === FULL) {
+      link.wanted = lengthBytes;
+      return false;
+    }
     lane.bytes.set(lengthBytes === bytes.length ? bytes : bytes.subarray(0, lengthBytes), at);
     lane.commit(lengthBytes);
     return true;
+  }
+
+  /** True if tryPut() has room for a batch of this length, unless the lane wraps just there. HOT */
+  hasRoom(owner: number, lengthBytes: number): boolean {
+    const link = this.links[owner - SEAT_FIRST_WORKER];
+    if (link.lane.hasRoom(lengthBytes)) return true;
+    link.wanted = lengthBytes;
+    return false;
   }
 
   /** Shows the worker what tryPut() put, and wakes it if it sleeps. */
@@ -149,13 +169,18 @@ export class Participant {
     return heard;
   }
 
-  /** Takes what has come: completions, notices, answers of the NameServer and of the log reader. Returns how much. */
+  /** Takes what has come: completions, notices, answers of all server threads. Returns how much. */
   work(): number {
-    let did = this.control.work();
+    let did = this.control.work() + this.coordinator.work();
     if (this.history) did += this.history.work();
     for (let i = 0; i < this.links.length; i++) {
       const link = this.links[i];
       did += this.takeCompletions(link.back, link.seat);
+      // Who wants no acknowledgements hears of room in no other way.
+      if (link.wanted > 0 && link.lane.hasRoom(link.wanted)) {
+        link.wanted = 0;
+        this.handlers.room();
+      }
       for (let partition = link.notices.take(); partition !== NONE; partition = link.notices.take()) {
         this.handlers.notice(partition);
         did++;
@@ -168,6 +193,7 @@ export class Participant {
   housekeep(): void {
     beat(this.regions.control, this.seat);
     this.counters.publish();
+    this.coordinator.expire(Date.now());
   }
 
   /**
@@ -179,7 +205,9 @@ export class Participant {
     stopReporting(this.report);
     this.history?.close();
     burySeat(this.regions.control, this.seat);
+    this.coordinator.close();
     this.bells.ring(SEAT_NAMESERVER);
+    this.bells.ring(SEAT_COORDINATOR);
     for (const link of this.links) this.bells.ring(link.seat);
     if (this.history) this.bells.ring(SEAT_LOG_READER);
     this.announcements.say({ type: 'seat-left' });
@@ -228,6 +256,12 @@ export class Participant {
     while (back.look() !== NONE) back.consume();
     back.release();
     while (notices.take() !== NONE);
-    return { seat, lane: new LaneWriter(laneWords, laneBytes, laneTo(sizes, this.seat, seat)), back, notices };
+    return {
+      seat,
+      lane: new LaneWriter(laneWords, laneBytes, laneTo(sizes, this.seat, seat)),
+      back,
+      notices,
+      wanted: 0,
+    };
   }
 }

@@ -1,7 +1,7 @@
 // The one place that starts threads. Server threads run compiled code, also when this file runs from source (tests).
 import { type TransferListItem, Worker } from 'node:worker_threads';
 
-export type ServerThread = 'nameserver' | 'broker' | 'frontend' | 'store' | 'log-reader';
+export type ServerThread = 'nameserver' | 'broker' | 'frontend' | 'store' | 'log-reader' | 'coordinator';
 
 function doorOf(name: ServerThread): URL {
   const fromSource = import.meta.url.endsWith('.ts');

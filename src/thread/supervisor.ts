@@ -3,6 +3,7 @@
 import type { Worker } from 'node:worker_threads';
 import {
   CONTROL_STATES,
+  SEAT_COORDINATOR,
   SEAT_FIRST_FREE,
   SEAT_FIRST_WORKER,
   SEAT_LOG_READER,
@@ -12,7 +13,7 @@ import {
   SEATS_MAX,
 } from '../../native-layout/control.ts';
 import { PARTITION_STATES } from '../../native-layout/partition-table.ts';
-import { RingmqError } from '../base/codes.ts';
+import { CODES, type CodeName, RingmqError } from '../base/codes.ts';
 import type { Log } from '../base/log.ts';
 import { ArenaSet } from '../memory/arena.ts';
 import { Bells } from '../memory/bell.ts';
@@ -88,7 +89,7 @@ export class Supervisor {
     this.table = new Int32Array(attachment.table);
     this.bells = new Bells(this.control);
     const workers = Array.from({ length: attachment.sizes.workerCount }, (_, i) => SEAT_FIRST_WORKER + i);
-    this.servers = [SEAT_NAMESERVER, ...workers, SEAT_STORE, SEAT_LOG_READER];
+    this.servers = [SEAT_NAMESERVER, ...workers, SEAT_STORE, SEAT_LOG_READER, SEAT_COORDINATOR];
     for (const arena of attachment.arenas) this.arenas.set(arena.id, arena);
     this.announcements = new Announcements(attachment.id, new ArenaSet(), (said) => this.heard(said));
     reportThreadEnds(this.report);
@@ -194,7 +195,9 @@ export class Supervisor {
     this.threadEnded(running.threadId);
     if (plan.seat >= 0) releaseSeat(this.control, plan.seat);
     const hasFinished = code === 0 && brokerState(this.control) >= CONTROL_STATES.stopped;
-    if (running.ending || hasFinished) return;
+    // A client of the broker cannot join one that stops.
+    const comesTooLate = plan.name === 'coordinator' && brokerState(this.control) >= CONTROL_STATES.stopping;
+    if (running.ending || hasFinished || comesTooLate) return;
     const since = Date.now() - RESTART_WINDOW_MS;
     running.starts = running.starts.filter((at) => at > since);
     if (running.starts.length > RESTARTS_MAX) {
@@ -275,6 +278,6 @@ export class Supervisor {
 
 function restoreError(message: object): Error {
   const { code, text } = message as { code?: string; text?: string };
-  const error = code?.startsWith('E') ? Object.assign(new Error(text), { code }) : new RingmqError('internal', text);
-  return error;
+  if (code?.startsWith('E')) return Object.assign(new Error(text), { code });
+  return new RingmqError(code !== undefined && Object.hasOwn(CODES, code) ? (code as CodeName) : 'internal', text);
 }

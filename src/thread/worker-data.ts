@@ -57,6 +57,18 @@ export interface LogReaderWorkerData<Recovered = never> {
   readonly recovered?: Recovered;
 }
 
+export interface CoordinatorWorkerData {
+  readonly attachment: Attachment;
+  /** When producers are asked about half messages: milliseconds before the first check and between two; most checks. */
+  readonly checks: { readonly immunityMs: number; readonly intervalMs: number; readonly checksMax: number };
+  /** Behind so many bytes of changes the journal is written anew. */
+  readonly journalTailBytes: number;
+  /** Milliseconds between two checkpoints of scheduled messages. */
+  readonly timerCheckpointMs: number;
+  /** Folder of its journal and timers. Only if the broker keeps its data. */
+  readonly folder?: string;
+}
+
 /** Something that a server thread has to say to people: the supervisor puts it into the broker's log. */
 export interface ThreadReport {
   readonly type: 'report';

@@ -20,12 +20,18 @@ const COMMAND = 2;
  */
 export function encodeFrame(frame: Frame): Uint8Array {
   const { correlation, command } = frame;
-  const writer = new FrameWriter(command.type === 'pull-reply' ? command.batches.length : 0);
+  const writer = new FrameWriter(payloadBytes(command));
   const body = encodeCommand(writer, command);
   const number = COMMAND_NUMBERS[command.type];
   const root = FrameTable.createFrame(writer.builder, uint32(correlation, 'correlation'), number, body);
   FrameTable.finishFrameBuffer(writer.builder, root);
   return writer.seal();
+}
+
+/** Size of the batches in the frame. */
+function payloadBytes(command: Command): number {
+  if (command.type === 'pull-reply') return command.batches.length;
+  return command.type === 'call' || command.type === 'call-reply' ? command.payload.length : 0;
 }
 
 /** The acknowledgement of several batches in one frame. */

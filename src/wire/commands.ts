@@ -181,6 +181,8 @@ export type Command =
        * session.
        */
       readonly windowBytes: number;
+      /** Canonical text of the filter (src/filter); '' for none. */
+      readonly filter: string;
     }
   | {
       readonly type: 'subscribed';
@@ -231,6 +233,14 @@ export type Command =
     }
   | { readonly type: 'ping'; readonly time: number }
   | { readonly type: 'pong'; readonly time: number }
+  /** To the coordinator: see services.ts. `params` and `result` are JSON; `payload` raw batches, 8-byte aligned. */
+  | {
+      readonly type: 'call';
+      readonly method: string;
+      readonly params: string;
+      readonly payload: Uint8Array;
+    }
+  | { readonly type: 'call-reply'; readonly result: string; readonly payload: Uint8Array }
   | { readonly type: 'done' }
   | { readonly type: 'refused'; readonly code: CodeName; readonly text: string };
 

@@ -109,6 +109,13 @@ const DECODERS: { readonly [T in Command['type']]: (table: TableReader) => Comma
     matches: t.structs(0, QUERY_MATCH_BYTES, 'matches', decodeMatch, QUERY_MATCHES_MAX),
     more: t.flag(1, 'more'),
   }),
+  call: (t) => ({
+    type: 'call',
+    method: t.requiredText(0, 'method'),
+    params: t.text(1, 'params'),
+    payload: t.bytes(2, 'payload'),
+  }),
+  'call-reply': (t) => ({ type: 'call-reply', result: t.text(0, 'result'), payload: t.bytes(1, 'payload') }),
 };
 
 const BY_NUMBER: readonly (Decoder | undefined)[] = decodersByNumber();
@@ -195,6 +202,7 @@ function decodeSubscribe(t: TableReader): CommandOf<'subscribe'> {
     from: decodeFrom(t),
     partitions: t.structs(6, 4, 'partitions', (frame, place) => frame.countAt(place, 'partition')),
     windowBytes: t.count(7, 'window'),
+    filter: t.text(9, 'filter'),
   };
 }
 

@@ -2,6 +2,8 @@
 import type * as flatbuffers from 'flatbuffers';
 import { Ack } from '../../native-layout/generated/ringmq/ack.ts';
 import { AckEntry as AckEntryStruct } from '../../native-layout/generated/ringmq/ack-entry.ts';
+import { Call } from '../../native-layout/generated/ringmq/call.ts';
+import { CallReply } from '../../native-layout/generated/ringmq/call-reply.ts';
 import { CommitOffsets } from '../../native-layout/generated/ringmq/commit-offsets.ts';
 import { CreateTopic } from '../../native-layout/generated/ringmq/create-topic.ts';
 import { Credit } from '../../native-layout/generated/ringmq/credit.ts';
@@ -105,6 +107,8 @@ const ENCODERS: Encoders = {
   'offsets-reply': encodeOffsetsReply,
   query: encodeQuery,
   'query-reply': encodeQueryReply,
+  call: (w, c) => Call.createCall(w.builder, w.requiredText(c.method), w.text(c.params), w.alignedBytes(c.payload)),
+  'call-reply': (w, c) => CallReply.createCallReply(w.builder, w.text(c.result), w.alignedBytes(c.payload)),
 };
 
 /** Writes the command's table and returns its place. */
@@ -220,6 +224,7 @@ function encodeSubscribe(w: FrameWriter, c: CommandOf<'subscribe'>): Place {
     ),
     count(c.windowBytes, 'windowBytes'),
     time(typeof from === 'object' && 'time' in from ? from.time : 0, 'from.time'),
+    w.text(c.filter),
   );
 }
 

@@ -58,6 +58,8 @@ export const COMMAND_NUMBERS = {
   'offsets-reply': 27,
   query: 28,
   'query-reply': 29,
+  call: 30,
+  'call-reply': 31,
 } as const satisfies Record<CommandType, number>;
 
 /** Largest integer that a number holds exactly, and so the largest offset, time and id on the wire. */

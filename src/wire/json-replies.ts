@@ -6,6 +6,7 @@
 //
 // Partitions are named by their number in the topic, never by the broker's internal id. Members that would be
 // empty (key, tag, properties, the id of what was not asked for) are left out.
+import { RECORD_PRIORITY_SHIFT } from '../../native-layout/record.ts';
 import { CODES, type CodeName } from '../base/codes.ts';
 import type { CommandOf, PartitionPosition, PartitionStart, QueryMatch, TopicRoute } from './commands.ts';
 import { RECORD_FLAG_JSON, toBase64, tryText } from './json-text.ts';
@@ -31,6 +32,12 @@ export interface JsonDelivery {
   readonly flags: number;
 }
 
+/** What the publisher of a delayed message gets; `handle` is for the method `recall`. */
+export interface JsonScheduled {
+  readonly deliverAt: number;
+  readonly handle: string;
+}
+
 /** Body as `body` where it is JSON or text, else as `bodyBase64`. */
 export function jsonMessage(message: JsonDelivery): string {
   const { topic, partition, epoch, offset, key, tag, properties, bornAt, storedAt } = message;
@@ -43,6 +50,7 @@ export function jsonMessage(message: JsonDelivery): string {
     key: key === '' ? undefined : key,
     tag: tag === '' ? undefined : tag,
     properties: Object.keys(properties).length === 0 ? undefined : properties,
+    priority: message.flags >>> RECORD_PRIORITY_SHIFT || undefined,
     bornAt,
     storedAt,
   });
@@ -83,6 +91,11 @@ export function jsonError(id: number, code: CodeName, text: string = CODES[code]
  */
 export function jsonAck(id: number, partition: number, offset: number, count: number): string {
   return JSON.stringify({ op: 'ack', id, partition, offset, count });
+}
+
+/** Stored for later: a receipt for each message of the publish, in its order. */
+export function jsonScheduled(id: number, topic: string, receipts: readonly JsonScheduled[]): string {
+  return JSON.stringify({ op: 'scheduled', id, topic, receipts });
 }
 
 export function jsonPong(id: number, time: number): string {
@@ -133,6 +146,13 @@ export function jsonPulled(
   const { number, epoch, nextOffset, gap } = reply;
   const head = JSON.stringify({ op: 'pulled', id: idOrNone(id), partition: number, epoch, nextOffset, gap });
   return `${head.slice(0, -1)},"messages":[${messages.join(',')}]}`;
+}
+
+/** Answer to a call. `result` is JSON; `messages` are texts of jsonMessage(). */
+export function jsonCalled(id: number, result: string, messages: readonly string[]): string {
+  const head = JSON.stringify({ op: 'called', id: idOrNone(id) });
+  const list = messages.length === 0 ? '' : `,"messages":[${messages.join(',')}]`;
+  return `${head.slice(0, -1)},"result":${result}${list}}`;
 }
 
 /** Where a group goes on, of the partitions for which it has said so. */

@@ -1,6 +1,7 @@
 // What the readable subprotocol accepts, one schema per op. Unknown members are refused: in a protocol that
 // people type by hand, `propertes` should be an answer and not a silently lost field.
 import * as v from 'valibot';
+import { PRIORITY_MAX } from '../../native-layout/record.ts';
 import { ACK_LEVELS, type AckLevel } from '../base/units.ts';
 import { OVERFLOWS, PULL_STARTS } from './enums.ts';
 import { POSITIONS_MAX, QUERY_MATCHES_MAX, SAFE_MAX } from './frame.ts';
@@ -37,6 +38,11 @@ const content = {
   key: v.optional(text, ''),
   tag: v.optional(text, ''),
   properties,
+  /** 0 (default, lowest) to 9. */
+  priority: v.optional(integer(0, PRIORITY_MAX)),
+  /** Deliver later: at a time (milliseconds since 1970), or after so many milliseconds. */
+  deliverAt: v.optional(natural),
+  delayMs: v.optional(natural),
   body: v.optional(v.unknown()),
   bodyBase64: v.optional(v.string('must be a string')),
 };
@@ -70,8 +76,19 @@ const pullFrom = v.optional(
   'latest',
 );
 
+/** Tags, or SQL over properties; what it may say is checked where it is compiled. */
+const filter = v.optional(v.union([text, v.strictObject({ sql: text })], 'must be "A || B" or {"sql": ".."}'));
+
 /** One of several messages of a publish. */
 export const messageSchema = v.strictObject(content);
+
+const messageList = v.optional(
+  v.pipe(
+    v.array(messageSchema, 'must be an array'),
+    v.minLength(1, 'must not be empty'),
+    v.maxLength(JSON_MESSAGES_MAX, `takes at most ${JSON_MESSAGES_MAX} messages`),
+  ),
+);
 
 export type MessageInput = v.InferOutput<typeof messageSchema>;
 
@@ -83,13 +100,15 @@ export const OP_SCHEMAS = {
     topic: text,
     ack: v.optional(v.picklist(ACKS, `must be one of ${ACKS.join(', ')}`)),
     ...content,
-    messages: v.optional(
-      v.pipe(
-        v.array(messageSchema, 'must be an array'),
-        v.minLength(1, 'must not be empty'),
-        v.maxLength(JSON_MESSAGES_MAX, `takes at most ${JSON_MESSAGES_MAX} messages`),
-      ),
-    ),
+    messages: messageList,
+  }),
+  /** The coordinator checks the parameters: service-schemas.ts. */
+  call: v.strictObject({
+    op: v.literal('call'),
+    id,
+    method: text,
+    params: v.optional(v.looseObject({}, 'must be an object'), {}),
+    messages: messageList,
   }),
   subscribe: v.strictObject({
     op: v.literal('subscribe'),
@@ -103,6 +122,7 @@ export const OP_SCHEMAS = {
       ),
       [],
     ),
+    filter,
   }),
   unsubscribe: v.strictObject({ op: v.literal('unsubscribe'), id, topic: text }),
   pull: v.strictObject({

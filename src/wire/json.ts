@@ -2,13 +2,14 @@
 // ten lines suffice. This file reads what clients say; json-replies.ts writes what the server says.
 //
 //   {"op":"publish","topic":"t","body":{"any":"JSON"},"id":1}
-//   {"op":"subscribe","topic":"t","from":"earliest","id":2}
+//   {"op":"subscribe","topic":"t","from":"earliest","id":2,"filter":"A || B"}
 //
 // Bodies. What is published as a string is stored as its UTF-8 and delivered as a string. Any other JSON
 // value is stored as JSON text with RECORD_FLAG_JSON and delivered as the same value. `bodyBase64` stores any
 // bytes. Numbers are IEEE doubles, as everywhere in JavaScript: send larger integers as strings.
 import * as v from 'valibot';
 import type { OverflowPolicy } from '../../native-layout/partition-table.ts';
+import { RECORD_PRIORITY_SHIFT } from '../../native-layout/record.ts';
 import type { AckLevel } from '../base/units.ts';
 import type { CommandOf, StartFrom } from './commands.ts';
 import { CommandError } from './frame.ts';
@@ -21,6 +22,8 @@ export const JSON_COMMAND_BYTES_MAX = 8 * 1024 * 1024;
 export const JSON_DEPTH_MAX = 64;
 
 const COMPLAINT_LENGTH_MAX = 200;
+/** Members of a message, which stand in `messages` where there are several. */
+const MESSAGE_MEMBERS = ['key', 'tag', 'properties', 'priority', 'deliverAt', 'delayMs', 'body', 'bodyBase64'];
 /** Member names that must not reach an object of ours. */
 const RESERVED = ['__proto__', 'constructor', 'prototype'];
 
@@ -32,8 +35,11 @@ export interface JsonMessage {
   readonly tag: string;
   readonly properties: Readonly<Record<string, string>>;
   readonly body: Uint8Array;
-  /** Of the record: RECORD_FLAG_JSON or 0. */
+  /** Of the record: RECORD_FLAG_JSON or 0, and the priority. */
   readonly flags: number;
+  /** When it is to be delivered, if not at once: one of the two. */
+  readonly deliverAt?: number | undefined;
+  readonly delayMs?: number | undefined;
 }
 
 /** What a client asked for. `id` comes back in the answer; 0 asks for none. */
@@ -54,6 +60,8 @@ export type JsonCommand =
       readonly from: StartFrom;
       /** Numbers of the partitions wanted; empty: all. */
       readonly partitions: readonly number[];
+      /** Tags, or SQL over properties. Default: everything. */
+      readonly filter?: string | { readonly sql: string } | undefined;
     }
   | { readonly op: 'unsubscribe'; readonly id: number; readonly topic: string }
   | ({ readonly op: 'pull'; readonly id: number } & Omit<CommandOf<'pull'>, 'type'>)
@@ -78,6 +86,15 @@ export type JsonCommand =
       readonly ifNotExists: boolean;
     }
   | { readonly op: 'delete-topic'; readonly id: number; readonly topic: string }
+  | {
+      readonly op: 'call';
+      readonly id: number;
+      readonly method: string;
+      /** As services.ts has them; checked by the coordinator. */
+      readonly params: object;
+      /** For a method that takes some. */
+      readonly messages: readonly JsonMessage[];
+    }
   | JsonOf<'set-retention'>
   | JsonOf<'commit-offsets'>
   | ({ readonly op: 'offsets'; readonly id: number } & Omit<CommandOf<'offsets-request'>, 'type'>)
@@ -145,6 +162,7 @@ function readCommand(fields: Fields): JsonCommand {
   if (typeof op !== 'string') throw new Refusal('op must be a string');
   if (!isOp(op)) throw new Refusal(`op: there is no ${JSON.stringify(op)}`, 'unknown-command');
   if (op === 'publish') return readPublish(fields);
+  if (op === 'call') return readCall(fields);
   return read(op, fields);
 }
 
@@ -164,7 +182,7 @@ function readPublish(fields: Fields): JsonCommand {
   const input = read('publish', fields);
   const { op, id, topic, ack } = input;
   if (input.messages === undefined) return { op, id, topic, ack, messages: [readMessage(input, '')] };
-  const stray = ['key', 'tag', 'properties', 'body', 'bodyBase64'].find((name) => Object.hasOwn(fields, name));
+  const stray = MESSAGE_MEMBERS.find((name) => Object.hasOwn(fields, name));
   if (stray !== undefined) throw new Refusal(`${stray} belongs into messages`);
   return {
     op,
@@ -175,14 +193,29 @@ function readPublish(fields: Fields): JsonCommand {
   };
 }
 
+function readCall(fields: Fields): JsonCommand {
+  if (Array.isArray(fields.params)) throw new Refusal('params must be an object');
+  if (Array.isArray(fields.messages)) fields.messages.forEach(refuseReservedMessage);
+  const { messages = [], ...input } = read('call', fields);
+  const timed = messages.findIndex(({ deliverAt, delayMs }) => (deliverAt ?? delayMs) !== undefined);
+  if (timed >= 0) throw new Refusal(`messages.${timed}: when it is to be delivered stands in params`);
+  return { ...input, messages: messages.map((each, i) => readMessage(each, `messages.${i}.`)) };
+}
+
 function readMessage(input: MessageInput, path: string): JsonMessage {
-  const { key, tag, properties, bodyBase64 } = input;
+  const { key, tag, properties, bodyBase64, priority = 0, deliverAt, delayMs } = input;
+  if (deliverAt !== undefined && delayMs !== undefined) throw new Refusal(`${path}deliverAt or delayMs, and not both`);
+  const about = { key, tag, properties, deliverAt, delayMs };
+  const above = priority << RECORD_PRIORITY_SHIFT;
   const hasBody = Object.hasOwn(input, 'body');
   if (hasBody === (bodyBase64 !== undefined)) throw new Refusal(`${path}body or bodyBase64 is needed, and not both`);
-  if (bodyBase64 === undefined) return { key, tag, properties, ...encodeBody(input.body) };
+  if (bodyBase64 === undefined) {
+    const { body, flags } = encodeBody(input.body);
+    return { ...about, body, flags: flags | above };
+  }
   const body = tryBase64(bodyBase64);
   if (body === undefined) throw new Refusal(`${path}bodyBase64 is not base64`);
-  return { key, tag, properties, body, flags: 0 };
+  return { ...about, body, flags: above };
 }
 
 /** Strings that UTF-8 cannot hold (half a surrogate pair) are stored as JSON, which escapes them. */

@@ -262,6 +262,22 @@ test('without a data folder the page says so; with one it shows the store and wh
   }
 });
 
+test('groups are listed with their members, lag and dead letters, and go when they are deleted', async () => {
+  const { page, complaints } = await dashboard();
+  expect(await page.locator('#groups').isVisible()).toBe(false);
+  const consumer = node.consumer('shared', { group: 'team', onMessage: () => {} });
+  await consumer.ready();
+  const cells = () => page.locator('#groups-body tr').first().locator('th, td').allTextContents();
+  await expect.poll(cells, { timeout: 15_000 }).toEqual(['team', 'shared', '1', '0', '0', '0']);
+  expect(await page.locator('#groups').isVisible()).toBe(true);
+  await consumer.close();
+  await node.producer('shared').sendBatch(['a', 'b', 'c']);
+  await expect.poll(cells, { timeout: 15_000 }).toEqual(['team', 'shared', '0', '3', '0', '0']);
+  await node.deleteGroup('team');
+  await expect.poll(() => page.locator('#groups').isVisible(), { timeout: 15_000 }).toBe(false);
+  expect(complaints).toEqual([]);
+});
+
 describe('for everybody', () => {
   test('a phone has no horizontal scroll', async () => {
     const { page } = await dashboard('', { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true });

@@ -60,6 +60,7 @@ const SUBSCRIBE: CommandOf<'subscribe'> = {
   from: { positions: [{ partition: 1, epoch: 2, offset: 4_294_967_297 }] },
   partitions: [1, 2],
   windowBytes: 65_536,
+  filter: 'A || B',
 };
 
 const START = { id: 5, number: 0, epoch: 1, offset: 100, gap: true, gapFrom: 90 } as const;
@@ -124,6 +125,8 @@ const QUERY: CommandOf<'query'> = {
 
 const MATCHES = [{ partition: 1, epoch: 2, offset: 4_294_967_297, storedAt: 1_700_000_000_123 }];
 
+const PAYLOAD = new Uint8Array([1, 2, 3, 4, 5, 6, 7, 8]);
+
 const ACK_ENTRIES = [
   { request: 7, status: 0, partition: 5, count: 10, baseOffset: 4_294_967_297 },
   { request: -1, status: 100, partition: 6, count: 1, baseOffset: -1 },
@@ -159,6 +162,8 @@ export const SAMPLES: { readonly [T in CommandType]: CommandOf<T> } = {
   'offsets-reply': { type: 'offsets-reply', positions: POSITIONS },
   query: QUERY,
   'query-reply': { type: 'query-reply', matches: MATCHES, more: true },
+  call: { type: 'call', method: 'group-describe', params: '{"group":"billing"}', payload: PAYLOAD },
+  'call-reply': { type: 'call-reply', result: '{"handles":["h1"]}', payload: PAYLOAD },
 };
 
 export const SAMPLE_CORRELATION = 0x01020304;

@@ -10,6 +10,7 @@ import { bodyOf, nameOf } from '../../torture/message.ts';
 import type { Books, ConsumerBook, Level } from './books.ts';
 import type { BrokerProcess } from './broker-process.ts';
 import type { Network } from './network.ts';
+import type { Role } from './roles.ts';
 import { EventLoop, type World } from './world.ts';
 
 const LEVELS: readonly Level[] = ['durable', 'written', 'durable', 'accepted'];
@@ -54,21 +55,39 @@ interface Sender {
 }
 
 /** What both kinds have in common: the load. */
-abstract class Application {
+export abstract class Application {
   readonly name: string;
   protected readonly context: ApplicationContext;
   protected readonly senders: Sender[] = [];
-  /** True: it sends nothing new. */
-  quiet = false;
+  /** What else it does. */
+  readonly roles: Role[] = [];
+  private isQuiet = false;
 
   constructor(name: string, context: ApplicationContext) {
     this.name = name;
     this.context = context;
   }
 
-  /** Sends whose outcome is not known. */
+  /** True: it sends nothing new. */
+  get quiet(): boolean {
+    return this.isQuiet;
+  }
+
+  set quiet(isQuiet: boolean) {
+    this.isQuiet = isQuiet;
+    for (const one of this.roles) one.quiet = isQuiet;
+  }
+
+  /** Sends and calls whose outcome is not known. */
   get underWay(): number {
-    return this.senders.reduce((sum, one) => sum + one.underWay, 0);
+    const calls = this.roles.reduce((sum, one) => sum + one.underWay, 0);
+    return this.senders.reduce((sum, one) => sum + one.underWay, calls);
+  }
+
+  /** Something of what else it does. */
+  protected play(): void {
+    if (this.roles.length === 0) return;
+    this.roles[this.context.world.random(this.roles.length)].turn();
   }
 
   protected addSenders(connection: Connection): void {
@@ -191,6 +210,7 @@ export class EmbeddedApplication extends Application {
         for (const topic of topics) this.kept.push({ book: this.bookOf(topic), topic, positions: [] });
       }
       for (const one of this.kept) this.consume(connection, one);
+      for (const one of this.roles) one.begin(connection);
     });
   }
 
@@ -202,6 +222,7 @@ export class EmbeddedApplication extends Application {
     await world.turn(loop, () => {
       if (connection.state === 'closed') return;
       if (world.chance(30)) this.burst();
+      this.play();
       connection.poll();
     });
   }
@@ -225,6 +246,7 @@ export class EmbeddedApplication extends Application {
     this.loop = undefined;
     this.connection = undefined;
     this.senders.length = 0;
+    for (const one of this.roles) one.died();
     return participantOf(connection);
   }
 
@@ -236,7 +258,7 @@ export class EmbeddedApplication extends Application {
   private consume(connection: InProcessConnection, kept: Kept): void {
     const { book, topic, positions } = kept;
     const isGroup = this.keeping === 'group';
-    const group = isGroup ? { group: `${this.name}-group`, commitMs: COMMIT_MS } : {};
+    const group = isGroup ? { group: `${this.name}-group`, mode: 'broadcasting' as const, commitMs: COMMIT_MS } : {};
     const from = isGroup || positions.length === 0 ? 'earliest' : { positions };
     if (isGroup) book.restarts();
     const moved = (): void => {
@@ -248,10 +270,9 @@ export class EmbeddedApplication extends Application {
 
 /** Reads the whole log in the end. */
 export class Auditor extends EmbeddedApplication {
-  override quiet = true;
-
   constructor(name: string, context: ApplicationContext) {
     super(name, context, 'positions', false);
+    this.quiet = true;
   }
 
   protected override bookOf(): ConsumerBook {
@@ -288,6 +309,7 @@ export class RemoteApplication extends Application {
       for (const topic of topics) {
         this.addConsumer(connection, topic, books.consumer(this.name, topic), { from: 'earliest' }, this.slow);
       }
+      for (const one of this.roles) one.begin(connection);
     });
   }
 
@@ -295,6 +317,7 @@ export class RemoteApplication extends Application {
     const { world } = this.context;
     await world.turnLoop(this.loop);
     if (world.chance(30)) await world.turn(this.loop, () => this.burst());
+    if (this.roles.length > 0) await world.turn(this.loop, () => this.play());
   }
 
   async close(): Promise<void> {

@@ -2,6 +2,7 @@
 // order, successors of threads that died, an orderly stop: as src/server/ and src/thread/supervisor.ts have it.
 import {
   CONTROL_STATES,
+  SEAT_COORDINATOR,
   SEAT_FIRST_FREE,
   SEAT_FIRST_WORKER,
   SEAT_LOG_READER,
@@ -33,6 +34,8 @@ import { isDiskError } from '../../src/store/disk-error.ts';
 import type { StoreContext } from '../../src/store/store-agent.ts';
 import { HOUSEKEEP_MS } from '../../src/thread/agent.ts';
 import { type Announcement, Announcements } from '../../src/thread/announcements.ts';
+import type { Participant } from '../../src/thread/participant.ts';
+import { CoordinatorThread, type JournalSabotage } from './coordinator-thread.ts';
 import type { Network } from './network.ts';
 import {
   type BrokerSettings,
@@ -49,6 +52,7 @@ import { ProcessKilled, ThreadDied } from './sim-disk.ts';
 import { EventLoop, type World } from './world.ts';
 
 const RESTART_DELAY_MS = 20;
+const COORDINATOR_RESTART_MS = 400;
 const RESTARTS_MAX = 5;
 const SWEEP_MS = 50;
 const START_GAP_MS = 4;
@@ -71,6 +75,15 @@ interface ServerThread {
   ended: boolean;
 }
 
+/** What a test makes of a process. */
+export interface ProcessOptions {
+  /** Only to see that it is found out. */
+  readonly store?: (context: StoreContext) => StoreContext;
+  readonly journal?: JournalSabotage;
+  /** It has a coordinator. Default false. */
+  readonly coordinator?: boolean;
+}
+
 export class BrokerProcess {
   readonly regions: Regions;
   readonly recovered: RecoveredLog;
@@ -78,6 +91,8 @@ export class BrokerProcess {
   frontEnd: { readonly frontEnd: FrontEnd; readonly loop: EventLoop } | undefined;
   /** One more thread, which takes its turns with the supervisor's. */
   guest: (() => Promise<void>) | undefined;
+  private coordinator: CoordinatorThread | undefined;
+  private readonly options: ProcessOptions;
   private readonly world: World;
   private readonly network: Network;
   private readonly base: Attachment;
@@ -90,9 +105,13 @@ export class BrokerProcess {
   private startNextAt = 0;
   private sweepAt = 0;
   private frontEndAt = 0;
+  private coordinatorAt = 0;
+  private coordinatorStarts = 0;
   private closing: Promise<void> | undefined;
   /** Front ends that died. */
   private readonly buried: FrontEnd[] = [];
+  /** Clients that dead coordinators were. */
+  private readonly corpses: Participant[] = [];
 
   /** Recovers; throws what recoverLog() throws, or ProcessKilled. */
   constructor(
@@ -100,9 +119,10 @@ export class BrokerProcess {
     network: Network,
     folder: DataFolder,
     settings: BrokerSettings,
-    sabotage: (context: StoreContext) => StoreContext = (context) => context,
+    options: ProcessOptions = {},
   ) {
     this.world = world;
+    this.options = options;
     this.network = network;
     const { ringBytes } = settings;
     this.recovered = recoverLog(folder.disk, { onDamage: 'stop', ringBytesMax: ringBytes / 2 });
@@ -124,7 +144,7 @@ export class BrokerProcess {
       topics,
       clock: world.wallMs,
       say: (text) => world.trace.add(`says ${text}`),
-      sabotage,
+      sabotage: options.store ?? ((context) => context),
     };
     this.threads = this.plan(settings.workers);
   }
@@ -183,7 +203,49 @@ export class BrokerProcess {
     await this.guest?.();
     if (this.world.nowMs >= this.sweepAt) this.sweep();
     if (this.state === 'starting') this.startMore();
-    if (this.state === 'running' && !this.frontEnd && this.world.nowMs >= this.frontEndAt) await this.startFrontEnd();
+    const { nowMs } = this.world;
+    const hasWorkers = this.startedThreads === this.threads.length && ['starting', 'running'].includes(this.state);
+    if (this.options.coordinator && hasWorkers && !this.coordinator && nowMs >= this.coordinatorAt) {
+      await this.startCoordinator();
+    }
+    if (this.state === 'running' && !this.frontEnd && nowMs >= this.frontEndAt) await this.startFrontEnd();
+  }
+
+  /** One turn of the coordinator's event loop. */
+  async turnCoordinator(): Promise<void> {
+    const { coordinator, life } = this;
+    if (!coordinator) return;
+    await coordinator.turn();
+    if (this.coordinator !== coordinator) return;
+    if (coordinator.ready) this.coordinatorStarts = 0;
+    const disk = life.folder.coordinator;
+    if (!disk.died && !coordinator.failed) return;
+    disk.died = false;
+    this.killCoordinator();
+  }
+
+  killCoordinator(): void {
+    const { coordinator } = this;
+    if (!coordinator) return;
+    this.world.trace.add('coordinator dies');
+    const left = coordinator.die();
+    if (left) {
+      this.bury(left.seat);
+      this.corpses.push(left);
+    }
+    this.coordinator = undefined;
+    releaseSeat(this.regions.control, SEAT_COORDINATOR);
+    this.coordinatorAt = this.world.nowMs + COORDINATOR_RESTART_MS;
+  }
+
+  /** Orderly stop: a client of the broker, before all that it uses. */
+  async stopCoordinator(): Promise<void> {
+    await this.coordinator?.stop();
+  }
+
+  /** It has ended in order, or is none any more. */
+  get coordinatorEnded(): boolean {
+    return this.coordinator?.ended ?? true;
   }
 
   /** One turn of the front end's event loop. */
@@ -235,6 +297,10 @@ export class BrokerProcess {
       this.buried.push(this.frontEnd.frontEnd);
     }
     for (const one of this.buried) one.close();
+    const left = this.coordinator?.die();
+    if (left) this.corpses.push(left);
+    this.coordinator = undefined;
+    for (const one of this.corpses.splice(0)) one.close();
     for (const thread of this.threads) thread.running?.letGo();
     this.announcements.close();
   }
@@ -311,12 +377,21 @@ export class BrokerProcess {
     if (started.some((one) => !one.running)) return;
     if (this.startedThreads === this.threads.length) {
       setBrokerState(this.regions.control, CONTROL_STATES.running);
+      if (this.options.coordinator && !this.coordinator?.ready) return;
       this.state = 'running';
       this.world.trace.add('broker runs');
       return;
     }
     this.startedThreads = this.startedThreads < 3 ? this.startedThreads + 1 : this.threads.length;
     this.startNextAt = this.world.nowMs + this.world.random(START_GAP_MS + 1);
+  }
+
+  private async startCoordinator(): Promise<void> {
+    if (++this.coordinatorStarts > RESTARTS_MAX) throw new ProcessKilled('the coordinator does not start');
+    this.world.trace.add('coordinator starts');
+    const coordinator = new CoordinatorThread(this.world, this.life.folder.coordinator);
+    this.coordinator = coordinator;
+    await coordinator.start(this.attachment, this.options.journal ?? ((journal) => journal));
   }
 
   private async startFrontEnd(): Promise<void> {
@@ -362,6 +437,8 @@ export class BrokerProcess {
   private laneOpen(seat: number): boolean {
     const half = (seat >> 5) as 0 | 1;
     const bit = 1 << (seat & 31);
-    return this.threads.some((one) => (openLanes(this.regions.control, one.seat, half) & bit) !== 0);
+    const servers = this.threads.map((one) => one.seat);
+    if (this.options.coordinator) servers.push(SEAT_COORDINATOR);
+    return servers.some((server) => (openLanes(this.regions.control, server, half) & bit) !== 0);
   }
 }

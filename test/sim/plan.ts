@@ -1,5 +1,6 @@
 // What a seed makes of a run: how large everything is, who takes part, and what goes wrong when. A plan is drawn before
 // the run begins; what happens in it comes from the same seed, turn by turn.
+import { dlqTopic, HALF_TOPIC, TIMER_TOPIC } from '../../src/wire/services.ts';
 import type { BrokerSettings } from './server-threads.ts';
 
 export type LifeEnd = 'kill' | 'power' | 'stop';
@@ -8,6 +9,8 @@ export interface TopicPlan {
   readonly name: string;
   readonly partitions: number;
   readonly overflow: 'block' | 'reject' | 'drop-oldest';
+  /** Default: as the broker does. */
+  readonly ringBytes?: number;
 }
 
 export interface Plan {
@@ -21,9 +24,57 @@ export interface Plan {
   readonly clockPercent: number;
   /** Turns between two troubles, about. */
   readonly troubleTurns: number;
+  readonly messaging?: MessagingPlan;
 }
 
 const KIB = 1024;
+
+/** What the messaging of a run is like. */
+export interface MessagingPlan {
+  readonly topic: TopicPlan;
+  /** The coordinator's own, with small rings: it would take larger ones. */
+  readonly ownTopics: readonly TopicPlan[];
+  readonly attemptsMax: number;
+  readonly pushOrder: 'key' | 'none';
+  readonly simpleOrder: 'key' | 'none';
+  /** Who plays what: for each role the number of an application, embedded ones first. */
+  readonly roles: Readonly<Record<MessagingRole, readonly number[]>>;
+}
+
+export type MessagingRole = 'push' | 'simple' | 'plain' | 'scheduler' | 'transactor';
+
+/** The groups: push consumers and simple ones. */
+export const GROUPS = ['push', 'simple'] as const;
+const MESSAGING_EMBEDDED = 2;
+const MESSAGING_REMOTE = 2;
+
+/** Messaging for a plan: nothing else happens, and nothing expires. */
+export function drawMessaging(random: (below: number) => number, plan: Plan): Plan {
+  const among = <T>(...choices: readonly T[]): T => choices[random(choices.length)];
+  const some = (least: number, most: number): number[] => {
+    const count = least + random(most - least + 1);
+    return Array.from({ length: count }, () => random(MESSAGING_EMBEDDED + MESSAGING_REMOTE));
+  };
+  return {
+    ...plan,
+    settings: { ...plan.settings, ringBytes: 64 * KIB, retentionMs: 0, retentionBytes: 0 },
+    topics: [],
+    lives: plan.lives.map((one) => ({ ...one, turns: one.turns + 1_500 })),
+    embedded: Array.from({ length: MESSAGING_EMBEDDED }, () => ({ group: false, slow: false })),
+    remote: Array.from({ length: MESSAGING_REMOTE }, () => ({ slow: false })),
+    clockPercent: among(15, 30),
+    messaging: {
+      topic: { name: 'work', partitions: 1 + random(3), overflow: among('block', 'drop-oldest') },
+      ownTopics: [TIMER_TOPIC, HALF_TOPIC, ...GROUPS.map(dlqTopic)].map((name) => {
+        return { name, partitions: 1, overflow: 'block', ringBytes: 64 * KIB };
+      }),
+      attemptsMax: 2 + random(3),
+      pushOrder: among('key', 'key', 'none'),
+      simpleOrder: among('key', 'none'),
+      roles: { push: some(2, 3), simple: some(1, 2), plain: some(1, 2), scheduler: some(1, 2), transactor: some(1, 2) },
+    },
+  };
+}
 
 /** Draws a plan. `random`: 0 to below its argument. */
 export function drawPlan(random: (below: number) => number): Plan {

@@ -28,6 +28,8 @@ import type { SimKeyIndex, SimMetaStore } from './sim-state.ts';
 /** What outlives the process. */
 export interface DataFolder {
   disk: SimDisk;
+  /** The coordinator's folder. */
+  coordinator: SimDisk;
   readonly meta: SimMetaStore;
   readonly keys: SimKeyIndex;
 }
@@ -66,6 +68,8 @@ export interface Started {
 const PARTITIONS_MAX = 64;
 /** Small: arenas are made, and made known, while the broker runs. */
 const ARENA_BYTES = 128 * 1024;
+/** At least so many rings of the usual size go into one. */
+const ARENA_RINGS = 4;
 const BLOCK_BYTES = 128 * 1024;
 const BROKER_EXPIRE_MS = 15_000;
 const FIRST_THREAD_ID = 1_000;
@@ -132,7 +136,7 @@ export function startStore(life: Life): Started {
 }
 
 export function startLogReader(life: Life): Started {
-  const { settings, folder, recovered } = life;
+  const { settings, folder, recovered, clock } = life;
   const { disk, keys } = folder;
   const taken = take(life, SEAT_LOG_READER, 'reader');
   const regions = storeRegions(taken.regions);
@@ -148,6 +152,7 @@ export function startLogReader(life: Life): Started {
     segmentBytes: settings.segmentBytes,
     retentionMs: settings.retentionMs,
     retentionBytes: settings.retentionBytes,
+    clock,
     report: (event: LogReaderEvent) => life.say(`log reader: ${event.type}${'text' in event ? ` ${event.text}` : ''}`),
   });
   return { agent, letGo: () => {} };
@@ -171,7 +176,9 @@ export function startWorker(life: Life, seat: number): Started {
       ringMemoryMaxBytes: PARTITIONS_MAX * life.settings.ringBytes,
       recoveredTail: (id) => readTail(disk, tails.get(id) ?? []),
       addArena: () => {
-        const arena = { id: claimArenaId(regions.control), owner: seat, buffer: new SharedArrayBuffer(ARENA_BYTES) };
+        const lengthBytes = Math.max(ARENA_BYTES, life.settings.ringBytes * ARENA_RINGS);
+        const buffer = new SharedArrayBuffer(lengthBytes);
+        const arena = { id: claimArenaId(regions.control), owner: seat, buffer };
         arenas.add(arena.id, arena.buffer);
         announcements.say({ type: 'arena', arena });
         return arena.id;

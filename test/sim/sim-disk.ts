@@ -25,6 +25,21 @@ export interface DiskSabotage {
   readonly liesAboutSync?: boolean;
 }
 
+/** How the disk of one folder differs. */
+export interface DiskManner {
+  /** Before the names of its files in the trace. */
+  readonly label: string;
+  /**
+   * Deaths are seen as errors of the disk, and the flags say what they were: on an event loop nobody would catch
+   * anything else.
+   */
+  readonly deathIsAnError: boolean;
+  /** Hears of every sync of a file. */
+  readonly synced: (name: string) => void;
+}
+
+const OF_THE_LOG: DiskManner = { label: '', deathIsAnError: false, synced: () => {} };
+
 export class SimDisk implements Disk {
   readonly folder = '(simulated)';
   /** No room: writes fail until it is over. Syncs do not. */
@@ -43,22 +58,34 @@ export class SimDisk implements Disk {
   private readonly trace: Trace;
   private readonly random: (below: number) => number;
   private readonly sabotage: DiskSabotage;
+  private readonly manner: DiskManner;
 
-  constructor(inner: FaultDisk, trace: Trace, random: (below: number) => number, sabotage: DiskSabotage = {}) {
+  constructor(
+    inner: FaultDisk,
+    trace: Trace,
+    random: (below: number) => number,
+    sabotage: DiskSabotage = {},
+    manner: DiskManner = OF_THE_LOG,
+  ) {
     this.inner = inner;
     this.trace = trace;
     this.random = random;
     this.sabotage = sabotage;
+    this.manner = manner;
   }
 
   /** What kill -9 leaves. */
   killed(): SimDisk {
-    return new SimDisk(this.inner.killed(), this.trace, this.random, this.sabotage);
+    return this.successor(this.inner.killed());
   }
 
   /** What a loss of power leaves. */
   crashed(): SimDisk {
-    return new SimDisk(this.inner.crash(this.random(2 ** 30)), this.trace, this.random, this.sabotage);
+    return this.successor(this.inner.crash(this.random(2 ** 30)));
+  }
+
+  private successor(inner: FaultDisk): SimDisk {
+    return new SimDisk(inner, this.trace, this.random, this.sabotage, this.manner);
   }
 
   open(name: string, mode: DiskMode): DiskFile {
@@ -106,16 +133,18 @@ export class SimDisk implements Disk {
 
   /** Counts a call that changes something; the process or the thread may not live to make it. */
   before(what: string, torn?: () => void): void {
+    const { deathIsAnError, label } = this.manner;
+    if (deathIsAnError && (this.dead || this.died)) throw failedFor(what);
     if (this.dead) throw new ProcessKilled(what);
-    this.trace.add(`disk ${what}`);
+    this.trace.add(`disk ${label}${what}`);
     if (this.killIn >= 0 && this.killIn-- === 0) {
       torn?.();
       this.dead = true;
-      throw new ProcessKilled(what);
+      throw deathIsAnError ? failedFor(what) : new ProcessKilled(what);
     }
     if (this.dieIn >= 0 && this.dieIn-- === 0) {
       this.died = true;
-      throw new ThreadDied(what);
+      throw deathIsAnError ? failedFor(what) : new ThreadDied(what);
     }
   }
 
@@ -132,8 +161,8 @@ export class SimDisk implements Disk {
 
   sync(file: DiskFile): void {
     this.before(`sync ${file.name}`);
-    if (this.sabotage.liesAboutSync) return;
-    this.fail('EIO', this.broken, () => file.sync());
+    if (!this.sabotage.liesAboutSync) this.fail('EIO', this.broken, () => file.sync());
+    this.manner.synced(file.name);
   }
 
   truncate(file: DiskFile, lengthBytes: number): void {
@@ -191,4 +220,8 @@ class SimFile implements DiskFile {
   close(): void {
     this.file.close();
   }
+}
+
+function failedFor(what: string): Error {
+  return Object.assign(new Error(`EIO: ${what}`), { code: 'EIO' });
 }

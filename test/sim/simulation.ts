@@ -11,9 +11,12 @@ import type { Participant } from '../../src/thread/participant.ts';
 import { FaultDisk } from '../support/fault-disk.ts';
 import { type ApplicationContext, Auditor, EmbeddedApplication, RemoteApplication } from './applications.ts';
 import { Books } from './books.ts';
-import { BrokerProcess } from './broker-process.ts';
+import { BrokerProcess, type ProcessOptions } from './broker-process.ts';
+import type { JournalSabotage } from './coordinator-thread.ts';
 import { Network } from './network.ts';
-import { drawPlan, type LifeEnd, type Plan } from './plan.ts';
+import { MessagingBooks } from './messaging-books.ts';
+import { giveRoles, makeAuditor, readUpTo } from './messaging.ts';
+import { drawMessaging, drawPlan, type LifeEnd, type Plan, type TopicPlan } from './plan.ts';
 import type { DataFolder } from './server-threads.ts';
 import { type DiskSabotage, ProcessKilled, SimDisk } from './sim-disk.ts';
 import { SimKeyIndex, SimMetaStore } from './sim-state.ts';
@@ -29,10 +32,15 @@ const STOP_MAX_MS = 30_000;
 const CLOCK_STEP_MS = 3;
 const CLOCK_LEAP_MS = 60;
 
+/** Seeds from this one on have messaging. */
+export const MESSAGING_SEEDS = 10_001;
+
 export interface SimOptions {
   readonly seed: number;
   /** Keep every line of the trace. */
   readonly verbose?: boolean;
+  /** With a coordinator, groups, timers and transactions. Default: what seeds from MESSAGING_SEEDS on have. */
+  readonly messaging?: boolean;
   /** Something is made wrong on purpose, to see it found. */
   readonly sabotage?: Sabotage;
 }
@@ -40,6 +48,7 @@ export interface SimOptions {
 export interface Sabotage {
   readonly disk?: DiskSabotage;
   readonly store?: (context: StoreContext) => StoreContext;
+  readonly journal?: JournalSabotage;
   readonly plan?: (plan: Plan) => Plan;
 }
 
@@ -53,6 +62,9 @@ export interface SimReport {
   readonly acknowledged: number;
   readonly delivered: number;
   readonly stored: number;
+  /** Messages handed to members of groups, and acknowledgements of them that were answered. */
+  readonly handed: number;
+  readonly settled: number;
   readonly turns: number;
   readonly simulatedMs: number;
 }
@@ -82,6 +94,7 @@ export async function simulate(options: SimOptions): Promise<SimReport> {
 class Simulation {
   readonly world: World;
   readonly books: Books;
+  private readonly messaging: MessagingBooks | undefined;
   private readonly options: SimOptions;
   private readonly plan: Plan;
   private readonly network: Network;
@@ -102,11 +115,12 @@ class Simulation {
   private clockPercent: number;
 
   constructor(options: SimOptions) {
-    const { seed, verbose, sabotage = {} } = options;
+    const { seed, verbose, messaging = seed >= MESSAGING_SEEDS, sabotage = {} } = options;
     this.options = options;
     const world = new World(seed, verbose);
     this.world = world;
-    const plan = drawPlan(world.random);
+    const drawn = drawPlan(world.random);
+    const plan = messaging ? drawMessaging(world.random, drawn) : drawn;
     this.plan = sabotage.plan?.(plan) ?? plan;
     world.trace.add(JSON.stringify(this.plan));
     const { settings, topics, embedded, remote } = this.plan;
@@ -114,7 +128,16 @@ class Simulation {
     this.books = new Books(world, settings.retentionMs > 0 || settings.retentionBytes > 0);
     this.network = new Network(world);
     const disk = new SimDisk(new FaultDisk(), world.trace, world.random, sabotage.disk);
-    this.folder = { disk, meta: new SimMetaStore(), keys: new SimKeyIndex() };
+    this.messaging = this.plan.messaging && new MessagingBooks(this.books, this.plan.messaging.topic.name);
+    const manner = {
+      label: 'coordinator/',
+      deathIsAnError: true,
+      synced: (name: string) => {
+        if (name === 'coordinator.journal') this.messaging?.synced();
+      },
+    };
+    const coordinator = new SimDisk(new FaultDisk(), world.trace, world.random, sabotage.disk, manner);
+    this.folder = { disk, coordinator, meta: new SimMetaStore(), keys: new SimKeyIndex() };
     const names = topics.map((one) => one.name);
     let producers = 0;
     this.context = { world, books: this.books, topics: names, nextProducer: () => producers++ };
@@ -122,6 +145,7 @@ class Simulation {
       return new EmbeddedApplication(`embedded-${i}`, this.context, group ? 'group' : 'positions', slow);
     });
     this.remote = remote.map(({ slow }, i) => new RemoteApplication(`remote-${i}`, this.context, this.network, slow));
+    if (this.messaging) giveRoles(this.plan, this.messaging, this.context, [...this.embedded, ...this.remote]);
     this.troubles = new Troubles(this.books, this.network, this.plan, (thread) => void this.corpses.push(thread));
   }
 
@@ -135,8 +159,9 @@ class Simulation {
   }
 
   report(): SimReport {
-    const anomalies = this.books.judge();
-    const { world, books } = this;
+    const { world, books, messaging } = this;
+    const anomalies = [...books.judge(), ...(messaging?.judge() ?? [])];
+    const groups = messaging?.groups ?? [];
     return {
       seed: this.options.seed,
       digest: world.trace.digest,
@@ -145,6 +170,8 @@ class Simulation {
       sent: books.sentCount,
       acknowledged: books.ackedCount,
       delivered: books.deliveredCount,
+      handed: groups.reduce((sum, one) => sum + one.handedCount, 0),
+      settled: groups.reduce((sum, one) => sum + one.ackedCount, 0),
       stored: [...books.audit.views.values()].reduce((sum, view) => sum + view.ids.length, 0),
       turns: this.turns,
       simulatedMs: world.nowMs,
@@ -162,6 +189,7 @@ class Simulation {
       await this.start();
       if (this.remote.some((one) => !one.started)) for (const one of this.remote) await one.start();
       if (world.chance(30)) folder.disk.killIn = world.random(200);
+      if (this.messaging && world.chance(30)) folder.coordinator.killIn = world.random(200);
       for (let i = 0; i < turns; i++) {
         await this.turn();
         if (this.broker) await this.troubles.turn(this.broker, folder, this.embedded);
@@ -176,7 +204,7 @@ class Simulation {
 
   /** Everything is well now: it must come to an end. */
   private async lastLife(): Promise<void> {
-    const { world, books } = this;
+    const { world, books, messaging } = this;
     await this.start();
     for (const one of this.remote) if (!one.started) await one.start();
     for (const one of [...this.embedded, ...this.remote]) one.quiet = true;
@@ -184,7 +212,7 @@ class Simulation {
     const isSettled = (): boolean => [...this.embedded, ...this.remote].every((one) => one.underWay === 0);
     await this.turnsUntil('all sends are answered', SETTLE_MAX_MS, isSettled);
     if (!this.broker) return;
-    this.auditor = new Auditor('auditor', this.context);
+    this.auditor = messaging ? makeAuditor(messaging, this.context) : new Auditor('auditor', this.context);
     await this.auditor.start(this.broker);
     this.newActors();
     await this.turnsUntil('all consumers have caught up', SETTLE_MAX_MS, () => this.caughtUp(this.broker!));
@@ -194,17 +222,26 @@ class Simulation {
   }
 
   private async start(): Promise<void> {
-    const { world, network, folder, plan, options } = this;
+    const { world, network, folder, plan, options, messaging } = this;
     folder.meta.disk = folder.disk;
-    const broker = new BrokerProcess(world, network, folder, plan.settings, options.sabotage?.store);
+    const { store, journal } = options.sabotage ?? {};
+    const made: ProcessOptions = { ...(store && { store }), ...(journal && { journal }), coordinator: !!messaging };
+    const broker = new BrokerProcess(world, network, folder, plan.settings, made);
     this.broker = broker;
-    const names = new Map(folder.meta.topics().map((one) => [one.topicId, one.topic]));
+    const names = this.topicNames();
     this.books.recovered(broker.recovered.queues, names);
+    messaging?.recovered(broker.recovered.queues, names);
     this.newActors();
     await this.turnsUntil('the broker runs', STOP_MAX_MS, () => broker.running);
-    await makeTopics(world, broker, plan.topics, (done) => this.turnsUntil('the topics are made', STOP_MAX_MS, done));
+    const topics = this.topicsToMake();
+    await makeTopics(world, broker, topics, (done) => this.turnsUntil('the topics are made', STOP_MAX_MS, done));
     for (const app of this.embedded) await app.start(broker);
     this.newActors();
+  }
+
+  private topicsToMake(): readonly TopicPlan[] {
+    const { topics, messaging } = this.plan;
+    return messaging ? [...topics, messaging.topic, ...messaging.ownTopics] : topics;
   }
 
   /** kill -9, or the loss of power. */
@@ -213,7 +250,9 @@ class Simulation {
     world.trace.add(power ? 'POWER LOST' : 'KILLED');
     await this.endLife();
     folder.disk = power ? folder.disk.crashed() : folder.disk.killed();
+    folder.coordinator = power ? folder.coordinator.crashed() : folder.coordinator.killed();
     this.books.crashed(power);
+    this.messaging?.crashed(power);
     if (!power) return;
     if (world.chance(50)) folder.keys.lose();
   }
@@ -230,11 +269,15 @@ class Simulation {
     await this.turnsUntil('connections are closed', STOP_MAX_MS, () => {
       return broker.frontEnd === undefined && apps.every((one) => one.closed || !one.connection);
     });
+    await broker.stopCoordinator();
+    await this.turnsUntil('the coordinator has ended', STOP_MAX_MS, () => broker.coordinatorEnded);
     broker.finishStop();
     await this.turnsUntil('threads have ended', STOP_MAX_MS, () => broker.stopped);
     this.books.stopped();
+    this.messaging?.stopped();
     await this.endLife();
     folder.disk = folder.disk.killed();
+    folder.coordinator = folder.coordinator.killed();
   }
 
   /** What ends with the process is let go of, and nothing of it is heard of again. */
@@ -255,14 +298,14 @@ class Simulation {
 
   /** The folder after an orderly stop. */
   private checkFolder(books: Books): void {
-    const { disk, meta } = this.folder;
+    const { disk } = this.folder;
     const world = this.world;
     const broker = new BrokerProcess(world, this.network, this.folder, this.plan.settings);
     const { clean, queues } = broker.recovered;
     broker.dispose();
     if (!clean) books.fault('the log was not closed in order');
     if (disk.list().length === 0) books.fault('the folder is empty');
-    const names = new Map(meta.topics().map((one) => [one.topicId, one.topic]));
+    const names = this.topicNames();
     for (const { topicId, partition, nextOffset: end } of queues) {
       const place = `${names.get(topicId)}/${partition}`;
       const seen = books.audit.next(place);
@@ -271,14 +314,19 @@ class Simulation {
   }
 
   private caughtUp({ regions }: BrokerProcess): boolean {
-    const names = new Map(this.folder.meta.topics().map((one) => [one.topicId, one.topic]));
+    const { messaging } = this;
+    const names = this.topicNames();
     for (let id = 0; id < partitionsUsed(regions.control); id++) {
       const identity = readIdentity(regions.table, id);
       if (!identity) continue;
       const topic = names.get(identity.topic);
       const place = `${topic}/${identity.number}`;
       const end = nextOffset(regions.table, id);
-      if (oldestOffset(regions.table, id) >= end) continue;
+      if (messaging && !readUpTo(messaging, place, end)) {
+        this.behind = `the auditor has not read ${place} up to ${end}`;
+        return false;
+      }
+      if (oldestOffset(regions.table, id) >= end || !this.context.topics.includes(topic ?? '')) continue;
       const books = [...this.books.consumers, this.books.audit];
       const behind = books.find((one) => (one.topic ?? topic) === topic && one.next(place) < end);
       if (behind) {
@@ -286,7 +334,12 @@ class Simulation {
         return false;
       }
     }
-    return true;
+    this.behind = messaging?.waitsFor() ?? '';
+    return this.behind === '';
+  }
+
+  private topicNames(): Map<number, string> {
+    return new Map(this.folder.meta.topics().map((one) => [one.topicId, one.topic]));
   }
 
   private async turnsUntil(what: string, withinMs: number, done: () => boolean): Promise<void> {
@@ -343,6 +396,7 @@ class Simulation {
       for (const thread of broker.threads) add(thread.name, () => broker.turn(thread));
       add('supervisor', () => broker.supervise());
       add('front-end', () => broker.turnFrontEnd());
+      if (this.messaging) add('coordinator', () => broker.turnCoordinator());
       for (const one of this.embedded) add(one.name, () => one.turn());
       const { auditor } = this;
       if (auditor) add(auditor.name, () => auditor.turn());

@@ -20,9 +20,10 @@ export async function makeTopics(
   if (!connection) return;
   const left = new Set(topics);
   for (const topic of topics) {
-    const { name, partitions, overflow } = topic;
+    const { name, partitions, overflow, ringBytes } = topic;
+    const options = { partitions, overflow, ...(ringBytes && { ringBytes }), ifNotExists: true };
     const make = (): void => {
-      connection?.createTopic(name, { partitions, overflow, ifNotExists: true }).then(
+      connection?.createTopic(name, options).then(
         () => left.delete(topic),
         (error: unknown) => {
           if (!(error instanceof RingmqError)) throw error;

@@ -22,6 +22,14 @@ const TROUBLES = [
   'connection-breaks',
   'connection-breaks',
 ] as const;
+/** Where there is a coordinator. */
+const MESSAGING_TROUBLES = [
+  ...TROUBLES,
+  'coordinator-dies',
+  'coordinator-dies',
+  'coordinator-dies-in-a-write',
+  'application-dies',
+] as const;
 const FULL_MS_MAX = 1_500;
 const JUMP_MS = 20_000;
 const BACK_SOON_MS = 100;
@@ -53,15 +61,22 @@ export class Troubles {
       await app.start(broker);
     }
     if (world.random(this.plan.troubleTurns) === 0) this.make(broker, folder, apps);
+    if (this.plan.messaging) {
+      // One volume.
+      folder.coordinator.full = folder.disk.full;
+      folder.coordinator.broken = folder.disk.broken;
+    }
   }
 
   /** The disk is as good as new, unless it failed for good. */
-  heal({ disk }: DataFolder): void {
+  heal({ disk, coordinator }: DataFolder): void {
     this.healAt = Number.POSITIVE_INFINITY;
-    disk.full = false;
-    disk.usedPercent = 10;
-    disk.dieIn = -1;
-    disk.killIn = -1;
+    for (const one of [disk, coordinator]) {
+      one.full = false;
+      one.usedPercent = 10;
+      one.dieIn = -1;
+      one.killIn = -1;
+    }
   }
 
   /** A new life begins. */
@@ -70,9 +85,11 @@ export class Troubles {
     this.healAt = Number.POSITIVE_INFINITY;
   }
 
-  private make(broker: BrokerProcess, { disk }: DataFolder, apps: readonly EmbeddedApplication[]): void {
+  private make(broker: BrokerProcess, folder: DataFolder, apps: readonly EmbeddedApplication[]): void {
     const { world } = this;
-    const trouble = TROUBLES[world.random(TROUBLES.length)];
+    const { disk, coordinator } = folder;
+    const troubles = this.plan.messaging ? MESSAGING_TROUBLES : TROUBLES;
+    const trouble = troubles[world.random(troubles.length)];
     world.trace.add(`${world.nowMs} trouble: ${trouble}`);
     switch (trouble) {
       case 'thread-dies':
@@ -92,7 +109,7 @@ export class Troubles {
         this.healAt = world.nowMs + world.random(FULL_MS_MAX);
         break;
       case 'disk-fills-up':
-        disk.usedPercent = 80 + world.random(19);
+        disk.usedPercent = 80 + world.random(this.plan.messaging ? 5 : 19);
         // Above the watermark the oldest segments go, whatever their age.
         if (disk.usedPercent > 85) this.books.expires = true;
         this.healAt = world.nowMs + world.random(FULL_MS_MAX);
@@ -106,6 +123,12 @@ export class Troubles {
         break;
       case 'connection-breaks':
         this.network.cutOne();
+        break;
+      case 'coordinator-dies':
+        broker.killCoordinator();
+        break;
+      case 'coordinator-dies-in-a-write':
+        coordinator.dieIn = world.random(10);
         break;
     }
   }

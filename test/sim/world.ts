@@ -62,6 +62,8 @@ export class World {
   readonly random: (below: number) => number;
   /** Milliseconds that no jump of the wall clock changes. */
   nowMs = 0;
+  /** The latest time that the wall clock has ever shown. */
+  latestWallMs = BEGIN_MS;
   private skewMs = 0;
   private readonly machineRandom: (below: number) => number;
   private current: EventLoop | undefined;
@@ -88,11 +90,13 @@ export class World {
 
   advance(ms: number): void {
     this.nowMs += ms;
+    this.latestWallMs = Math.max(this.latestWallMs, this.wallMs());
   }
 
   /** Somebody sets the clock. */
   jump(ms: number): void {
     this.skewMs += ms;
+    this.latestWallMs = Math.max(this.latestWallMs, this.wallMs());
     this.trace.add(`${this.nowMs} clock jumps ${ms}`);
   }
 

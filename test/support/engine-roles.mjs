@@ -56,6 +56,29 @@ const ROLES = {
     else await connection.close();
   },
 
+  /** Joins a group and stays in it: the next sync is held. */
+  async member() {
+    const connection = attach(attachment);
+    const { group, member } = workerData;
+    const sync = (generation, owned, waitMs) =>
+      connection.call('group-sync', {
+        group,
+        topic,
+        member,
+        client: 'a thread',
+        generation,
+        owned,
+        from: 'earliest',
+        order: 'key',
+        filter: '',
+        waitMs,
+      });
+    const { result } = await sync(0, [], 0);
+    say('joined', { queues: result.queues.length });
+    const owned = result.queues.map(({ topic, partition }) => ({ topic, partition }));
+    await sync(result.generation, owned, 30_000);
+  },
+
   /** Counts in a loop that owns its thread; says `done` at `count`. */
   async count() {
     const connection = attach(attachment);

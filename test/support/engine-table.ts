@@ -1,5 +1,5 @@
 // Real regions in one thread, for tests that drive agents by hand: small lanes, a table, an arena, batches to publish.
-import { REQUEST_WAITS } from '../../native-layout/batch.ts';
+import { REQUEST_INSISTS, REQUEST_WAITS } from '../../native-layout/batch.ts';
 import { SEAT_FIRST_WORKER, SEAT_STATES } from '../../native-layout/control.ts';
 import {
   COMPLETION_BASE_OFFSET,
@@ -40,6 +40,7 @@ export interface BatchOptions {
   readonly request?: number;
   readonly ack?: number;
   readonly waits?: boolean;
+  readonly insists?: boolean;
   readonly producerId?: number;
   readonly sequence?: number;
 }
@@ -53,7 +54,7 @@ export function batchOf(partition: number, bodies: readonly string[], o: BatchOp
     epoch: o.epoch ?? 1,
     request: o.request ?? 0,
     ack: o.ack ?? 1,
-    requestFlags: o.waits === false ? 0 : REQUEST_WAITS,
+    requestFlags: o.insists ? REQUEST_INSISTS : o.waits === false ? 0 : REQUEST_WAITS,
     producerId: o.producerId ?? 0,
     baseSequence: o.sequence ?? 0,
     checksum: false,

@@ -9,6 +9,7 @@ import {
   REQUEST_ID,
 } from '../../native-layout/batch.ts';
 import { type CodeName, codeNumber, RingmqError } from '../../src/base/codes.ts';
+import { BatchPool } from '../../src/client/batch-pool.ts';
 import type { ProducerOptions } from '../../src/client/connection.ts';
 import type { Expecting, Outlet } from '../../src/client/outlet.ts';
 import { RingProducer } from '../../src/client/producer.ts';
@@ -50,6 +51,7 @@ export function routeOf(partitions = 1, more: Partial<TopicRoute> = {}): TopicRo
 }
 
 export class FakeOutlet implements Outlet {
+  readonly pool = new BatchPool();
   readonly waits: boolean;
   readonly leavesMemory: boolean;
   /** What was put and not answered, oldest first. */
@@ -83,6 +85,9 @@ export class FakeOutlet implements Outlet {
     if (this.full) return false;
     this.put.push(read(owner, bytes.slice(0, lengthBytes), this.leavesMemory));
     return true;
+  }
+  hasRoom(): boolean {
+    return this.leavesMemory || !this.full;
   }
   push(): void {}
   soon(task: () => void): void {

@@ -8,6 +8,9 @@ export interface TopicsData {
   readonly topics: number;
   readonly bodyBytes: number;
   readonly durationMs: number;
+  /** Messages for one topic before the next has its turn: a batch of a program that serves many. */
+  readonly perTurn: number;
+  readonly batchBytes: number;
 }
 
 export interface TopicsResult {
@@ -17,9 +20,6 @@ export interface TopicsResult {
   readonly rssBytes: number;
 }
 
-/** Messages for one topic before the next has its turn: a batch of a program that serves many. */
-const PER_TURN = 32;
-const BATCH_BYTES = 4 * 1024;
 const CREATING_MAX = 64;
 
 export async function run(data: TopicsData, board: Int32Array, ready: () => void): Promise<TopicsResult> {
@@ -31,7 +31,7 @@ export async function run(data: TopicsData, board: Int32Array, ready: () => void
     );
   }
   const producers = names.map((name) =>
-    connection.producer(name, { ack: 'durable', batchBytes: BATCH_BYTES, timeoutMs: 120_000 }),
+    connection.producer(name, { ack: 'durable', batchBytes: data.batchBytes, timeoutMs: 120_000 }),
   );
   for (const producer of producers) await producer.ready();
   const payload = new Payload(data.bodyBytes);
@@ -45,7 +45,7 @@ export async function run(data: TopicsData, board: Int32Array, ready: () => void
   let sent = 0;
   while (performance.now() < end) {
     for (const producer of producers) {
-      for (let i = 0; i < PER_TURN; i++) {
+      for (let i = 0; i < data.perTurn; i++) {
         while (!producer.trySend(payload.of(sent))) connection.wait(10);
         sent++;
       }

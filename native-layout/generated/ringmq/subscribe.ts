@@ -85,8 +85,15 @@ time():bigint {
   return offset ? this.bb!.readInt64(this.bb_pos + offset) : BigInt('0');
 }
 
+filter():string|null
+filter(optionalEncoding:flatbuffers.Encoding):string|Uint8Array|null
+filter(optionalEncoding?:any):string|Uint8Array|null {
+  const offset = this.bb!.__offset(this.bb_pos, 22);
+  return offset ? this.bb!.__string(this.bb_pos + offset, optionalEncoding) : null;
+}
+
 static startSubscribe(builder:flatbuffers.Builder) {
-  builder.startObject(9);
+  builder.startObject(10);
 }
 
 static addSubscription(builder:flatbuffers.Builder, subscription:number) {
@@ -146,13 +153,17 @@ static addTime(builder:flatbuffers.Builder, time:bigint) {
   builder.addFieldInt64(8, time, BigInt('0'));
 }
 
+static addFilter(builder:flatbuffers.Builder, filterOffset:flatbuffers.Offset) {
+  builder.addFieldOffset(9, filterOffset, 0);
+}
+
 static endSubscribe(builder:flatbuffers.Builder):flatbuffers.Offset {
   const offset = builder.endObject();
   builder.requiredField(offset, 6) // topic
   return offset;
 }
 
-static createSubscribe(builder:flatbuffers.Builder, subscription:number, topicOffset:flatbuffers.Offset, start:StartKind, offset:bigint, last:number, positionsOffset:flatbuffers.Offset, partitionsOffset:flatbuffers.Offset, window:number, time:bigint):flatbuffers.Offset {
+static createSubscribe(builder:flatbuffers.Builder, subscription:number, topicOffset:flatbuffers.Offset, start:StartKind, offset:bigint, last:number, positionsOffset:flatbuffers.Offset, partitionsOffset:flatbuffers.Offset, window:number, time:bigint, filterOffset:flatbuffers.Offset):flatbuffers.Offset {
   Subscribe.startSubscribe(builder);
   Subscribe.addSubscription(builder, subscription);
   Subscribe.addTopic(builder, topicOffset);
@@ -163,6 +174,7 @@ static createSubscribe(builder:flatbuffers.Builder, subscription:number, topicOf
   Subscribe.addPartitions(builder, partitionsOffset);
   Subscribe.addWindow(builder, window);
   Subscribe.addTime(builder, time);
+  Subscribe.addFilter(builder, filterOffset);
   return Subscribe.endSubscribe(builder);
 }
 }

@@ -6,6 +6,7 @@ import { Charts } from './charts.ts';
 import { ConnectionBar } from './connection-bar.ts';
 import { Cord } from './cord.ts';
 import { Feed } from './feed.ts';
+import { Groups } from './groups.ts';
 import { Metrics } from './metrics.ts';
 import { Notices } from './notices.ts';
 import { PublishForm } from './publish-form.ts';
@@ -42,6 +43,7 @@ function main(): void {
     history.replaceState(null, '', `#${encodeURIComponent(topic)}`);
   };
   const topics: Topics = new Topics(connection, notices, show, (topic) => form.use(topic));
+  const groups = new Groups(connection, notices);
   new ConnectionBar(connection, cord, notices, () =>
     [metrics.stream, feed.stream].filter((one): one is Stream => one !== undefined),
   );
@@ -55,7 +57,9 @@ function main(): void {
     );
   }
   connection.onState(({ to }) => {
-    if (to === 'connected') void topics.refresh();
+    if (to !== 'connected') return;
+    void topics.refresh();
+    void groups.refresh();
   });
 }
 

@@ -1,6 +1,7 @@
 // The table of topics: what there is, how much came so far and how fast, and which one is shown in the feed.
 import type { WsConnection } from '../../client/ws-connection.ts';
 import type { TopicRoute } from '../../wire/commands.ts';
+import { isReservedTopic } from '../../wire/services.ts';
 import { byId, make, setText } from './elements.ts';
 import { bytes, count, duration, NO_FIGURE, plural } from './format.ts';
 import type { Notices } from './notices.ts';
@@ -164,7 +165,7 @@ function keptTitle({ durable, retentionMs, retentionBytes }: TopicRoute): string
 
 /** The broker's own topics come last. */
 function rank(route: TopicRoute): number {
-  return route.topic.startsWith(OWN_PREFIX) ? 1 : 0;
+  return route.topic.startsWith(OWN_PREFIX) || isReservedTopic(route.topic) ? 1 : 0;
 }
 
 function option(route: TopicRoute): HTMLOptionElement {

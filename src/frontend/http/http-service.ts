@@ -1,12 +1,15 @@
 // The HTTP side of a front end, put together.
 import { type Asset, loadAssets } from '../../admin/assets.ts';
 import type { BrokerFigures } from '../../admin/broker-figures.ts';
+import { GroupFigures } from '../../admin/group-figures.ts';
 import { LABELLED_TOPICS_MAX, Prometheus } from '../../admin/prometheus.ts';
 import type { BrokerFacts } from '../../admin/system-metrics.ts';
 import type { TopicRoute } from '../../wire/commands.ts';
 import type { FrontEnd } from '../front-end.ts';
 import type { HttpRequest, HttpResponse } from '../transport/transport.ts';
 import { json, NO_STORE } from './answers.ts';
+import { CallsApi } from './calls-api.ts';
+import { GroupsApi } from './groups-api.ts';
 import { HistoryApi } from './history-api.ts';
 import { MessagesApi } from './messages-api.ts';
 import type { Origins } from './origins.ts';
@@ -21,6 +24,7 @@ export class HttpService {
   private readonly figures: BrokerFigures;
   private readonly facts: BrokerFacts;
   private readonly prometheus: Prometheus;
+  private readonly groups: GroupFigures;
   private readonly assets: ReadonlyMap<string, Asset> = loadAssets();
   private readonly router: HttpRouter;
 
@@ -32,6 +36,13 @@ export class HttpService {
     const topics = new TopicsApi(frontEnd.ask);
     const messages = new MessagesApi(frontEnd);
     const history = new HistoryApi(frontEnd);
+    const calls = new CallsApi(frontEnd);
+    const groups = new GroupsApi(frontEnd);
+    this.groups = new GroupFigures((method, params) => {
+      const asked = frontEnd.calls.call(method, params);
+      frontEnd.kick();
+      return asked;
+    }, Date.now);
     this.router = new HttpRouter({
       origins,
       asset: (request) => this.asset(request),
@@ -46,6 +57,9 @@ export class HttpService {
       query: (request, topic) => history.query(request, topic),
       setRetention: (request, topic) => topics.setRetention(request, topic),
       message: (request, id) => history.message(request, id),
+      call: (request, method) => calls.call(request, method),
+      groups: (request) => groups.list(request),
+      group: (request, group) => groups.describe(request, group),
     });
   }
 
@@ -74,7 +88,7 @@ export class HttpService {
   }
 
   private async metrics(): Promise<HttpResponse> {
-    const body = await this.prometheus.render(await this.topics());
+    const body = await this.prometheus.render(await this.topics(), await this.groups.read());
     return { status: 200, headers: { 'content-type': this.prometheus.contentType, ...NO_STORE }, body };
   }
 

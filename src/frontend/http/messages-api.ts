@@ -3,6 +3,7 @@ import { CODES, codeName, RingmqError } from '../../base/codes.ts';
 import { PULL_MAX_BYTES, PULL_WAIT_MAX_MS } from '../config.ts';
 import { HeldBatches } from '../held-batches.ts';
 import { pulledTexts } from '../json-commands.ts';
+import { areForLater, type LaterMessages } from '../later-messages.ts';
 import { type BuiltBatch, defaultAck, type MessageBatches, submitAll } from '../message-batches.ts';
 import type { PublishDesk, Publisher } from '../publish-desk.ts';
 import type { PullRequest, PullResult, Pulls } from '../pulls.ts';
@@ -16,6 +17,7 @@ export interface MessagesApiContext {
   readonly routes: RouteBook;
   readonly batches: MessageBatches;
   readonly desk: PublishDesk;
+  readonly later: LaterMessages;
   readonly pulls: Pulls;
   /** While the broker stops nothing is published. */
   readonly stopping: () => boolean;
@@ -40,6 +42,11 @@ export class MessagesApi {
     const { routes, batches, desk, kick } = this.context;
     const { messages, partition, ack } = readPublish(request, topic);
     if (this.context.stopping()) throw new RingmqError('shutting-down');
+    if (areForLater(messages)) {
+      if (partition !== undefined)
+        throw new RingmqError('illegal-argument', 'partition: not with deliverAt or delayMs');
+      return json(200, { scheduled: await this.context.later.schedule(topic, messages) });
+    }
     const route = await routes.fetch(topic, true);
     let number = 0;
     const built = batches.build(route, messages, {

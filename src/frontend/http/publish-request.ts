@@ -1,4 +1,5 @@
 // What a POST of messages says: one JSON message, many, or raw bytes.
+import { PRIORITY_MAX, RECORD_PRIORITY_SHIFT } from '../../../native-layout/record.ts';
 import { RingmqError } from '../../base/codes.ts';
 import { ACK_LEVELS, type AckLevel } from '../../base/units.ts';
 import { type JsonCommand, type JsonMessage, parseJsonCommand } from '../../wire/json.ts';
@@ -24,7 +25,16 @@ type Read = Pick<Extract<JsonCommand, { op: 'publish' }>, 'messages' | 'ack'>;
 
 /** Reads it. Throws a RingmqError that says what is wrong. */
 export function readPublish(request: HttpRequest, topic: string): PublishRequest {
-  const query = new Query(request.query, ['key', 'tag', 'lines', 'partition', 'ack']);
+  const query = new Query(request.query, [
+    'key',
+    'tag',
+    'lines',
+    'partition',
+    'ack',
+    'priority',
+    'deliverAt',
+    'delayMs',
+  ]);
   const partition = query.has('partition') ? query.count('partition', 0) : undefined;
   const type = request.header('content-type').split(';')[0].trim().toLowerCase();
   const read: Read =
@@ -61,7 +71,17 @@ function parse(body: Uint8Array): unknown {
 
 function readRaw(body: Uint8Array, query: Query): readonly JsonMessage[] {
   const bodies = query.flag('lines') ? linesOf(body) : [body];
-  const rest = { key: query.text('key'), tag: query.text('tag'), properties: {}, flags: 0 };
+  const priority = query.count('priority', 0);
+  if (priority > PRIORITY_MAX) throw new RingmqError('illegal-priority');
+  const time = (name: string): number | undefined => (query.has(name) ? query.count(name, 0) : undefined);
+  const rest = {
+    key: query.text('key'),
+    tag: query.text('tag'),
+    properties: {},
+    flags: priority << RECORD_PRIORITY_SHIFT,
+    deliverAt: time('deliverAt'),
+    delayMs: time('delayMs'),
+  };
   return bodies.map((one) => ({ ...rest, body: one }));
 }
 

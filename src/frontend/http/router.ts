@@ -23,6 +23,11 @@ export interface HttpParts {
   readonly setRetention: Serve;
   /** Called with the message's id. */
   readonly message: Serve;
+  /** Called with the method's name. */
+  readonly call: Serve;
+  readonly groups: Serve;
+  /** Called with the group's name. */
+  readonly group: Serve;
 }
 
 type Methods = Readonly<Record<string, Serve>>;
@@ -41,6 +46,7 @@ export class HttpRouter {
       ['/health', { GET: parts.health }],
       ['/metrics', { GET: parts.metrics }],
       ['/api/topics', { GET: parts.topics }],
+      ['/api/groups', { GET: parts.groups }],
     ]);
   }
 
@@ -73,13 +79,17 @@ export class HttpRouter {
     return method === 'GET' || method === 'HEAD' ? asset : notAllowed('GET', 'HEAD');
   }
 
-  /** /api/topics/NAME, /api/topics/NAME/messages (query, retention), /api/routes/NAME, /api/messages/ID */
+  /**
+   * /api/topics/NAME, /api/topics/NAME/messages (query, retention), /api/routes/NAME, /api/messages/ID,
+   * /api/call/METHOD, /api/groups/NAME
+   */
   private serveTopic(request: HttpRequest): Promise<HttpResponse> | HttpResponse {
     const [, , kind, name, what, ...rest] = request.path.split('/');
     const methods = rest.length === 0 ? this.methodsOf(kind, what) : undefined;
     if (!methods || name === undefined) return refusal('not-found');
-    if (kind === 'messages') return call(methods, request, name);
+    if (kind === 'messages' || kind === 'call') return call(methods, request, name);
     const topic = decoded(name);
+    if (kind === 'groups' && topic !== undefined) return call(methods, request, topic);
     if (topic === undefined || !isTopicName(topic)) return refusal('illegal-topic');
     return call(methods, request, topic);
   }
@@ -90,6 +100,8 @@ export class HttpRouter {
     if (kind === 'topics' && what === 'messages') return { POST: publish, GET: pull };
     if (kind === 'topics' && what === 'query') return { GET: query };
     if (kind === 'topics' && what === 'retention') return { PUT: setRetention };
+    if (kind === 'call' && what === undefined) return { POST: this.parts.call };
+    if (kind === 'groups' && what === undefined) return { GET: this.parts.group };
     if (kind === 'messages' && what === undefined) return { GET: message };
     return kind === 'routes' && what === undefined ? { GET: route } : undefined;
   }

@@ -1,4 +1,4 @@
-// Groups: the broker keeps where a consumer is. The same in process and over WebSocket.
+// Broadcasting groups: the broker keeps where a consumer is. The same in process and over WebSocket.
 import { describe, expect, test } from 'vitest';
 import type { Connection, ConsumerOptions } from '../../../src/client/connection.ts';
 import { connect } from '../../../src/client/node.ts';
@@ -22,6 +22,7 @@ async function take(bus: Connection, wanted: number, options: ConsumerOptions): 
   const texts: string[] = [];
   const consumer = bus.consumer('t', {
     group: 'g',
+    mode: 'broadcasting',
     ...options,
     onMessage: (message) => {
       texts.push(message.text());
@@ -41,7 +42,12 @@ test('a consumer of a group waits for its broker', async () => {
   const bus = connect(`ws://127.0.0.1:${port}`, { reconnect: { minMs: 20, maxMs: 50 }, requestTimeoutMs: 100 });
   const texts: string[] = [];
   const from = 'earliest';
-  const consumer = bus.consumer('t', { group: 'g', from, onMessage: (message) => void texts.push(message.text()) });
+  const consumer = bus.consumer('t', {
+    group: 'g',
+    mode: 'broadcasting',
+    from,
+    onMessage: (message) => void texts.push(message.text()),
+  });
   await new Promise((resolve) => setTimeout(resolve, 200)); // Longer than one request lasts.
   const second = await startConnected({ listen: { port, transport: 'ws' } });
   await second.connection.producer('t').send('hello');
@@ -74,12 +80,19 @@ describe.each(WAYS)('%s', (way) => {
     const bus = await started(way, 1);
     let count = 0;
     const onMessage = (): void => void count++;
-    const often = bus.consumer('t', { group: 'often', from: 'earliest', commitMs: 20, onMessage });
+    const often = bus.consumer('t', {
+      group: 'often',
+      mode: 'broadcasting',
+      from: 'earliest',
+      commitMs: 20,
+      onMessage,
+    });
     const kept = () => bus.committed('often', 't');
     await untilAnswer(kept, (positions) => positions[0]?.offset === 10, 'a commit by itself');
     await often.close();
     const byHand = bus.consumer('t', {
       group: 'hand',
+      mode: 'broadcasting',
       from: 'earliest',
       commitMs: Number.POSITIVE_INFINITY,
       onMessage,
@@ -97,7 +110,8 @@ describe.each(WAYS)('%s', (way) => {
     await connection.producer('t', { partition: 0 }).sendBatch(['a', 'b', 'c']);
     const bus = way === 'in process' ? broker.connect() : connect(broker.url ?? '');
     let count = 0;
-    const options = { group: 'g', partitions: [0], from: 'earliest', onMessage: () => void count++ } as const;
+    const group = { group: 'g', mode: 'broadcasting' } as const;
+    const options = { ...group, partitions: [0], from: 'earliest', onMessage: () => void count++ } as const;
     bus.consumer('t', { ...options, commitMs: Number.POSITIVE_INFINITY });
     await until(() => count === 3, 'three messages');
     await bus.close();
@@ -106,7 +120,7 @@ describe.each(WAYS)('%s', (way) => {
 
   test('names that are none are refused', async () => {
     const bus = await started(way, 1);
-    expect(() => bus.consumer('t', { group: 'not a name' })).toThrow(
+    expect(() => bus.consumer('t', { group: 'not a name', mode: 'broadcasting' })).toThrow(
       expect.objectContaining({ code: 'illegal-group' }),
     );
     expect((await errorOf(bus.committed('', 't'))).code).toBe('illegal-group');

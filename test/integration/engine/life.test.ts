@@ -18,7 +18,8 @@ import {
 } from '../../support/engine.ts';
 import { until } from '../../support/until.ts';
 
-const FIRST_SEAT = SEAT_FIRST_FREE;
+/** The coordinator's own connection has the first one. */
+const FIRST_SEAT = SEAT_FIRST_FREE + 1;
 const PROCESS = fileURLToPath(new URL('../../support/engine-process.mjs', import.meta.url));
 
 function seatsInUse(control: Int32Array): number {

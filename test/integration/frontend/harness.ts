@@ -198,9 +198,17 @@ export class BinaryClient extends RawClient {
     return reply.route;
   }
 
-  subscribe(topic: string, from: StartFrom = 'latest', windowBytes = 0): Promise<CommandOf<'subscribed'>> {
+  subscribe(topic: string, from: StartFrom = 'latest', windowBytes = 0, filter = ''): Promise<CommandOf<'subscribed'>> {
     const subscription = this.correlation + 1;
-    return this.ask<'subscribed'>({ type: 'subscribe', subscription, topic, from, partitions: [], windowBytes });
+    return this.ask<'subscribed'>({
+      type: 'subscribe',
+      subscription,
+      topic,
+      from,
+      partitions: [],
+      windowBytes,
+      filter,
+    });
   }
 
   /** Sends one batch and returns its request number. */

@@ -174,7 +174,15 @@ describe.each(KINDS)('hostile clients over %s', (transport) => {
       for (const client of clients) {
         client.send({ type: 'hello', client: '', version: '', token: '' });
         client.send(
-          { type: 'subscribe', subscription: 1, topic: 't', from: 'earliest', partitions: [], windowBytes: 0 },
+          {
+            type: 'subscribe',
+            subscription: 1,
+            topic: 't',
+            from: 'earliest',
+            partitions: [],
+            windowBytes: 0,
+            filter: '',
+          },
           5,
         );
         client.raw.send(batchOf(partition, ['bye'], { ack: 'accepted' }));

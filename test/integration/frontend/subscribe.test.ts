@@ -157,13 +157,22 @@ describe('subscriptions', () => {
       from: 'latest',
       partitions: [2, 0],
       windowBytes: 0,
+      filter: '',
     });
     expect(reply.starts.map((one) => one.number)).toEqual([0, 2]);
     for (const partition of partitions) await writer.ack(writer.publish(partition, [`p${partition.number}`]));
     await until(() => all.delivered.length === 3 && some.delivered.length === 2, 'all arrive');
     expect(some.delivered.map((one) => one.text)).toEqual(['p0', 'p2']);
     await expect(
-      some.ask({ type: 'subscribe', subscription: 10, topic: 'u', from: 'latest', partitions: [77], windowBytes: 0 }),
+      some.ask({
+        type: 'subscribe',
+        subscription: 10,
+        topic: 'u',
+        from: 'latest',
+        partitions: [77],
+        windowBytes: 0,
+        filter: '',
+      }),
     ).rejects.toThrow('unknown-partition');
   });
 
@@ -182,7 +191,15 @@ describe('subscriptions', () => {
     const { subscription } = await reader.subscribe('t');
     await expect(reader.subscribe('t')).rejects.toThrow('illegal-argument');
     await expect(
-      reader.ask({ type: 'subscribe', subscription, topic: 'u', from: 'latest', partitions: [], windowBytes: 0 }),
+      reader.ask({
+        type: 'subscribe',
+        subscription,
+        topic: 'u',
+        from: 'latest',
+        partitions: [],
+        windowBytes: 0,
+        filter: '',
+      }),
     ).rejects.toThrow('illegal-argument');
     expect(await reader.ask({ type: 'unsubscribe', subscription })).toEqual({ type: 'done' });
     await expect(reader.ask({ type: 'unsubscribe', subscription })).rejects.toThrow('unknown-subscription');

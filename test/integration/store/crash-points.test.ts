@@ -2,7 +2,7 @@
 // was acknowledged is there afterwards.
 import { expect, test } from 'vitest';
 import { connect } from '../../../src/client/node.ts';
-import { CRASH_POINTS, type CrashPoint } from '../../../src/log/crash-point.ts';
+import { type CrashPoint, STORE_CRASH_POINTS } from '../../../src/log/crash-point.ts';
 import { dataFolder } from '../../support/engine.ts';
 import { Load, readAll } from '../../support/engine-ledger.ts';
 import { ServerProcess } from '../../support/engine-server.ts';
@@ -29,7 +29,7 @@ async function loadUntilItEnds(server: ServerProcess, load: Load): Promise<void>
   await load.stop();
 }
 
-test.each(CRASH_POINTS)('ended at %s', async (point) => {
+test.each(STORE_CRASH_POINTS)('ended at %s', async (point) => {
   const data = dataFolder();
   const args = ['--data', data, '--segment-bytes', '1m', ...(MORE_ARGS[point] ?? [])];
   const atStart = AT_START.includes(point);
@@ -37,7 +37,8 @@ test.each(CRASH_POINTS)('ended at %s', async (point) => {
   const first = await ServerProcess.start(args, atStart ? {} : { env });
   const bus = connect(first.url);
   bus.onError(() => {});
-  const consumer = bus.consumer('load', { group: 'g', commitMs: 50, onMessage: () => {}, onError: () => {} });
+  const group = { group: 'g', mode: 'broadcasting', commitMs: 50 } as const;
+  const consumer = bus.consumer('load', { ...group, onMessage: () => {}, onError: () => {} });
   const load = new Load(bus.producer('load', { ack: 'durable', timeoutMs: 1_500 }));
   if (atStart) {
     for (let i = 0; i < 10; i++) await load.sendBlock(100, 'x'.repeat(2_000));

@@ -17,6 +17,7 @@ test('a consumer of a group goes on where it was, also after a restart of the br
     const check = new Check();
     const consumer = first.connection.consumer('jobs', {
       group: 'billing',
+      mode: 'broadcasting',
       from: 'earliest',
       onMessage: check.take,
       onGap: check.gap,
@@ -30,7 +31,12 @@ test('a consumer of a group goes on where it was, also after a restart of the br
 
   const second = await startConnected({ data });
   const check = new Check();
-  second.connection.consumer('jobs', { group: 'billing', onMessage: check.take, onGap: check.gap });
+  second.connection.consumer('jobs', {
+    group: 'billing',
+    mode: 'broadcasting',
+    onMessage: check.take,
+    onGap: check.gap,
+  });
   await until(() => check.got.size === 40, 'what came while nobody of the group was there');
   got.push(check);
   const all = new Map(got.flatMap((one) => [...one.got]));
@@ -42,7 +48,13 @@ test('over WebSocket a group may be the first to use a topic', async () => {
   const { broker, connection } = await startConnected({ data: dataFolder(), listen: { port: 0, transport: 'ws' } });
   const remote = connect(broker.url ?? '');
   const check = new Check();
-  const consumer = remote.consumer('fresh', { group: 'g', commitMs: 20, onMessage: check.take, onGap: check.gap });
+  const consumer = remote.consumer('fresh', {
+    group: 'g',
+    mode: 'broadcasting',
+    commitMs: 20,
+    onMessage: check.take,
+    onGap: check.gap,
+  });
   await consumer.ready();
   const { partition, offset } = await connection.producer('fresh').send('first');
   await until(() => check.got.size === 1, 'the message arrives');

@@ -11,6 +11,7 @@ import {
 } from '../../../native-layout/store.ts';
 import { loadAssets } from '../../../src/admin/assets.ts';
 import { BrokerFigures } from '../../../src/admin/broker-figures.ts';
+import { GroupFigures } from '../../../src/admin/group-figures.ts';
 import { HostMeter } from '../../../src/admin/host-figures.ts';
 import { packageRoot, packageVersion } from '../../../src/admin/package-info.ts';
 import { Prometheus } from '../../../src/admin/prometheus.ts';
@@ -26,6 +27,7 @@ import {
   setStoreNumber,
   setStoreState,
 } from '../../../src/memory/store-state.ts';
+import { GROUP_DEFAULTS, type GroupDescription } from '../../../src/wire/services.ts';
 
 const SIZES = {
   workerCount: 2,
@@ -146,6 +148,56 @@ test('the text for Prometheus says the same however often it is asked for, and b
   expect(text).toContain('ringmq_info{broker="b",version="1.2.3",transport="ws"');
   expect(text.match(/^ringmq_topic_messages_total\{/gm)).toHaveLength(100);
   expect(text).toContain('ringmq_topic_messages_total{topic="t\\"\\\\0"} 0');
+});
+
+test('groups have series by group and topic, a bounded number, and none when they are gone', async () => {
+  const { regions, figures } = rig();
+  const prometheus = new Prometheus(regions, figures, FACTS);
+  const queue = { epoch: 1, offset: 0, acked: [], attempts: [], owner: '', nextOffset: 9 };
+  const groups: GroupDescription[] = Array.from({ length: 120 }, (_, i) => ({
+    group: `g${i}`,
+    settings: GROUP_DEFAULTS,
+    subscriptions: [],
+    members: [{ member: 'm', client: '', topic: 'a', idleMs: 1 }],
+    queues: [
+      { topic: 'a', partition: 0, lag: 3, leased: 2, ...queue },
+      { topic: 'a', partition: 1, lag: 4, leased: 0, ...queue },
+      { topic: 'b', partition: 0, lag: 5, leased: 1, ...queue },
+    ],
+    deadLetters: i,
+  }));
+  const text = await prometheus.render([], { figures: { timers: 11, halfMessages: 12 }, groups });
+  expect(text).toMatch(/^ringmq_timers 11$/m);
+  expect(text).toMatch(/^ringmq_half_messages 12$/m);
+  expect(text).toContain('ringmq_consumer_lag_messages{group="g7",topic="a"} 7\n');
+  expect(text).toContain('ringmq_consumer_lag_messages{group="g7",topic="b"} 5\n');
+  expect(text).toContain('ringmq_consumer_inflight_messages{group="g7",topic="a"} 2\n');
+  expect(text).toContain('ringmq_consumer_members{group="g7"} 1\n');
+  expect(text).toContain('ringmq_dlq_messages{group="g7"} 7\n');
+  expect(text.match(/^ringmq_dlq_messages\{/gm)).toHaveLength(100);
+  expect(await prometheus.render([])).not.toMatch(/group="/);
+});
+
+test('figures of groups are asked for now and then, and nobody waits for a coordinator that is silent', async () => {
+  let now = 10_000;
+  const asked: string[] = [];
+  let answers = true;
+  const groups = new GroupFigures(
+    (method, params) => {
+      asked.push(method);
+      if (!answers) return new Promise(() => {});
+      const group = 'group' in params ? params.group : '';
+      if (group === 'gone') return Promise.reject(new Error('unknown-group'));
+      const list = { groups: [{ group: 'gone' }, { group: 'here' }], more: false };
+      return Promise.resolve({ result: method === 'group-list' ? list : { group } } as never);
+    },
+    () => now,
+  );
+  const names = async () => (await groups.read()).groups.map((one) => one.group);
+  expect([await names(), await names(), asked.length]).toEqual([['here'], ['here'], 4]);
+  now += 5_000;
+  answers = false;
+  expect([await names(), asked.length]).toEqual([['here'], 6]);
 });
 
 test('the figures of a store: none without one, its state by name, rates a second', async () => {

@@ -35,6 +35,18 @@ test('options of the store are handed on', () => {
   });
 });
 
+test('options of the coordinator are handed on', () => {
+  const times = { transactionTimeout: 1_000, transactionCheck: 500, transactionChecksMax: 3 };
+  const sizes = { journalTailBytes: 65_536, timerCheckpoint: 300 };
+  expect(settleOptions(brokerOptions({ ...GIVEN, ...times, ...sizes }))).toMatchObject({
+    transactionTimeoutMs: 1_000,
+    transactionCheckMs: 500,
+    transactionChecksMax: 3,
+    journalTailBytes: 65_536,
+    timerCheckpointMs: 300,
+  });
+});
+
 test('a folder for nothing is refused', () => {
   expect(() => brokerOptions({ ...GIVEN, volatile: true, data: 'x' })).toThrow(/choose one/);
 });

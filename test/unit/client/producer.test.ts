@@ -188,6 +188,33 @@ describe('acknowledgements', () => {
     expect((await Promise.all(sent)).map((one) => one.offset)).toEqual([0, 1, 2]);
   });
 
+  test('no batch is begun while the lane is full; room, or the next look around, lets it', async () => {
+    const { outlet, producer } = fakeProducer(false);
+    await producer.ready();
+    outlet.full = true;
+    expect([producer.trySend('a'), producer.trySend('a')]).toEqual([false, false]);
+    expect([producer.idle, producer.hasRoom]).toEqual([true, false]);
+    outlet.full = false;
+    expect(producer.trySend('a')).toBe(false); // It has not been told yet.
+    producer.onRoom();
+    expect(producer.trySend('a')).toBe(true);
+    outlet.full = true;
+    expect(producer.trySend('b')).toBe(true); // The batch is open already.
+    producer.flushNow();
+    expect(producer.trySend('c')).toBe(false);
+    outlet.full = false;
+    producer.housekeep(outlet.clock);
+    expect(outlet.put.map((batch) => batch.texts)).toEqual([['a', 'b']]);
+    outlet.answer();
+    outlet.full = true;
+    expect(producer.trySend('c')).toBe(false);
+    const ready = producer.ready();
+    outlet.full = false;
+    producer.housekeep(outlet.clock);
+    await ready;
+    expect(producer.trySend('c')).toBe(true);
+  });
+
   test('more than the buffer is refused, and ready() waits for room', async () => {
     const { outlet, producer, errors } = fakeProducer(false, { bufferBytes: 1_000, batchBytes: 400 });
     await producer.ready();

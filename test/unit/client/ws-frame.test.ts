@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { BATCH_HEADER_BYTES } from '../../../native-layout/batch.ts';
+import { BATCH_FLAGS, BATCH_HEADER_BYTES, BATCH_SIZE, FLAG_SPARSE } from '../../../native-layout/batch.ts';
 import { DeliveredFrame } from '../../../src/client/ws-frame.ts';
 import { BatchBuilder } from '../../../src/record/batch-builder.ts';
 import { BatchView, RecordView } from '../../../src/record/batch-view.ts';
@@ -82,4 +82,20 @@ test('whatever bytes come: the check refuses them or walking them ends inside th
     }),
     { numRuns: 2_000 },
   );
+});
+
+test('a batch with holes is taken, also one without any record; whole batches have records', () => {
+  const sparse = frameOf([['one', 'two']], false);
+  sparse[BATCH_FLAGS] |= FLAG_SPARSE;
+  const empty = new Uint8Array(frameOf([['x']], false).subarray(0, BATCH_HEADER_BYTES));
+  new DataView(empty.buffer).setInt32(BATCH_SIZE, BATCH_HEADER_BYTES, true);
+  const check = (frame: Uint8Array): void => new DeliveredFrame().take(frame).check(true);
+  expect(() => check(empty)).toThrow(/malformed|a batch of 64 bytes/);
+  empty[BATCH_FLAGS] |= FLAG_SPARSE;
+  const frame = new DeliveredFrame().take(Buffer.concat([empty, sparse, empty]));
+  frame.check(true);
+  expect(textsOf(frame)).toEqual(['one', 'two']);
+  for (let length = 8; length < BATCH_HEADER_BYTES; length += 8) {
+    expect(() => check(new Uint8Array(empty.subarray(0, length)))).toThrow(/a batch of 64 bytes/);
+  }
 });

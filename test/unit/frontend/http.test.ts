@@ -88,6 +88,9 @@ describe('the router', () => {
     pull: serve('pull'),
     query: serve('query'),
     setRetention: serve('retention'),
+    call: serve('call'),
+    groups: serve('groups'),
+    group: serve('group'),
     message: serve('message'),
   };
   const router = new HttpRouter(parts);
@@ -96,6 +99,8 @@ describe('the router', () => {
     ['GET', '/health', 'health '],
     ['HEAD', '/metrics', 'metrics '],
     ['GET', '/api/topics', 'topics '],
+    ['GET', '/api/groups', 'groups '],
+    ['GET', '/api/groups/a%25', 'group a%'],
     ['PUT', '/api/topics/a.b-c_d%7C%25', 'create a.b-c_d|%'],
     ['DELETE', '/api/topics/t', 'delete t'],
     ['POST', '/api/topics/t/messages', 'publish t'],

@@ -88,6 +88,19 @@ export class FeedRig {
     return true;
   }
 
+  /** Publishes a batch that was made elsewhere; false if readers hold the room. */
+  put(batch: Uint8Array): boolean {
+    const at = this.writer.tryClaim(batch.length);
+    if (at === FULL) return false;
+    const { bytes, words } = this.ring.place;
+    bytes.set(batch, at);
+    putInt64(words, (at + BATCH_BASE_OFFSET) >> 2, this.next);
+    this.writer.commit(batch.length);
+    this.next += words[(at + BATCH_COUNT) >> 2];
+    this.writer.publish(this.next);
+    return true;
+  }
+
   /** Position of the slot that holds the writer back. */
   get slot(): number {
     return this.ring.table[this.ring.word(SLOT_BASE + SLOT_CURSOR)] & ~7;

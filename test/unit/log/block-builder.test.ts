@@ -1,8 +1,21 @@
 import fc from 'fast-check';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { BATCH_MAGIC, BATCH_SIZE, MAGIC_WORD_PADDING } from '../../../native-layout/batch.ts';
-import { BLOCK_HEADER_BYTES, LOG_BLOCK_BYTES, RUN_HEADER_BYTES, RUN_KEYS } from '../../../native-layout/log.ts';
-import { BlockBuilder } from '../../../src/log/block-builder.ts';
+import {
+  BATCH_CRC,
+  BATCH_FLAGS,
+  BATCH_MAGIC,
+  BATCH_SIZE,
+  FLAG_CRC,
+  MAGIC_WORD_PADDING,
+} from '../../../native-layout/batch.ts';
+import {
+  BLOCK_HEADER_BYTES,
+  LOG_BLOCK_BYTES,
+  RUN_CRC,
+  RUN_HEADER_BYTES,
+  RUN_KEYS,
+} from '../../../native-layout/log.ts';
+import { BlockBuilder, runCrc } from '../../../src/log/block-builder.ts';
 import { alignedBytes } from '../../../src/log/disk-node.ts';
 import { LogWriter } from '../../../src/log/log-writer.ts';
 import { runsOf } from '../../../src/log/run-rows.ts';
@@ -149,6 +162,41 @@ describe('what is not a sequence of batches is a fault', () => {
     builder.seal(0, 0, 0, 1, 1);
     expect(() => builder.seal(0, 0, 0, 1, 1)).toThrow('once');
   });
+});
+
+/** CRC word of the only run of the block, and what it should be. */
+function crcOfRun(): { readonly said: number; readonly right: number } {
+  const bytes = builder.seal(0, 0, 0, 1, 1);
+  const { size } = builder.runs[0];
+  const at = BLOCK_HEADER_BYTES + RUN_CRC;
+  return { said: new DataView(bytes.buffer).getInt32(at, true), right: runCrc(bytes, BLOCK_HEADER_BYTES, size) };
+}
+
+test('the CRC of a run is that of its bytes, whether its batches bring one of their own or not', () => {
+  const batch = fc.record({ count: fc.integer({ min: 1, max: 8 }), bodyBytes: fc.nat(3000), checksum: fc.boolean() });
+  fc.assert(
+    fc.property(fc.array(batch, { minLength: 1, maxLength: 12 }), (batches) => {
+      builder.begin();
+      let baseOffset = 0;
+      const spans = batches.map(({ checksum, ...sample }) => {
+        const bytes = sampleBatch({ ...sample, baseOffset });
+        baseOffset += sample.count;
+        if (!checksum) bytes.fill(0, BATCH_CRC, BATCH_CRC + 4)[BATCH_FLAGS] &= ~FLAG_CRC;
+        return bytes;
+      });
+      addRun(1, ...spans);
+      const { said, right } = crcOfRun();
+      expect(said).toBe(right);
+    }),
+  );
+});
+
+test('a batch that was changed on its way to the store makes a run that does not match its bytes', () => {
+  const bytes = sampleBatch({ baseOffset: 0, count: 20, bodyBytes: 1000 });
+  bytes[bytes.length - 1000] ^= 1;
+  addRun(1, bytes);
+  const { said, right } = crcOfRun();
+  expect(said).not.toBe(right);
 });
 
 test('whatever is staged is read back from the log, byte for byte', () => {

@@ -36,6 +36,7 @@ const IDENTITY: PartitionIdentity = {
   overflow: 1,
   ringBytes: 65536,
   durable: false,
+  reserved: false,
 };
 
 function table(partitions = 3): Int32Array {

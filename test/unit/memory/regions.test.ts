@@ -5,6 +5,7 @@ import {
   CONTROL_MAGIC,
   CONTROL_PARTITION_MAX,
   CONTROL_WORKER_COUNT,
+  SEAT_COORDINATOR,
   SEAT_FIRST_WORKER,
   SEAT_NAMESERVER,
   SEATS_MAX,
@@ -42,6 +43,8 @@ function allPlaces(sizes: RegionSizes): { byte: number; length: number; capacity
       add(laneBack(sizes, seat, server), LANE_CONTROL_BYTES);
       if (server >= SEAT_FIRST_WORKER) add(noticesFrom(sizes, seat, server), NOTICE_CONTROL_BYTES);
     }
+    add(laneTo(sizes, seat, SEAT_COORDINATOR), LANE_CONTROL_BYTES);
+    add(laneBack(sizes, seat, SEAT_COORDINATOR), LANE_CONTROL_BYTES);
   }
   return places.sort((a, b) => a.byte - b.byte);
 }
@@ -78,6 +81,12 @@ test('lanes have the sizes that were asked for, and notices two entries for ever
   expect(laneTo(SIZES, 5, SEAT_FIRST_WORKER).capacity).toBe(4096);
   expect(laneBack(SIZES, 5, SEAT_FIRST_WORKER + 1).capacity).toBe(1024);
   expect(noticesFrom(SIZES, 5, SEAT_FIRST_WORKER).capacity).toBe(64 * 2 * 4);
+});
+
+test('a call with the largest message that a worker takes fits into a lane to and from the coordinator', () => {
+  const messageMaxBytes = SIZES.laneBytes / 2;
+  expect(laneTo(SIZES, 5, SEAT_COORDINATOR).capacity / 2).toBeGreaterThan(messageMaxBytes);
+  expect(laneBack(SIZES, 5, SEAT_COORDINATOR).capacity / 2).toBeGreaterThan(messageMaxBytes);
 });
 
 test('regions carry their sizes and version, and attach', () => {

@@ -50,6 +50,28 @@ describe('durability of a new topic', () => {
   });
 });
 
+describe('topics for replies', () => {
+  test('are made on demand only, and end with the thread that made them', async () => {
+    const broker = new Broker();
+    expect(await broker.one({ type: 'route-request', topic: '%REPLY%a', create: true })).toBe('unknown-topic');
+    await broker.create('%REPLY%a', { durable: false });
+    expect(await broker.one({ type: 'route-request', topic: '%REPLY%a', create: true })).toMatchObject({ route: {} });
+    await broker.create('kept');
+    broker.leave();
+    expect([...broker.journal.keys()]).toEqual(['kept']);
+  });
+
+  test('do not outlive the process, however it ended', async () => {
+    const first = new Broker();
+    await first.create('%REPLY%a', { durable: false });
+    await first.create('kept');
+    const second = new Broker(first.disk.crash(1));
+    expect([...second.journal.keys()]).toEqual(['kept']);
+    const third = new Broker(second.disk.crash(1));
+    expect([[...third.journal.keys()], third.warnings]).toEqual([['kept'], []]);
+  });
+});
+
 describe('a restart', () => {
   test('after a clean stop goes on as it was: ids, owners, epochs of durable topics, settings', async () => {
     const first = new Broker();

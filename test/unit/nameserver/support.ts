@@ -4,7 +4,7 @@ import { SEAT_FIRST_WORKER, SEAT_NAMESERVER } from '../../../native-layout/contr
 import type { RecoveredQueue } from '../../../src/log/run.ts';
 import { Bells } from '../../../src/memory/bell.ts';
 import { attachRegions, createRegions, type Regions } from '../../../src/memory/regions.ts';
-import { claimSeat, openLane } from '../../../src/memory/seats.ts';
+import { burySeat, claimSeat, openLane } from '../../../src/memory/seats.ts';
 import type { TopicRecord } from '../../../src/nameserver/directory.ts';
 import { NameServerAgent } from '../../../src/nameserver/nameserver-agent.ts';
 import type { RecoveredQueues } from '../../../src/nameserver/restart.ts';
@@ -91,6 +91,13 @@ export class Broker {
     this.lane.work();
     expect(this.lane.pending).toBe(0);
     return Promise.all(answers);
+  }
+
+  /** The client's thread ends. */
+  leave(): void {
+    burySeat(this.regions.control, CLIENT);
+    this.agent.work(this.now);
+    this.agent.work(this.now);
   }
 
   async one(command: Command): Promise<Command | string> {

@@ -105,6 +105,22 @@ describe('a ring that is full', () => {
     expect(partition.blocked).toBe(false);
   });
 
+  test('with policy reject waits for a batch whose publisher insists', () => {
+    const { table, partition } = rig('reject');
+    const reader = table.reader(ID);
+    reader.joinHead();
+    let sequence = 0;
+    const body = 'x'.repeat(1_000);
+    const next = (): string => append(partition, batchOf(ID, [body], { producerId: 5, sequence, insists: true }));
+    while (next() === 'ok') sequence++;
+    expect(next()).toBe('ring-full');
+    sequence++;
+    expect(next()).toBe('out-of-order');
+    partition.publish();
+    expect(textsIn(reader)).toHaveLength(--sequence);
+    expect(next()).toBe('ok');
+  });
+
   test('without readers takes more than its size in one turn, and tells of all of it', () => {
     for (const overflow of ['block', 'drop-oldest', 'reject'] as const) {
       const { partition } = rig(overflow);

@@ -10,7 +10,7 @@ import {
 } from '../../../native-layout/batch.ts';
 import { BatchBuilder } from '../../../src/record/batch-builder.ts';
 import { BatchView, RecordView } from '../../../src/record/batch-view.ts';
-import { crc32, portableCrc32 } from '../../../src/record/crc.ts';
+import { crc32, crc32Joined, portableCrc32 } from '../../../src/record/crc.ts';
 import { getInt64, putInt64 } from '../../../src/record/int64.ts';
 import { fromUtf8, hash32 } from '../../../src/record/text.ts';
 import { validateBatch } from '../../../src/record/validate.ts';
@@ -157,6 +157,16 @@ describe('numbers and text', () => {
       fc.property(fc.uint8Array({ maxLength: 300 }), (bytes) => {
         const native = zlibCrc32(bytes) | 0;
         return portableCrc32(bytes) === native && crc32(bytes) === native;
+      }),
+    );
+  });
+
+  test('the CRC-32 of two pieces gives that of the whole, whatever their lengths', () => {
+    const piece = fc.oneof(fc.uint8Array({ maxLength: 200 }), fc.uint8Array({ minLength: 30_000, maxLength: 70_000 }));
+    fc.assert(
+      fc.property(piece, piece, (first, second) => {
+        const whole = zlibCrc32(Buffer.concat([first, second])) | 0;
+        return crc32Joined(crc32(first), crc32(second), second.length) === whole;
       }),
     );
   });

@@ -1,7 +1,14 @@
 // What comes from outside and is not a batch must be refused, or at least be harmless to read.
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { BATCH_COUNT, BATCH_CRC, BATCH_HEADER_BYTES, BATCH_MAGIC, BATCH_SIZE } from '../../../native-layout/batch.ts';
+import {
+  BATCH_COUNT,
+  BATCH_CRC,
+  BATCH_HEADER_BYTES,
+  BATCH_MAGIC,
+  BATCH_SIZE,
+  MAGIC_SPARSE,
+} from '../../../native-layout/batch.ts';
 import {
   RECORD_BODY_LENGTH,
   RECORD_KEY_LENGTH,
@@ -112,4 +119,12 @@ test('random bytes behind a right magic are refused, or harmless', () => {
     }),
     { numRuns: 500 },
   );
+});
+
+test('a batch with holes is refused, with records and without: publishers send whole ones', () => {
+  const builder = three(false);
+  builder.words[BATCH_MAGIC >> 2] |= MAGIC_SPARSE;
+  expect(validateBatch(builder.bytes, builder.words, 0, builder.length)).toBe('malformed-batch');
+  builder.words[BATCH_SIZE >> 2] = BATCH_HEADER_BYTES;
+  expect(validateBatch(builder.bytes, builder.words, 0, BATCH_HEADER_BYTES)).toBe('malformed-batch');
 });

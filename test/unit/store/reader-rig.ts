@@ -20,6 +20,8 @@ import { type RigOptions, SEGMENT, StoreRig } from './rig.ts';
 export interface ReaderRigOptions extends RigOptions {
   readonly retentionMs?: number;
   readonly retentionBytes?: number;
+  /** Measures how long reads take. Default: they take no time. */
+  readonly clock?: () => number;
 }
 
 /** An answer, copied. */
@@ -60,6 +62,7 @@ export class ReaderRig extends StoreRig {
       segmentBytes: this.readerOptions.segmentBytes ?? SEGMENT,
       retentionMs: this.readerOptions.retentionMs ?? 0,
       retentionBytes: this.readerOptions.retentionBytes ?? 0,
+      clock: this.readerOptions.clock ?? (() => 0),
       report: (event) => this.said.push(event),
     });
     return this.reader;

@@ -43,3 +43,22 @@ test('a steady clock starts as the wall clock does and is not set', () => {
     Date.now = real;
   }
 });
+
+test('a thread that nobody rings sleeps no longer than its agent wants', () => {
+  let turns = 0;
+  const agent = {
+    name: 'test',
+    sleepMaxMs: 1,
+    get finished() {
+      return turns >= 20;
+    },
+    work: () => {
+      turns++;
+      return 0;
+    },
+    housekeep: () => {},
+  };
+  const begun = performance.now();
+  runBlocking(agent, doorbell(), { spinTurns: 0, parkMs: 60_000 }, Date.now);
+  expect(performance.now() - begun).toBeLessThan(30_000);
+});

@@ -108,6 +108,7 @@ const FIELDS: FieldArbitraries = {
     ),
     partitions: fc.array(count, { maxLength: 5 }),
     windowBytes: count,
+    filter: text,
   },
   subscribed: { subscription: uint32, topic: text, topicId: count, starts: fc.array(start, { maxLength: 5 }) },
   unsubscribe: { subscription: uint32 },
@@ -132,6 +133,8 @@ const FIELDS: FieldArbitraries = {
     gap: fc.boolean(),
     batches: fc.uint8Array({ maxLength: 100 }),
   },
+  call: { method: text, params: text, payload: fc.uint8Array({ maxLength: 100 }) },
+  'call-reply': { result: text, payload: fc.uint8Array({ maxLength: 100 }) },
   gap: {
     id: count,
     number: count,

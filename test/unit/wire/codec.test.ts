@@ -110,7 +110,14 @@ describe('batches of a pull reply', () => {
 
 describe('the encoder refuses by name what the decoder would refuse', () => {
   const ack = { request: 1, status: 0, partition: 2, count: 3, baseOffset: 4 };
-  const subscribe = { type: 'subscribe', subscription: 1, topic: 't', partitions: [], windowBytes: 0 } as const;
+  const subscribe = {
+    type: 'subscribe',
+    subscription: 1,
+    topic: 't',
+    partitions: [],
+    windowBytes: 0,
+    filter: '',
+  } as const;
   const at = { partition: 0, epoch: 0, offset: 0 };
   const cases: readonly (readonly [string, Command])[] = [
     ['time', { type: 'ping', time: Number.NaN }],

@@ -1,0 +1,105 @@
+// What a transaction costs: a half message, then a commit, both as safe as a durable send. Beside it, in the same run,
+// plain durable sends on the same broker.
+//
+//   transaction   64 under way at once; in the notes one at a time, and plain sends measured alike
+//
+// The ratio in the notes is the time of a transaction over the time of a plain send, at the same number under way.
+import type { InProcessConnection } from '../../src/client/in-process.ts';
+import type { Transaction } from '../../src/client/messaging.ts';
+import type { SendReceipt } from '../../src/index.ts';
+import { type Bench, check, type Measured, type Scale } from '../support/bench.ts';
+import { withBroker } from './durable.ts';
+
+const TOPIC = 'bench';
+const UNDER_WAY = 64;
+const RING_BYTES = 16 * 1024 * 1024;
+/** Shares of a run's time: two kinds, one at a time and many. */
+const PARTS = 4;
+
+/** Repeats an operation for some time, so many at once; returns operations a second. */
+async function perSecond(underWay: number, durationMs: number, run: () => Promise<unknown>): Promise<number> {
+  let done = 0;
+  const begun = performance.now();
+  const end = begun + durationMs;
+  const one = async (): Promise<void> => {
+    while (performance.now() < end) {
+      await run();
+      done++;
+    }
+  };
+  await Promise.all(Array.from({ length: underWay }, one));
+  return (done / (performance.now() - begun)) * 1_000;
+}
+
+/** Bodies with a number each, and which of them came. */
+class Numbered {
+  sent = 0;
+  received = 0;
+  wrong = 0;
+  private readonly bytes: number;
+  private readonly seen: boolean[] = [];
+
+  constructor(bodyBytes: number) {
+    this.bytes = bodyBytes;
+  }
+
+  next(): Uint8Array {
+    const body = new Uint8Array(this.bytes);
+    new Int32Array(body.buffer)[0] = this.sent++;
+    return body;
+  }
+
+  take(number: number): void {
+    if (this.seen[number]) this.wrong++;
+    this.seen[number] = true;
+    this.received++;
+  }
+}
+
+async function measure(scale: Scale): Promise<Measured> {
+  return withBroker({}, async (broker) => {
+    const connection: InProcessConnection = broker.connect();
+    await connection.createTopic(TOPIC, { ringBytes: RING_BYTES });
+    const bodies = new Numbered(scale.bodyBytes);
+    const consumer = connection.consumer(TOPIC, {
+      onBatch: (batch) => {
+        while (batch.next()) bodies.take(batch.int32(0));
+      },
+    });
+    await consumer.ready();
+    const plain = connection.producer<Uint8Array>(TOPIC, { ack: 'durable' });
+    await plain.ready();
+    const transactional = connection.transactionalProducer<Uint8Array>(TOPIC, {
+      group: 'bench',
+      check: () => 'unknown',
+    });
+    const send = (): Promise<SendReceipt> => Promise.resolve(plain.send(bodies.next()));
+    const transact = async (): Promise<SendReceipt> => {
+      const transaction: Transaction = await transactional.begin(bodies.next());
+      return transaction.commit();
+    };
+    const partMs = scale.durationMs / PARTS;
+    await perSecond(UNDER_WAY, partMs / 10, transact);
+    const plainOne = await perSecond(1, partMs, send);
+    const one = await perSecond(1, partMs, transact);
+    const plainMany = await perSecond(UNDER_WAY, partMs, send);
+    const many = await perSecond(UNDER_WAY, partMs, transact);
+    const deadline = performance.now() + 10_000;
+    while (bodies.received < bodies.sent && performance.now() < deadline) await new Promise((go) => setTimeout(go, 5));
+    check(bodies.wrong === 0, `${bodies.wrong} messages came twice`);
+    check(bodies.received === bodies.sent, `${bodies.received} of ${bodies.sent} messages came`);
+    const notes = {
+      underWay: UNDER_WAY,
+      plainPerSecond: Math.round(plainMany),
+      timesAPlainSend: Math.round((plainMany / many) * 100) / 100,
+      oneAtATimePerSecond: Math.round(one),
+      oneAtATimePlainPerSecond: Math.round(plainOne),
+      oneAtATimeTimesAPlainSend: Math.round((plainOne / one) * 100) / 100,
+    };
+    return { messagesPerSecond: many, notes };
+  });
+}
+
+export const transactionBenches: readonly Bench[] = [
+  { name: 'transaction', what: 'begin and commit, 64 under way, against plain durable sends', peers: [], measure },
+];

@@ -1,0 +1,280 @@
+// Sends messages that nobody sees before they are committed, and answers for producers of its group that are gone.
+import { RingmqError } from '../base/codes.ts';
+import { isGroupName } from '../base/units.ts';
+import { BatchBuilder } from '../record/batch-builder.ts';
+import { BatchView, RecordView } from '../record/batch-view.ts';
+import { messageId } from '../record/message-id.ts';
+import { utf8 } from '../record/text.ts';
+import type { TopicRoute } from '../wire/commands.ts';
+import type { Call, TransactionCheck, TransactionEnded } from '../wire/services.ts';
+import { bytesCodec, type Codec } from './codec.ts';
+import type { MessageExtras, SendReceipt } from './connection.ts';
+import { GatheredCalls } from './gathered-calls.ts';
+import { Message } from './message.ts';
+import type {
+  TransactionalProducer,
+  TransactionFate,
+  TransactionOptions,
+  Transaction as TransactionPublic,
+} from './messaging.ts';
+import { asRefusal, checkBody } from './sent.ts';
+
+/** What the connection does for it. */
+export interface TransactionHost {
+  readonly call: Call;
+  route(topic: string): Promise<TopicRoute>;
+  failed(error: Error): void;
+  /** The producer is closed: forget it. */
+  closed(producer: { close(): Promise<void> }): void;
+}
+
+/** Messages, and about how many bytes of them, in one call: it must fit a frame. */
+const PREPARE_MAX = 256;
+const PREPARE_BYTES = 128 * 1024;
+const ENDS_MAX = 1_024;
+/** Longest that a call waits to be asked about half messages. */
+const CHECK_WAIT_MS = 3_000;
+/** A resolution is repeated for so long while the coordinator or the connection is away: it may be repeated. */
+const INSIST_MS = 10_000;
+const AGAIN_MS = 200;
+const GROUP_LENGTH_MAX = 120;
+
+/** A half message to be stored. */
+interface Begun {
+  readonly body: Uint8Array;
+  readonly extras: MessageExtras;
+  readonly resolve: (transaction: string) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+interface Ending {
+  readonly transaction: string;
+  readonly commit: boolean;
+  readonly resolve: (ended: TransactionEnded) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+export class CallTransactionalProducer<T> implements TransactionalProducer<T> {
+  readonly topic: string;
+  private readonly host: TransactionHost;
+  private readonly options: TransactionOptions<T>;
+  private readonly codec: Codec<T>;
+  private readonly prepares: GatheredCalls<Begun>;
+  private readonly ends: GatheredCalls<Ending>;
+  private topicId: Promise<number> | undefined;
+  private isClosed = false;
+
+  constructor(topic: string, options: TransactionOptions<T>, host: TransactionHost) {
+    checkOptions(options);
+    this.topic = topic;
+    this.options = options;
+    this.host = host;
+    this.codec = options.codec ?? (bytesCodec as unknown as Codec<T>);
+    this.prepares = new GatheredCalls(PREPARE_MAX, (begun) => this.prepare(begun));
+    this.ends = new GatheredCalls(ENDS_MAX, (endings) => this.endAll(endings));
+    void this.answerChecks();
+  }
+
+  async begin(body: T, extras: MessageExtras = {}): Promise<TransactionPublic> {
+    if (this.isClosed) throw new RingmqError('closed', 'the producer is closed');
+    const encoded = checkBody(this.codec.encode(body));
+    const bytes = typeof encoded === 'string' ? utf8(encoded) : encoded;
+    const id = await new Promise<string>((resolve, reject) => {
+      this.prepares.add({ body: bytes, extras, resolve, reject });
+    });
+    return {
+      id,
+      commit: () => this.commit(id),
+      rollback: async () => void (await this.end(id, false)),
+    };
+  }
+
+  async send<R>(body: T, work: (transaction: TransactionPublic) => R | Promise<R>, extras?: MessageExtras): Promise<R> {
+    const transaction = await this.begin(body, extras);
+    let result: R;
+    try {
+      result = await work(transaction);
+    } catch (error) {
+      // Nobody sees the message in any case: a check will say so again.
+      await transaction.rollback().catch((refusal: unknown) => this.tell(asRefusal(refusal)));
+      throw error;
+    }
+    await transaction.commit();
+    return result;
+  }
+
+  /** Waits for what was asked for. Half messages that are open are left to others of the group. */
+  async close(): Promise<void> {
+    this.isClosed = true;
+    await this.prepares.drained();
+    await this.ends.drained();
+    this.host.closed(this);
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  private async commit(transaction: string): Promise<SendReceipt> {
+    const { partition, offset } = await this.end(transaction, true);
+    this.topicId ??= this.host.route(this.topic).then(
+      ({ topicId }) => topicId,
+      () => 0,
+    );
+    const topicId = await this.topicId;
+    const id = offset < 0 || topicId === 0 ? '' : messageId(topicId, partition, offset);
+    return { topic: this.topic, partition, offset, id };
+  }
+
+  private async end(transaction: string, commit: boolean): Promise<TransactionEnded> {
+    const ended = await new Promise<TransactionEnded>((resolve, reject) => {
+      this.ends.add({ transaction, commit, resolve, reject });
+    });
+    if (ended.code === 'ok') return ended;
+    throw new RingmqError(ended.code);
+  }
+
+  /** A payload holds what is about a frame; larger messages travel alone. */
+  private async prepare(begun: readonly Begun[]): Promise<void> {
+    const builder = new BatchBuilder(PREPARE_BYTES);
+    let chosen: Begun[] = [];
+    const calls: Promise<void>[] = [];
+    const flush = (): void => {
+      if (chosen.length > 0) calls.push(this.prepareCall(chosen, closed(builder)));
+      chosen = [];
+      builder.reset();
+    };
+    const now = Date.now();
+    for (const one of begun) {
+      try {
+        if (!builder.tryAdd(one.body, one.extras, now)) {
+          flush();
+          builder.tryAdd(one.body, one.extras, now);
+        }
+        chosen.push(one);
+      } catch (error) {
+        one.reject(error);
+      }
+    }
+    flush();
+    await Promise.all(calls);
+  }
+
+  /** Not repeated if no answer comes: the message could be there twice then. What was stored is asked about. */
+  private async prepareCall(begun: readonly Begun[], payload: Uint8Array): Promise<void> {
+    try {
+      const params = { topic: this.topic, producerGroup: this.options.group };
+      const { result } = await this.host.call('transaction-prepare', params, { payload });
+      begun.forEach(({ resolve }, i) => {
+        resolve(result.transactions[i]);
+      });
+    } catch (error) {
+      for (const { reject } of begun) reject(error);
+    }
+  }
+
+  private async endAll(endings: readonly Ending[]): Promise<void> {
+    const entries = endings.map(({ transaction, commit }) => ({ transaction, commit }));
+    const deadline = Date.now() + INSIST_MS;
+    for (;;) {
+      try {
+        const { result } = await this.host.call('transaction-end', { entries });
+        endings.forEach(({ resolve }, i) => {
+          resolve(result.results[i]);
+        });
+        return;
+      } catch (error) {
+        if (!asRefusal(error).retryable || Date.now() >= deadline) {
+          for (const { reject } of endings) reject(error);
+          return;
+        }
+        await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+      }
+    }
+  }
+
+  /** Waits to be asked, for as long as the producer lives. */
+  private async answerChecks(): Promise<void> {
+    let told = '';
+    while (!this.isClosed) {
+      try {
+        const params = { producerGroup: this.options.group, waitMs: CHECK_WAIT_MS };
+        const { result, payload } = await this.host.call('transaction-checks', params);
+        told = '';
+        await Promise.all(halvesIn(result.checks, payload).map(([check, half]) => this.answerCheck(check, half)));
+      } catch (error) {
+        const refusal = asRefusal(error);
+        if (this.isClosed || refusal.code === 'closed') return;
+        // The same failure again and again is told once.
+        if (!refusal.retryable && refusal.message !== told) this.tell(refusal);
+        told = refusal.message;
+        await new Promise((resolve) => setTimeout(resolve, AGAIN_MS * 5));
+      }
+    }
+  }
+
+  private async answerCheck({ transaction }: TransactionCheck, half: Message): Promise<void> {
+    try {
+      const fate: TransactionFate = await this.options.check(half);
+      if (fate === 'unknown') return;
+      if (fate !== 'commit' && fate !== 'rollback') {
+        throw new RingmqError('illegal-argument', `check() gave ${String(fate)}: commit, rollback or unknown`);
+      }
+      await this.end(transaction, fate === 'commit');
+    } catch (error) {
+      // Its own producer has resolved it meanwhile.
+      if (error instanceof RingmqError && error.code === 'transaction-ended') return;
+      this.tell(error instanceof Error ? error : new Error(String(error)));
+    }
+  }
+
+  private tell(error: Error): void {
+    const { onError } = this.options;
+    if (onError) onError(error);
+    else this.host.failed(error);
+  }
+}
+
+function checkOptions({ group, check }: Pick<TransactionOptions, 'group' | 'check'>): void {
+  if (!isGroupName(group) || group.includes('|') || group.length > GROUP_LENGTH_MAX) {
+    const text = `names have 1 to ${GROUP_LENGTH_MAX} characters of A-Z a-z 0-9 % . _ -`;
+    throw new RingmqError('illegal-group', `producer group ${JSON.stringify(group)}: ${text}`);
+  }
+  if (typeof check !== 'function') {
+    throw new RingmqError(
+      'illegal-argument',
+      'a transactional producer needs check(): it says what became of a message',
+    );
+  }
+}
+
+function closed(builder: BatchBuilder): Uint8Array {
+  const length = builder.close({
+    partition: 0,
+    epoch: 0,
+    request: 0,
+    ack: 0,
+    requestFlags: 0,
+    producerId: 0,
+    baseSequence: 0,
+    checksum: false,
+  });
+  return builder.bytes.slice(0, length);
+}
+
+/** The half messages of an answer, with what is asked about them. */
+function halvesIn(checks: readonly TransactionCheck[], payload: Uint8Array): [TransactionCheck, Message][] {
+  const bytes = payload.byteOffset % 4 === 0 ? payload : payload.slice();
+  const words = new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length >> 2);
+  const batch = new BatchView().span(bytes, words, 0, bytes.length);
+  const record = new RecordView();
+  const all: [TransactionCheck, Message][] = [];
+  while (batch.next()) {
+    record.open(batch);
+    while (record.next() && all.length < checks.length) {
+      const check = checks[all.length];
+      all.push([check, new Message(check.topic, 0, batch, record, { topicId: 0 })]);
+    }
+  }
+  return all;
+}

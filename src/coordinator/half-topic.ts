@@ -1,0 +1,166 @@
+// The topic of half messages (RMQ_SYS_TRANS_HALF_TOPIC): stores them, reads again what a predecessor has stored, and
+// keeps those at hand that are not resolved, for most are within moments.
+import { RingmqError } from '../base/codes.ts';
+import type { SendReceipt } from '../client/connection.ts';
+import type { InProcessConnection } from '../client/in-process.ts';
+import type { Batch } from '../client/message.ts';
+import type { RingProducer } from '../client/producer.ts';
+import { type HalfMessage, halfBody, readHalf } from '../transaction/half-message.ts';
+import { HALF_TOPIC } from '../wire/services.ts';
+import type { MessageReader } from './message-reader.ts';
+import { readRange } from './read-range.ts';
+
+/** A message takes at most a quarter. */
+export const HALF_RING_BYTES = 16 * 1024 * 1024;
+const BUFFER_BYTES = 64 * 1024 * 1024;
+const TIMEOUT_MS = 30_000;
+/** Bytes of half messages at hand; the rest is read when it is wanted. */
+const AT_HAND_BYTES = 64 * 1024 * 1024;
+
+interface Host {
+  readonly connection: Pick<InProcessConnection, 'createTopic' | 'route' | 'nextOffset' | 'producer' | 'consumer'>;
+  readonly durable: boolean;
+  readonly warn: (text: string) => void;
+}
+
+/** Hears of what is read at a start. */
+export interface HalfListener {
+  /** True if it is not resolved. */
+  half(offset: number, half: HalfMessage, storedAt: number): boolean;
+  /** There is no half message (any more) at these offsets. */
+  none(from: number, to: number): void;
+}
+
+export class HalfTopic {
+  private readonly host: Host;
+  private readonly reader: MessageReader;
+  private readonly atHand = new Map<number, HalfMessage>();
+  private bytes = 0;
+  private producer: RingProducer<Uint8Array> | undefined;
+  private opening: Promise<number> | undefined;
+
+  constructor(host: Host, reader: MessageReader) {
+    this.host = host;
+    this.reader = reader;
+  }
+
+  /** Makes the topic if need be; resolves with its id. */
+  open(): Promise<number> {
+    this.opening ??= this.openNow().catch((error: unknown) => {
+      this.opening = undefined;
+      throw error;
+    });
+    return this.opening;
+  }
+
+  private async openNow(): Promise<number> {
+    const { connection, durable } = this.host;
+    const options = { partitions: 1, durable, ringBytes: HALF_RING_BYTES, ifNotExists: true };
+    const { topicId } = await connection.createTopic(HALF_TOPIC, options);
+    const limits = { bufferBytes: BUFFER_BYTES, timeoutMs: TIMEOUT_MS };
+    this.producer = connection.producer<Uint8Array>(HALF_TOPIC, { createTopic: false, ...limits });
+    return topicId;
+  }
+
+  /** The topic's id and the offset of its next message; undefined if there is no such topic. */
+  async find(): Promise<{ readonly topicId: number; readonly end: number } | undefined> {
+    const { connection } = this.host;
+    try {
+      const { topicId, partitions } = await connection.route(HALF_TOPIC);
+      const [queue] = partitions;
+      return { topicId, end: Math.max(connection.nextOffset(queue), queue.nextOffset) };
+    } catch (error) {
+      if (error instanceof RingmqError && error.code === 'unknown-topic') return undefined;
+      throw error;
+    }
+  }
+
+  /** Stores half messages; resolves with their offsets when they are as safe as a `durable` send. */
+  async store(halves: readonly HalfMessage[]): Promise<number[]> {
+    await this.open();
+    const size = halves.reduce((sum, { payload }) => sum + payload.length, 0);
+    if (!this.host.durable && this.bytes + size > AT_HAND_BYTES) {
+      // The ring forgets them, and there is no log.
+      throw new RingmqError('buffer-full', `${this.bytes} bytes of half messages wait to be resolved: resolve them`);
+    }
+    const receipts = await this.send(halves.map(halfBody));
+    const offsets = receipts.map(({ offset }) => offset);
+    for (let i = 0; i < halves.length; i++) this.keep(offsets[i], halves[i]);
+    return offsets;
+  }
+
+  private async send(bodies: readonly Uint8Array[]): Promise<readonly SendReceipt[]> {
+    try {
+      return await (this.producer as RingProducer<Uint8Array>).sendBatch(bodies);
+    } catch (error) {
+      // The next one makes it anew; what was open in the old one is gone.
+      if (error instanceof RingmqError && error.code === 'unknown-topic') this.opening = undefined;
+      throw error;
+    }
+  }
+
+  /** The half message at an offset. Rejects with `not-found` if it is not kept any more. */
+  async get(offset: number): Promise<HalfMessage> {
+    const half = this.atHand.get(offset);
+    if (half) return half;
+    const route = await this.host.connection.route(HALF_TOPIC);
+    const { body } = await this.reader.one(HALF_TOPIC, 0, route.partitions[0].epoch, offset);
+    const read = readHalf(body);
+    if (read) return read;
+    throw new RingmqError('log-damaged', `${HALF_TOPIC}/0@${offset} is not what was written`);
+  }
+
+  /** It is resolved. */
+  forget(offset: number): void {
+    const half = this.atHand.get(offset);
+    if (half === undefined) return;
+    this.bytes -= half.payload.length;
+    this.atHand.delete(offset);
+  }
+
+  /** The topic is another one: its offsets mean other messages. */
+  forgetAll(): void {
+    this.atHand.clear();
+    this.bytes = 0;
+  }
+
+  /** Reads the topic from an offset on up to `end`. */
+  async read(from: number, end: number, listener: HalfListener): Promise<void> {
+    const { connection, warn } = this.host;
+    await readRange(connection, HALF_TOPIC, 0, from, end, {
+      batch: (batch) => {
+        while (batch.next()) this.take(batch, listener);
+      },
+      none: (first, to, reason) => {
+        listener.none(first, to);
+        warn(`${HALF_TOPIC}: half messages ${first} to ${to - 1} are gone (${reason})`);
+      },
+      error: (error) => warn(`${HALF_TOPIC}: ${error.message}`),
+    });
+  }
+
+  private take(batch: Batch, listener: HalfListener): void {
+    const { offset } = batch;
+    const half = readHalf(batch.body);
+    if (half === undefined) {
+      listener.none(offset, offset + 1);
+      return;
+    }
+    if (listener.half(offset, half, batch.storedAt)) this.keep(offset, half);
+  }
+
+  async close(): Promise<void> {
+    await this.producer?.close();
+  }
+
+  private keep(offset: number, half: HalfMessage): void {
+    if (this.atHand.has(offset)) return;
+    this.atHand.set(offset, half);
+    this.bytes += half.payload.length;
+    if (!this.host.durable) return;
+    for (const oldest of this.atHand.keys()) {
+      if (this.bytes <= AT_HAND_BYTES) break;
+      this.forget(oldest);
+    }
+  }
+}

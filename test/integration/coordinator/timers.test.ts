@@ -1,0 +1,208 @@
+// The timer desk on a real broker: what is scheduled comes once, when it shall.
+import { afterEach, expect, test } from 'vitest';
+import type { Message } from '../../../src/client/message.ts';
+import { MemoryDisk } from '../../../src/log/disk-memory.ts';
+import type { Broker } from '../../../src/server/broker.ts';
+import { errorOf, startTestBroker } from '../../support/engine.ts';
+import { type Scheduled, TimerRig } from '../../support/timer-rig.ts';
+import { until } from '../../support/until.ts';
+
+const rigs: TimerRig[] = [];
+
+afterEach(async () => {
+  for (const rig of rigs.splice(0)) await rig.stop();
+});
+
+function rigOf(broker: Broker, options = {}): TimerRig {
+  const rig = new TimerRig(broker, new MemoryDisk(), options);
+  rigs.push(rig);
+  return rig;
+}
+
+/** Everything that comes in a topic, with the time when it came. */
+async function listen(rig: TimerRig, topic: string): Promise<{ message: Message; at: number }[]> {
+  const heard: { message: Message; at: number }[] = [];
+  await rig.connection
+    .consumer(topic, { onMessage: (message) => void heard.push({ message, at: rig.now() }), from: 'earliest' })
+    .ready();
+  return heard;
+}
+
+test('a message comes when it is due, with all that it was sent with', async () => {
+  const broker = await startTestBroker();
+  const rig = rigOf(broker);
+  const heard = await listen(rig, 'orders');
+  const deliverAt = rig.now() + 150;
+  const one: Scheduled = {
+    body: 'later',
+    deliverAt,
+    key: 'k1',
+    tag: 'red',
+    properties: { REAL_TOPIC: 'mine' },
+    flags: 49,
+  };
+  const handles = await rig.schedule('orders', [one]);
+  expect(handles).toHaveLength(1);
+  await until(() => heard.length > 0, 'the message comes');
+  const [{ message, at }] = heard;
+  expect(at).toBeGreaterThanOrEqual(deliverAt);
+  expect(at).toBeLessThan(deliverAt + 500);
+  expect(message.text()).toBe('later');
+  expect([message.key, message.tag]).toEqual(['k1', 'red']);
+  expect({ ...message.properties }).toEqual({ REAL_TOPIC: 'mine' });
+  expect(rig.warnings).toEqual([]);
+});
+
+test('messages come in the order of their times, those of a key in one partition', async () => {
+  const rig = rigOf(await startTestBroker());
+  await rig.connection.createTopic('orders', { partitions: 3 });
+  const heard = await listen(rig, 'orders');
+  const now = rig.now();
+  const all = Array.from({ length: 300 }, (_, i) => ({
+    body: String(i),
+    key: `key-${i % 7}`,
+    deliverAt: now + 100 + ((i * 37) % 300),
+  }));
+  await rig.schedule('orders', all);
+  await until(() => heard.length === 300, 'all come');
+  for (let key = 0; key < 7; key++) {
+    const ofKey = heard.filter(({ message }) => message.key === `key-${key}`);
+    expect(new Set(ofKey.map(({ message }) => message.partition)).size).toBe(1);
+    const expected = all.filter((one) => one.key === `key-${key}`).sort((a, b) => a.deliverAt - b.deliverAt);
+    expect(ofKey.map(({ message }) => message.text())).toEqual(expected.map(({ body }) => body));
+  }
+});
+
+test('what has passed comes at once, what lies too far ahead is refused with the limit', async () => {
+  const rig = rigOf(await startTestBroker());
+  const heard = await listen(rig, 'orders');
+  await rig.schedule('orders', [{ body: 'past', deliverAt: 5 }]);
+  await until(() => heard.length === 1, 'it comes');
+  const far = await errorOf(rig.schedule('orders', [{ body: 'far', deliverAt: rig.now() + 367 * 86_400_000 }]));
+  expect(far).toMatchObject({ code: 'delay-out-of-range', message: expect.stringContaining('366 days') });
+});
+
+test('a recalled message does not come, and is recalled once', async () => {
+  const rig = rigOf(await startTestBroker());
+  const heard = await listen(rig, 'orders');
+  const deliverAt = rig.now() + 300;
+  const handles = await rig.schedule('orders', [
+    { body: 'stays', deliverAt },
+    { body: 'goes', deliverAt },
+    { body: 'far', deliverAt: deliverAt + 40 * 86_400_000 },
+  ]);
+  await rig.recall(handles[1]);
+  await rig.recall(handles[2]);
+  for (const handle of [handles[1], handles[2]]) {
+    expect(await errorOf(rig.recall(handle))).toMatchObject({ code: 'too-late' });
+  }
+  await until(() => heard.length === 1, 'the other one comes');
+  expect(await errorOf(rig.recall(handles[0]))).toMatchObject({ code: 'too-late' });
+  await rig.schedule('orders', [{ body: 'end', deliverAt: 0 }]);
+  await until(() => heard.length === 2, 'the end comes');
+  expect(heard.map(({ message }) => message.text())).toEqual(['stays', 'end']);
+});
+
+test('nonsense is refused by code', async () => {
+  const broker = await startTestBroker({ autoCreateTopics: false });
+  const rig = rigOf(broker);
+  await rig.connection.createTopic('orders');
+  const soon = rig.now() + 60_000;
+  const [handle] = await rig.schedule('orders', [{ body: 'x', deliverAt: soon }]);
+  const other = rigOf(await startTestBroker());
+  const [foreign] = await other.schedule('orders', [{ body: 'x', deliverAt: soon }]);
+  const codes = async (...calls: Promise<unknown>[]): Promise<unknown[]> =>
+    Promise.all(calls.map(async (call) => (await errorOf(call)).code));
+  expect(await codes(rig.recall(''), rig.recall(`${handle}x`), rig.recall(foreign))).toEqual([
+    'illegal-argument',
+    'illegal-argument',
+    'not-found',
+  ]);
+  const one = (topic: string, body = 'x') => rig.schedule(topic, [{ body, deliverAt: soon }]);
+  expect(await codes(one('nowhere'), one('RMQ_SYS_TIMER'), one('%DLQ%g'), one('orders', 'x'.repeat(20_000)))).toEqual([
+    'auto-create-off',
+    'no-write-permission',
+    'no-write-permission',
+    'message-too-large',
+  ]);
+});
+
+test('timers of a topic that is gone are dropped, and a warning says how many', async () => {
+  const rig = rigOf(await startTestBroker());
+  const heard = await listen(rig, 'kept');
+  await rig.connection.createTopic('gone');
+  const deliverAt = rig.now() + 200;
+  await rig.schedule(
+    'gone',
+    [1, 2, 3].map((one) => ({ body: String(one), deliverAt })),
+  );
+  await rig.schedule('kept', [{ body: 'kept', deliverAt: deliverAt + 1 }]);
+  await rig.connection.deleteTopic('gone');
+  await until(() => heard.length === 1, 'the message of the other topic comes');
+  await until(() => rig.warnings.length > 0, 'a warning', 5_000);
+  expect(rig.warnings).toEqual(['3 scheduled messages were dropped: gone: unknown-topic']);
+});
+
+test('of messages that are due together only those are dropped that the topic does not take any more', async () => {
+  const rig = rigOf(await startTestBroker());
+  await rig.connection.createTopic('shrunk', { partitions: 1, ringBytes: 1024 * 1024 });
+  const deliverAt = rig.now() + 300;
+  const bodies = ['1', '2', 'x'.repeat(100_000), '4', '5', '6'];
+  await rig.schedule(
+    'shrunk',
+    bodies.map((body) => ({ body, deliverAt })),
+  );
+  await rig.connection.deleteTopic('shrunk');
+  await rig.connection.createTopic('shrunk', { partitions: 1, ringBytes: 16 * 1024 });
+  const heard = await listen(rig, 'shrunk');
+  await until(() => heard.length === 5, 'the others come');
+  expect(heard.map(({ message }) => message.text()).sort()).toEqual(['1', '2', '4', '5', '6']);
+  await until(() => rig.warnings.length > 0, 'a warning', 5_000);
+  expect(rig.warnings).toEqual(['1 scheduled messages were dropped: shrunk: message-too-large']);
+});
+
+test('when the clock jumps ahead timers fire at once, when it jumps back they wait', async () => {
+  const rig = rigOf(await startTestBroker());
+  const heard = await listen(rig, 'orders');
+  const now = rig.now();
+  await rig.schedule('orders', [
+    { body: 'an hour', deliverAt: now + 3_600_000 },
+    { body: 'two days', deliverAt: now + 2 * 86_400_000 },
+  ]);
+  rig.ahead = 3_600_000 + 5;
+  await until(() => heard.length === 1, 'the first one comes');
+  rig.ahead = 0;
+  await rig.schedule('orders', [{ body: 'soon', deliverAt: rig.now() + 100 }]);
+  await until(() => heard.length === 2, 'one that is due by the new time comes');
+  rig.ahead = 3 * 86_400_000;
+  await until(() => heard.length === 3, 'the last one comes');
+  expect(heard.map(({ message }) => message.text())).toEqual(['an hour', 'soon', 'two days']);
+});
+
+test('a topic that takes nothing holds up no other', async () => {
+  const broker = await startTestBroker();
+  const rig = rigOf(broker);
+  await rig.connection.createTopic('full', { partitions: 1, overflow: 'block', ringBytes: 1024 * 1024 });
+  let count = 0;
+  const slow = broker.connect().consumer('full', {
+    onBatch: (batch) => {
+      count += batch.count;
+    },
+  });
+  await slow.ready();
+  slow.pause();
+  const heard = await listen(rig, 'orders');
+  const body = 'x'.repeat(1_000);
+  const deliverAt = rig.now() + 100;
+  for (let i = 0; i < 12; i++) {
+    await rig.schedule(
+      'full',
+      Array.from({ length: 1_000 }, () => ({ body, deliverAt })),
+    );
+  }
+  await rig.schedule('orders', [{ body: 'free', deliverAt: deliverAt + 200 }]);
+  await until(() => heard.length === 1, 'the other topic gets its message');
+  slow.resume();
+  await until(() => count >= 12_000, 'everything comes when there is room', 20_000);
+  expect(count).toBe(12_000);
+}, 30_000);

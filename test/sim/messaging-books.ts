@@ -1,0 +1,206 @@
+// What the applications of a simulated run know of groups, timers and transactions, and the judgement over it. It
+// shares no code with the broker. Messages are known by the names in their bodies, wherever they lie.
+//
+// Everything that happens has a number. With power lost, what a journal had not synced may come back: acknowledgements
+// and recalls of since the last sync count for nothing then.
+import type { RecoveredQueue } from '../../src/log/run.ts';
+import type { MessageName } from '../../torture/message.ts';
+import type { Books, Level } from './books.ts';
+import { type GroupBook, judgeGroup } from './group-books.ts';
+
+export type Fate = 'commit' | 'rollback';
+
+/** What became of a call. `unknown`: no answer came. */
+type Answer = 'asked' | 'yes' | 'unknown';
+
+/** A message, by what it was sent as. */
+export interface Sent {
+  readonly id: string;
+  readonly kind: 'plain' | 'timer' | 'transaction';
+  readonly key: string | undefined;
+  /** It must be there: of plain messages by what they were acknowledged as, of others when they are stored. */
+  level: Level;
+  deliverAt: number;
+  recall: Answer | undefined;
+  recalledAt: number;
+  /** What its producer does with it, now or when it is asked. */
+  fate: Fate | undefined;
+  ended: Answer | undefined;
+  /** Loss of power may make it come so often more. */
+  extra: number;
+}
+
+/** A message in a log. */
+export interface Stored {
+  /** Its name. */
+  readonly id: string;
+  /** Its name, and where it was first: a crash may take a message back, and it is sent again. */
+  readonly key: string;
+}
+
+/** A partition as the auditor has read it: by offset. */
+export type LogView = (Stored | undefined)[];
+
+export class MessagingBooks {
+  readonly books: Books;
+  /** The topic that all groups read. */
+  readonly topic: string;
+  readonly sent = new Map<string, Sent>();
+  readonly groups: GroupBook[] = [];
+  /** By topic/partition. */
+  readonly logs = new Map<string, LogView>();
+  /** Number of what happened last. */
+  now = 0;
+  private syncedAt = 0;
+
+  constructor(books: Books, topic: string) {
+    this.books = books;
+    this.topic = topic;
+  }
+
+  get world(): Books['world'] {
+    return this.books.world;
+  }
+
+  /** Something happens. */
+  tick(what: string): number {
+    this.world.trace.add(what);
+    return ++this.now;
+  }
+
+  sending(name: MessageName, kind: Sent['kind'], key: string | undefined): Sent {
+    const id = idOf(name);
+    const one: Sent = {
+      id,
+      kind,
+      key,
+      level: 'none',
+      deliverAt: 0,
+      recall: undefined,
+      recalledAt: 0,
+      fate: undefined,
+      ended: undefined,
+      extra: 0,
+    };
+    this.sent.set(id, one);
+    this.tick(`sends ${kind} ${id}`);
+    return one;
+  }
+
+  stored(one: Sent, level: Level): void {
+    one.level = level;
+    this.tick(`stored ${one.id} ${level}`);
+  }
+
+  recalled(one: Sent, answer: Answer | undefined): void {
+    one.recall = answer;
+    one.recalledAt = this.tick(`recall ${one.id} ${answer ?? 'too late'}`);
+  }
+
+  ended(one: Sent, answer: Answer): void {
+    one.ended = answer;
+    this.tick(`end ${one.id} ${one.fate} ${answer}`);
+  }
+
+  /** The coordinator's journal is on the disk. */
+  synced(): void {
+    this.syncedAt = this.now;
+  }
+
+  crashed(power: boolean): void {
+    for (const one of this.sent.values()) {
+      if (one.level === 'accepted' || (power && one.level === 'written')) one.level = 'none';
+      if (!power) continue;
+      if (one.recall === 'yes' && one.recalledAt > this.syncedAt) one.recall = 'unknown';
+      // Published before its intent is on the disk: nobody was told yet.
+      if (one.fate === 'commit' && one.ended !== 'yes') one.extra++;
+    }
+    if (power) for (const group of this.groups) group.powerLost(this.syncedAt);
+  }
+
+  /** An orderly stop keeps everything. */
+  stopped(): void {
+    for (const one of this.sent.values()) if (one.level !== 'none') one.level = 'durable';
+    this.synced();
+  }
+
+  /** What a recovery has not found, will be other messages. */
+  recovered(queues: readonly RecoveredQueue[], topicNames: ReadonlyMap<number, string>): void {
+    const ends = new Map(
+      queues.map((one) => [`${topicNames.get(one.topicId)}/${one.partition}`, one.nextOffset] as const),
+    );
+    for (const group of this.groups) group.cut(ends);
+  }
+
+  /** The auditor has read it. */
+  audited(place: string, offset: number, name: MessageName | undefined, origin = `${place}:${offset}`): void {
+    const view = this.logs.get(place) ?? [];
+    this.logs.set(place, view);
+    if (name === undefined) this.books.fault(`${place}:${offset} holds something else`);
+    else view[offset] = { id: idOf(name), key: keyOf(idOf(name), origin) };
+  }
+
+  /** How often a message stands in the topic. */
+  counts(): Map<string, number> {
+    const counts = new Map<string, number>();
+    for (const [place, view] of this.logs) {
+      if (!place.startsWith(`${this.topic}/`)) continue;
+      for (const one of view) if (one !== undefined) counts.set(one.id, (counts.get(one.id) ?? 0) + 1);
+    }
+    return counts;
+  }
+
+  /** What is still to come. */
+  waitsFor(): string | undefined {
+    const counts = this.counts();
+    for (const one of this.sent.values()) {
+      if (leastOf(one) > (counts.get(one.id) ?? 0)) return `${one.kind} ${one.id} is not in the log`;
+    }
+    for (const group of this.groups) {
+      const missing = group.missing(this);
+      if (missing !== undefined) return `${group.name} has not handled ${missing}`;
+    }
+    return undefined;
+  }
+
+  /** Everything that contradicts a promise. */
+  judge(): string[] {
+    const counts = this.counts();
+    const found: string[] = [];
+    for (const one of this.sent.values()) {
+      const count = counts.get(one.id) ?? 0;
+      if (count < leastOf(one)) found.push(`lost: ${about(one)} is not in the log`);
+      if (count > mostOf(one)) found.push(`${mostOf(one) === 0 ? 'taken back' : 'twice'}: ${about(one)}, found ${count}`);
+    }
+    for (const id of counts.keys()) if (!this.sent.has(id)) found.push(`phantom: ${id} was never sent`);
+    for (const group of this.groups) found.push(...judgeGroup(group, this));
+    return found;
+  }
+}
+
+/** How often it must be in the log at least, when all is quiet. */
+function leastOf(one: Sent): number {
+  if (one.level === 'none') return 0;
+  if (one.kind === 'plain') return 1;
+  if (one.kind === 'timer') return one.recall === undefined ? 1 : 0;
+  return one.fate === 'commit' ? 1 : 0;
+}
+
+function mostOf(one: Sent): number {
+  if (one.kind === 'timer') return one.recall === 'yes' ? 0 : 1;
+  if (one.kind === 'transaction') return one.fate === 'commit' ? 1 + one.extra : 0;
+  return 1;
+}
+
+function about({ kind, id, level, recall, fate, ended, deliverAt }: Sent): string {
+  const more = kind === 'timer' ? ` due ${deliverAt}, recall ${recall}` : ` ${fate ?? ''} ${ended ?? ''}`;
+  return `${kind} ${id} (${level}${more})`;
+}
+
+export function idOf({ producer, sequence }: MessageName): string {
+  return `${producer}:${sequence}`;
+}
+
+export function keyOf(id: string | undefined, place: string): string {
+  return `${id}@${place}`;
+}

@@ -1,0 +1,254 @@
+// Members of groups, in both kinds: handlers that take their time and fail now and then, and simple consumers that ack,
+// nack and forget. They come and go.
+import type { Connection, Consumer } from '../../src/client/connection.ts';
+import type { Message } from '../../src/client/message.ts';
+import { DeadLetter, RetryLater, type SimpleConsumer } from '../../src/client/messaging.ts';
+import type { Call, Settle } from '../../src/wire/services.ts';
+import { nameOf } from '../../torture/message.ts';
+import type { Delivery, GroupBook } from './group-books.ts';
+import { HandlerFailed, Role, type RoleContext } from './roles.ts';
+
+const BACK_MAX_MS = 1_000;
+const AGAIN_MS = 200;
+const RETRY_DELAYS_MS = [20, 100, 300] as const;
+
+/** What both kinds of members do. */
+abstract class Member extends Role {
+  protected readonly group: GroupBook;
+
+  constructor(context: RoleContext, group: GroupBook) {
+    super(context);
+    this.group = group;
+  }
+
+  protected started(connection: Connection, member: string): void {
+    this.listen(connection);
+    this.set(connection, member);
+  }
+
+  /** Its connection stands, and the group is as it shall be. */
+  protected abstract join(connection: Connection, member: string): void;
+
+  protected joinIfOpen(connection: Connection, member: string): void {
+    if (this.connection !== connection) return;
+    try {
+      this.join(connection, member);
+    } catch (error) {
+      // Its application is about to end.
+      this.heard(error as Error);
+    }
+  }
+
+  /** The group's settings may be lost with the power. */
+  private set(connection: Connection, member: string): void {
+    const { attemptsMax } = this.group.rules;
+    const again = (): void => {
+      if (this.connection === connection) this.set(connection, member);
+    };
+    this.follow(
+      connection.setGroup(this.group.name, { retryDelaysMs: RETRY_DELAYS_MS, attemptsMax }),
+      () => this.joinIfOpen(connection, member),
+      (code) => {
+        this.unexpected('setGroup', code);
+        setTimeout(again, AGAIN_MS);
+      },
+    );
+  }
+
+  /** Hears what the coordinator answers, as it comes. */
+  private listen(connection: Connection): void {
+    const open = connection as Connection & { call: Call };
+    const call = open.call.bind(connection);
+    const { group } = this;
+    open.call = async (method, params, options) => {
+      const asked = this.context.books.now;
+      const answer = await call(method, params, options);
+      if (this.connection !== connection || (params as { readonly group?: string }).group !== group.name) return answer;
+      this.answered((params as { readonly member?: string }).member, asked);
+      if (method === 'group-commit') {
+        const { queues } = params as { readonly queues: readonly Committed[] };
+        for (const one of queues) group.committed(`${one.topic}/${one.partition}`, one.offset, one.acked);
+      } else if (method === 'settle') {
+        this.settled(params as unknown as Settle, (answer.result as unknown as { stale: number[][] }).stale);
+      }
+      return answer;
+    };
+  }
+
+  /** The member was one at least until it asked this. */
+  protected answered(_member: string | undefined, _asked: number): void {}
+
+  private settled({ queues }: Settle, stale: readonly (readonly number[])[]): void {
+    queues.forEach(({ topic, partition, acks }, i) => {
+      const pairs: number[] = [];
+      for (let at = 0; at < acks.length; at += 2) {
+        if (!stale[i]?.includes(acks[at])) pairs.push(acks[at], acks[at] + 1);
+      }
+      this.group.committed(`${topic}/${partition}`, 0, pairs);
+    });
+  }
+}
+
+interface Committed {
+  readonly topic: string;
+  readonly partition: number;
+  readonly offset: number;
+  readonly acked: readonly number[];
+}
+
+/** A push consumer. */
+export class PushMember extends Member {
+  private consumer: Consumer | undefined;
+  private member = '';
+  /** When it asked what it was answered last: others may have its queues since then, and it does not know. */
+  private asked = 0;
+
+  protected join(connection: Connection, member: string): void {
+    const { world, books } = this.context;
+    this.member = `${member}.${books.now}`;
+    this.consumer = connection.consumer(books.topic, {
+      group: this.group.name,
+      member: this.member,
+      order: this.group.rules.order,
+      from: 'earliest',
+      concurrency: world.between(1, 8),
+      commitMs: world.between(20, 600),
+      handlerTimeoutMs: world.chance(30) ? 500 : 20_000,
+      onMessage: (message) => this.handle(member, message),
+      onError: this.heard,
+    });
+  }
+
+  turn(): void {
+    const { world } = this.context;
+    const { consumer, connection } = this;
+    if (this.quiet || !consumer || !connection || world.random(400) !== 0) return;
+    this.consumer = undefined;
+    world.trace.add(`${this.context.name} leaves ${this.group.name}`);
+    const backMs = world.random(BACK_MAX_MS);
+    this.follow(
+      consumer.close(),
+      () => void setTimeout(() => this.joinIfOpen(connection, this.context.name), backMs),
+      (code) => this.unexpected('close', code),
+    );
+  }
+
+  override died(): void {
+    super.died();
+    this.consumer = undefined;
+  }
+
+  protected override answered(member: string | undefined, asked: number): void {
+    if (member === this.member) this.asked = Math.max(this.asked, asked);
+  }
+
+  private handle(member: string, message: Message): Promise<void> | undefined {
+    const { world } = this.context;
+    const { connection } = this;
+    const key = this.group.handed(member, deliveryOf(message), this.asked);
+    const error = !this.quiet && world.chance(12) ? this.failure() : undefined;
+    if (error instanceof DeadLetter) this.group.gaveUp(key);
+    if (world.chance(40)) {
+      if (error) throw error;
+      this.group.succeeded(member, key);
+      return undefined;
+    }
+    const tookMs = world.chance(10) ? world.random(700) : world.random(40);
+    return new Promise((resolve, reject) => {
+      setTimeout(() => {
+        if (this.connection !== connection) return;
+        if (error) reject(error);
+        else {
+          this.group.succeeded(member, key);
+          resolve();
+        }
+      }, tookMs);
+    });
+  }
+
+  private failure(): Error {
+    const { world } = this.context;
+    if (world.chance(10)) return new DeadLetter('told to');
+    return world.chance(30) ? new RetryLater(world.random(200)) : new HandlerFailed('told to');
+  }
+}
+
+/** A simple consumer. */
+export class SimpleReader extends Member {
+  private consumer: SimpleConsumer | undefined;
+
+  protected join(connection: Connection, member: string): void {
+    const { world, books } = this.context;
+    const consumer = connection.simpleConsumer(books.topic, {
+      group: this.group.name,
+      member: `${member}.${books.now}`,
+      order: this.group.rules.order,
+      from: 'earliest',
+      invisibleMs: world.between(300, 3_000),
+      onError: () => {},
+    });
+    this.consumer = consumer;
+    void this.receive(consumer, member);
+  }
+
+  turn(): void {
+    const { world } = this.context;
+    const { consumer, connection } = this;
+    if (this.quiet || !consumer || !connection || world.random(400) !== 0) return;
+    this.consumer = undefined;
+    world.trace.add(`${this.context.name} leaves ${this.group.name}`);
+    const backMs = world.random(BACK_MAX_MS);
+    this.follow(
+      consumer.close(),
+      () => void setTimeout(() => this.joinIfOpen(connection, this.context.name), backMs),
+      (code) => this.unexpected('close', code),
+    );
+  }
+
+  override died(): void {
+    super.died();
+    this.consumer = undefined;
+  }
+
+  private async receive(consumer: SimpleConsumer, member: string): Promise<void> {
+    const { world } = this.context;
+    while (this.consumer === consumer) {
+      // The answer may be late: leases in it may have run out, and others may have the messages then.
+      const asked = this.context.books.now;
+      try {
+        const messages = await consumer.receive({ max: world.between(1, 12), waitMs: world.random(1_500) });
+        for (const message of messages) this.handle(consumer, member, message, asked);
+        await new Promise((resolve) => setTimeout(resolve, world.random(60)));
+      } catch (error) {
+        if (this.consumer !== consumer) return;
+        this.heard(error as Error);
+        await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+      }
+    }
+  }
+
+  private handle(consumer: SimpleConsumer, member: string, message: Message, asked: number): void {
+    const { world } = this.context;
+    const { connection } = this;
+    if (connection === undefined) return;
+    const key = this.group.handed(member, deliveryOf(message), asked);
+    const dice = this.quiet ? 0 : world.random(100);
+    // Forgotten.
+    if (dice >= 92) return;
+    const tookMs = world.chance(10) ? world.random(1_500) : world.random(50);
+    setTimeout(() => {
+      if (this.connection !== connection) return;
+      const settling = dice < 80 ? consumer.ack(message) : consumer.nack(message, dice < 86 ? undefined : tookMs);
+      if (dice < 80) this.group.succeeded(member, key);
+      this.follow(
+        settling,
+        () => {},
+        (code) => this.unexpected('settle', code),
+      );
+    }, tookMs);
+  }
+}
+
+function deliveryOf({ topic, partition, offset, attempts, body }: Message): Delivery {
+  return { place: `${topic}/${partition}:${offset}`, name: nameOf(body), attempts };
+}

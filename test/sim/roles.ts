@@ -1,0 +1,133 @@
+// What applications of a simulated run do with messaging: a role is played on a connection, again in every life of its
+// thread. What it is told goes into the books.
+import { RingmqError } from '../../src/base/codes.ts';
+import type { Connection } from '../../src/client/connection.ts';
+import type { MessageName } from '../../torture/message.ts';
+import { bodyOf } from '../../torture/message.ts';
+import type { MessagingBooks } from './messaging-books.ts';
+import type { World } from './world.ts';
+
+const BODY_MAX_BYTES = 1_200;
+const KEYS = 6;
+/** What a call may fail with while everything around it fails: nothing is promised then. */
+const MAY_FAIL = new Set([
+  'timeout',
+  'connection-lost',
+  'closed',
+  'out-of-order',
+  'broker-unavailable',
+  'coordinator-unavailable',
+  'disk-full',
+  'store-failed',
+  'shutting-down',
+  'busy',
+  'route-stale',
+  'buffer-full',
+  'ring-full',
+  'hello-timeout',
+  'stale-generation',
+  'stale-lease',
+  'unknown-group',
+  'handler-failed',
+  'offset-out-of-range',
+]);
+
+/** A handler that was told to fail. */
+export class HandlerFailed extends Error {
+  override readonly name = 'HandlerFailed';
+}
+
+export interface RoleContext {
+  readonly name: string;
+  readonly world: World;
+  readonly books: MessagingBooks;
+  /** Producers never have the same number twice. */
+  readonly nextProducer: () => number;
+}
+
+export abstract class Role {
+  /** True: it begins nothing new, and everything goes well. */
+  quiet = false;
+  protected readonly context: RoleContext;
+  protected connection: Connection | undefined;
+  private producer = -1;
+  private sequence = 0;
+  private pending = 0;
+  private life = 0;
+
+  constructor(context: RoleContext) {
+    this.context = context;
+  }
+
+  /** Calls whose outcome is not known. */
+  get underWay(): number {
+    return this.pending;
+  }
+
+  /** Its thread has begun (again). To be called in a turn of it. */
+  begin(connection: Connection): void {
+    this.connection = connection;
+    this.producer = this.context.nextProducer();
+    this.sequence = 0;
+    this.life++;
+    this.started(connection, `${this.context.name}.${this.life}`);
+  }
+
+  /** Its thread has died. */
+  died(): void {
+    this.connection = undefined;
+    this.pending = 0;
+    this.life++;
+  }
+
+  /** Now and then, in a turn of its thread. */
+  abstract turn(): void;
+
+  protected abstract started(connection: Connection, member: string): void;
+
+  /** A message that was never sent. */
+  protected newMessage(): { readonly name: MessageName; readonly body: Uint8Array; readonly key: string | undefined } {
+    let body = bodyOf(this.producer, this.sequence);
+    while (body.length > BODY_MAX_BYTES) body = bodyOf(this.producer, ++this.sequence);
+    const name = { producer: this.producer, sequence: this.sequence++ };
+    return { name, body, key: this.context.world.chance(60) ? `key-${name.sequence % KEYS}` : undefined };
+  }
+
+  /** Tells what becomes of a call, unless the thread has died meanwhile. */
+  protected follow<T>(call: PromiseLike<T>, done: (result: T) => void, failed: (code: string) => void): void {
+    const { life } = this;
+    this.pending++;
+    const isOver = (): boolean => {
+      if (life !== this.life) return true;
+      this.pending--;
+      return false;
+    };
+    call.then(
+      (result) => {
+        if (!isOver()) done(result);
+      },
+      (error: unknown) => {
+        if (!isOver()) failed(this.codeOf(error));
+      },
+    );
+  }
+
+  /** What goes wrong in the background. */
+  protected readonly heard = (error: Error): void => {
+    if (error instanceof HandlerFailed) return;
+    const code = this.codeOf(error);
+    if (!MAY_FAIL.has(code)) this.context.books.books.fault(`${this.context.name}: ${String(error)}`);
+  };
+
+  /** Refusals that have a meaning of their own are dealt with by who asked. */
+  protected unexpected(what: string, code: string): void {
+    if (!MAY_FAIL.has(code)) this.context.books.books.fault(`${this.context.name}: ${what} failed with ${code}`);
+  }
+
+  private codeOf(error: unknown): string {
+    const { world, name } = this.context;
+    const code = error instanceof RingmqError ? error.code : 'no RingmqError';
+    world.trace.add(`${name} hears ${String(error)}`);
+    return code === 'no RingmqError' ? String(error) : code;
+  }
+}

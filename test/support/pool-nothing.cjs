@@ -1,0 +1,2 @@
+// No handler.
+module.exports = { handle: 1 };
