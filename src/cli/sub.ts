@@ -44,7 +44,8 @@ A time is ISO 8601 (time:2026-11-23T04:00:00Z), milliseconds since 1970, or an a
 
 With --group the broker keeps where the group is, and --from (latest, earliest or time:WHEN) is for its first time only.
 Its members share the partitions of the topic; a message is acknowledged when it was printed, and what a member has not
-acknowledged when it goes away another one gets. With --broadcast every member gets every message. See ringmq group.
+acknowledged when it goes away another one gets. See ringmq group. With --broadcast every member gets every message from
+where the group is when it starts.
 `;
 
 const NEWLINE = 10;

@@ -82,7 +82,7 @@ export class GroupConsumer<T> implements Consumer<T>, TopicIdentity {
     this.setup = groupSetup(options);
     this.concurrencyAsked = options.concurrency !== undefined;
     const { group, member, from, order, filter } = this.setup;
-    // Of two with one id the second is refused, whoever they belong to. It is the same one only after it lost its place.
+    // Of two with one id the second is refused, also if they have the same thread or the same name.
     const client = options.member === undefined ? host.client : `${host.client} ${randomName()}`;
     const identity = { group, topic, member, client, from, order, filter };
     this.member = new GroupMember(host.call, identity, {

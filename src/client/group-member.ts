@@ -47,6 +47,8 @@ export class GroupMember {
   private sessionMs = SESSION_MS;
   private heardAt = 0;
   private joined = false;
+  /** It asked to join, and has not heard what came of it. */
+  private mayBeOne = false;
   private left = false;
   private failures = 0;
   private isInDoubt = false;
@@ -148,12 +150,13 @@ export class GroupMember {
       return true;
     }
     // The member that is there already may be this one, before its connection was lost.
-    const isGhost = error.code === 'member-exists' && this.joined;
+    const isGhost = error.code === 'member-exists' && (this.joined || this.mayBeOne);
     if (!isGhost && !error.retryable && error.code !== 'timeout') {
       this.left = true;
       this.host.refused(error);
       return false;
     }
+    this.mayBeOne = true;
     // The front end takes members out whose session has ended.
     if (error.code === 'connection-lost' && this.joined) this.doubt(true);
     this.failures++;

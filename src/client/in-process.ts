@@ -269,7 +269,7 @@ export class InProcessConnection extends GroupingConnection implements Connectio
   protected override async askCoordinator(command: CommandOf<'call'>, timeoutMs: number): Promise<Command> {
     this.assertLives();
     this.driver.hold(true);
-    return this.participant.coordinator.request(command, Date.now(), timeoutMs);
+    return this.participant.coordinator.request(command, performance.now(), timeoutMs);
   }
 
   protected override async find(query: CommandOf<'query'>): Promise<Command> {

@@ -23,8 +23,9 @@ import type { Message } from './message.ts';
  * `[NOT] STARTSWITH`, `[NOT] ENDSWITH`, `NOT`, `AND`, `OR`, parentheses; numbers, 'texts' with '' for a quote, TRUE,
  * FALSE, NULL; names with special characters in back quotes. Properties are texts. Compared with a number they count
  * as the number that they are, else as unknown; only numbers have an order. A property that is missing is NULL, and
- * what compares it is unknown; a message is delivered if the whole condition is true. At most 4,096 characters,
- * parentheses 32 deep and 1,024 operations.
+ * what compares it is unknown; a message is delivered if the whole condition is true. Numbers are IEEE doubles: compare
+ * integers beyond 2^53 as texts. At most 4,096 characters, parentheses 32 deep and 1,024 operations, of which CONTAINS
+ * and comparing two properties count as 16.
  */
 export type Filter = string | { readonly sql: string };
 

@@ -34,6 +34,8 @@ const PREPARE_BYTES = 128 * 1024;
 const ENDS_MAX = 1_024;
 /** Longest that a call waits to be asked about half messages. */
 const CHECK_WAIT_MS = 3_000;
+/** Longest that checks are waited for before the next ones are asked for: by then they may be asked again. */
+const CHECK_LIMIT_MS = 30_000;
 /** A resolution is repeated for so long while the coordinator or the connection is away: it may be repeated. */
 const INSIST_MS = 10_000;
 const AGAIN_MS = 200;
@@ -61,11 +63,13 @@ export class CallTransactionalProducer<T> implements TransactionalProducer<T> {
   private readonly codec: Codec<T>;
   private readonly prepares: GatheredCalls<Begun>;
   private readonly ends: GatheredCalls<Ending>;
+  private readonly checkLimitMs: number;
   private topicId: Promise<number> | undefined;
   private isClosed = false;
 
-  constructor(topic: string, options: TransactionOptions<T>, host: TransactionHost) {
+  constructor(topic: string, options: TransactionOptions<T>, host: TransactionHost, checkLimitMs = CHECK_LIMIT_MS) {
     checkOptions(options);
+    this.checkLimitMs = checkLimitMs;
     this.topic = topic;
     this.options = options;
     this.host = host;
@@ -201,7 +205,7 @@ export class CallTransactionalProducer<T> implements TransactionalProducer<T> {
         const params = { producerGroup: this.options.group, waitMs: CHECK_WAIT_MS };
         const { result, payload } = await this.host.call('transaction-checks', params);
         told = '';
-        await Promise.all(halvesIn(result.checks, payload).map(([check, half]) => this.answerCheck(check, half)));
+        await this.answerAll(halvesIn(result.checks, payload));
       } catch (error) {
         const refusal = asRefusal(error);
         if (this.isClosed || refusal.code === 'closed') return;
@@ -211,6 +215,16 @@ export class CallTransactionalProducer<T> implements TransactionalProducer<T> {
         await new Promise((resolve) => setTimeout(resolve, AGAIN_MS * 5));
       }
     }
+  }
+
+  /** One that takes its time, or for ever, does not keep others from being asked about. */
+  private async answerAll(checks: readonly [TransactionCheck, Message][]): Promise<void> {
+    let late: ReturnType<typeof setTimeout> | undefined;
+    const limit = new Promise<void>((resolve) => {
+      late = setTimeout(resolve, this.checkLimitMs);
+    });
+    await Promise.race([Promise.all(checks.map(([check, half]) => this.answerCheck(check, half))), limit]);
+    clearTimeout(late);
   }
 
   private async answerCheck({ transaction }: TransactionCheck, half: Message): Promise<void> {

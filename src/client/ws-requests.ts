@@ -79,10 +79,10 @@ export class Requests {
     waiting.sent = this.way.trySend(bytes);
   }
 
-  /** True if the command answers a request. */
+  /** True if the command answers a request; also one that nobody waits for any more. */
   answer(correlation: number, command: Command): boolean {
     const waiting = this.waiting.get(correlation);
-    if (!waiting) return false;
+    if (!waiting) return correlation !== 0;
     this.remove(correlation, waiting);
     if (command.type === 'refused') waiting.fail(new RingmqError(command.code, command.text || undefined));
     else waiting.answer(command);

@@ -135,6 +135,7 @@ export class LeaseDesk implements Service {
     if (known === undefined || this.groups.get(known)?.filter !== filter) this.context.filters(filter);
     const subscription = await this.book.open(group, topic, from);
     this.assertOpen();
+    if (subscription.gone) throw new RingmqError('unknown-topic', `topic ${topic} was deleted, or group ${group} was`);
     const member = this.book.attend(subscription, { member: id, client: '', seat }, { kind: 'simple', order, filter });
     member.held++;
     try {

@@ -10,6 +10,8 @@ import type { LeaseQueue } from './lease-queue.ts';
 
 /** What cannot be moved now is tried again after this time. */
 const MOVE_AGAIN_MS = 1_000;
+/** For so long a successor, of this thread or of the group's terms, waits for what was being moved. */
+const MOVE_MS = 10_000;
 
 /** What is to become of a lease. */
 interface Ending {
@@ -76,7 +78,9 @@ export class LeaseEnds {
       window.expired(nowMs, due);
       for (const offset of due) {
         const deliveries = window.deliveriesOf(offset);
-        if (deliveries < attemptsMax) window.giveBack(offset);
+        // A move that was under way when the group's terms changed has acknowledged it.
+        if (queue.queue.progress.contains(offset)) window.ack(offset);
+        else if (deliveries < attemptsMax) window.giveBack(offset);
         else
           void this.move(group, queue, offset, 0, true, `its lease ran out, delivery ${deliveries} of ${attemptsMax}`);
       }
@@ -150,7 +154,7 @@ export class LeaseEnds {
   ): Promise<void> {
     const { topic, partition, progress } = queue;
     const attempts = window.deliveriesOf(offset);
-    window.move(offset);
+    window.move(offset, this.context.clock() + MOVE_MS);
     this.moving++;
     try {
       await this.context.retries.sendBack({

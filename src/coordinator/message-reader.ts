@@ -3,15 +3,20 @@ import { RingmqError } from '../base/codes.ts';
 import type { InProcessConnection } from '../client/in-process.ts';
 import type { Message } from '../client/message.ts';
 
+/** A log that has much to do is asked so often. What it has and did not say in time is not what it has not. */
+const TRIES_MAX = 10;
+const AGAIN_MS = 200;
 /** A partition has 32 places for readers, of all threads. */
 const READS_MAX = 8;
 
+type ReadingConnection = Pick<InProcessConnection, 'pull' | 'route' | 'nextOffset'>;
+
 export class MessageReader {
-  private readonly connection: Pick<InProcessConnection, 'pull'>;
+  private readonly connection: ReadingConnection;
   private reads = 0;
   private readonly waiting: (() => void)[] = [];
 
-  constructor(connection: Pick<InProcessConnection, 'pull'>) {
+  constructor(connection: ReadingConnection) {
     this.connection = connection;
   }
 
@@ -30,15 +35,38 @@ export class MessageReader {
 
   /** The same, from the first offset on that is kept. */
   async next(topic: string, partition: number, epoch: number, offset: number, max: number): Promise<Message[]> {
+    for (let tries = 1; ; tries++) {
+      try {
+        return await this.read(topic, partition, epoch, offset, max);
+      } catch (error) {
+        if (tries === TRIES_MAX || !(error instanceof RingmqError && error.retryable)) throw error;
+      }
+      await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+    }
+  }
+
+  private async read(topic: string, partition: number, epoch: number, offset: number, max: number): Promise<Message[]> {
     while (this.reads >= READS_MAX) await new Promise<void>((resolve) => this.waiting.push(resolve));
     this.reads++;
     try {
-      const { messages } = await this.connection.pull({ topic, partition, epoch, from: { offset }, max, waitMs: 0 });
+      const request = { topic, partition, epoch, from: { offset }, max, waitMs: 0 };
+      const { messages, nextOffset, gap } = await this.connection.pull(request);
+      const isOpen = messages.length === 0 && !gap && nextOffset <= offset;
+      if (isOpen && (await this.has(topic, partition, offset))) {
+        throw new RingmqError('log-busy', `offset ${offset} of ${topic}/${partition} cannot be read just now`);
+      }
       const first = messages[0]?.offset;
       return messages.slice(0, max).filter((message, i) => message.offset === first + i);
     } finally {
       this.reads--;
       this.waiting.shift()?.();
     }
+  }
+
+  /** True if the partition has given the offset to a message. */
+  private async has(topic: string, partition: number, offset: number): Promise<boolean> {
+    const { partitions } = await this.connection.route(topic);
+    const one = partitions.find(({ number }) => number === partition);
+    return one !== undefined && this.connection.nextOffset(one) > offset;
   }
 }

@@ -1,5 +1,5 @@
 // What of the moves of a predecessor is in the log already. A broker that was started again remembers the producers of
-// each partition's newest batches alone (ADR 7): who published much to a partition meanwhile has made it forget.
+// what the end of the log has (ADR 7); a coordinator that was slow may not have heard yet of what stands before that.
 import { BATCH_BASE_OFFSET, BATCH_BASE_SEQUENCE } from '../../native-layout/batch.ts';
 import { RingmqError } from '../base/codes.ts';
 import type { InProcessConnection } from '../client/in-process.ts';

@@ -6,6 +6,7 @@
 //   T3 `over` says who has fired or was recalled, by number; it is kept until the file is removed.
 import { RingmqError } from '../base/codes.ts';
 import { bucketOf } from '../delay/deliver-time.ts';
+import { OffsetIndex } from '../delay/offset-index.ts';
 import { OrdinalSet } from '../delay/ordinal-set.ts';
 import { TimerWheel } from '../delay/wheel.ts';
 import { crashPoint } from '../log/crash-point.ts';
@@ -78,6 +79,7 @@ export class TimerBucket {
   private readonly warn: (text: string) => void;
   private file: DiskFile | undefined;
   private loadedTo = 0;
+  private offsets: OffsetIndex | undefined;
   private unsyncedBytes = 0;
   private readonly index = new ChunkIndex();
 
@@ -183,25 +185,34 @@ export class TimerBucket {
     this.closeUnlessLoading();
   }
 
-  /** Number of the message with this offset in the timer topic; -1: there is none. */
+  /** Number of the message with this offset in the timer topic; -1: there is none. Throws what the disk throws. */
   find(offset: number): number {
-    this.write();
+    const pending = this.pending?.find(offset) ?? -1;
+    if (pending >= 0) return this.count + pending;
     if (this.wheel !== undefined && this.isLoaded) return this.wheel.ordinalAt(offset);
     if (this.length === 0) return -1;
+    return this.readOffsets().ordinalAt(offset);
+  }
+
+  /** No more is looked for here for now: gives the memory for it back. */
+  forgetOffsets(): void {
+    this.offsets = undefined;
+  }
+
+  /** Reads what the file has got since the last time. */
+  private readOffsets(): OffsetIndex {
+    this.offsets ??= new OffsetIndex();
+    const { offsets, index } = this;
+    if (offsets.readTo >= this.length) return offsets;
     const window = new Window(this.open());
-    const wanted = offset >>> 0;
-    for (let at = 0; at < this.length; ) {
-      const bytes = window.index(at);
-      if (bytes === undefined || !this.index.open(bytes)) break;
-      for (let i = 0; i < this.index.count; i++) {
-        if (this.index.offset(i) !== wanted) continue;
-        this.closeUnlessLoading();
-        return this.index.ordinal + i;
-      }
-      at += this.index.length;
+    while (offsets.readTo < this.length) {
+      const bytes = window.index(offsets.readTo);
+      if (bytes === undefined || !index.open(bytes) || index.ordinal !== offsets.count) break;
+      for (let i = 0; i < index.count; i++) offsets.add(index.offset(i));
+      offsets.readTo += index.length;
     }
     this.closeUnlessLoading();
-    return -1;
+    return offsets;
   }
 
   /** Reads the envelopes of some messages of the loaded index; neighbours together. Throws what the disk throws. */

@@ -32,6 +32,8 @@ const STOP_MS = 1_000;
 /** Milliseconds that a checkpoint may take of one turn. */
 const TURN_MS = 4;
 const PAIRS_MAX = 4_096;
+/** A megabyte each. */
+const SEARCHED_MAX = 16;
 
 export interface TimerBucketsHost {
   readonly disk: Disk;
@@ -64,6 +66,8 @@ export class TimerBuckets {
   /** What the last checkpoint said. */
   private saved: TimerPosition | undefined;
   private checkpoint: Checkpoint | undefined;
+  /** Buckets that were looked into last, the newest first. */
+  private readonly searched: TimerBucket[] = [];
   private checkpointAt = 0;
   private prepareAt = 0;
   private namesChanged = false;
@@ -85,7 +89,18 @@ export class TimerBuckets {
 
   /** The bucket that has (or had) the message with this time and this offset in the timer topic. */
   find(deliverAt: number, offset: number): TimerBucket | undefined {
-    return this.sameMinutes(bucketOf(deliverAt)).find((bucket) => offset <= bucket.lastOffset);
+    const found = this.sameMinutes(bucketOf(deliverAt)).find((bucket) => offset <= bucket.lastOffset);
+    if (found !== undefined && this.searched[0] !== found) this.noteSearched(found);
+    return found;
+  }
+
+  /** What is recalled from lies together in time: the offsets of a few buckets are kept in memory. */
+  private noteSearched(bucket: TimerBucket): void {
+    const { searched } = this;
+    const at = searched.indexOf(bucket);
+    if (at >= 0) searched.splice(at, 1);
+    searched.unshift(bucket);
+    if (searched.length > SEARCHED_MAX) searched.pop()?.forgetOffsets();
   }
 
   /** The bucket; made if need be. */

@@ -47,6 +47,13 @@ export class PendingChunk {
     this.count++;
   }
 
+  /** Which message has this offset in the timer topic; -1: none. */
+  find(offset: number): number {
+    const wanted = offset >>> 0;
+    for (let i = this.count - 1; i >= 0; i--) if (this.entries[i * ENTRY_WORDS + 3] === wanted) return i;
+    return -1;
+  }
+
   /** Memory that it takes. */
   get heldBytes(): number {
     return this.bodies.length + this.entries.byteLength;

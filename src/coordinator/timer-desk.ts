@@ -13,6 +13,7 @@ import { type Answered, isReservedTopic, type ParamsOf } from '../wire/services.
 import type { JournalPart } from './journal.ts';
 import type { Mover } from './mover.ts';
 import type { CoordinatorContext, Handlers, Service } from './service.ts';
+import type { TimerBucket } from './timer-bucket.ts';
 import { CHECKPOINT_MS, TimerBuckets } from './timer-buckets.ts';
 import { TimerFire } from './timer-fire.ts';
 import { TIMERS_PART, type TimerRecord } from './timer-records.ts';
@@ -184,7 +185,7 @@ export class TimerDesk implements Service {
     }
     await this.topic.hasRead(offset);
     const bucket = this.buckets.find(deliverAt, offset);
-    const ordinal = bucket?.find(offset) ?? -1;
+    const ordinal = bucket ? numberIn(bucket, offset) : -1;
     if (bucket === undefined || ordinal < 0 || bucket.over.has(ordinal) || bucket.isFiring(ordinal)) {
       throw new RingmqError('too-late');
     }
@@ -282,6 +283,18 @@ export class TimerDesk implements Service {
   private warnOnce(text: string): void {
     if (text !== this.warned) this.context.warn(text);
     this.warned = text;
+  }
+}
+
+/** Number of a message in its bucket; -1: it has none like that. Throws `disk-full` or `store-failed`. */
+function numberIn(bucket: TimerBucket, offset: number): number {
+  try {
+    return bucket.find(offset);
+  } catch (error) {
+    const { code } = error as { readonly code?: unknown };
+    if (error instanceof RingmqError || typeof code !== 'string') throw error;
+    if (code === 'ENOSPC') throw new RingmqError('disk-full');
+    throw new RingmqError('store-failed', `scheduled messages cannot be read: ${(error as Error).message}`);
   }
 }
 

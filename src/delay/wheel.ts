@@ -3,6 +3,7 @@
 // length, number in the timer topic, next in the slot) and 8 KiB for each second that has any.
 import { assert } from '../base/fault.ts';
 import { BUCKET_MS } from './deliver-time.ts';
+import { indexOfOffset } from './offset-index.ts';
 
 const BLOCK_SLOTS = 1_000;
 const BLOCKS = BUCKET_MS / BLOCK_SLOTS;
@@ -57,18 +58,7 @@ export class TimerWheel {
 
   /** Number of the message with this offset in the timer topic; -1: there is none. Offsets ascend. */
   ordinalAt(offset: number): number {
-    const first = this.offsets[0];
-    const wanted = (offset - first) >>> 0;
-    let low = 0;
-    let high = this.count - 1;
-    while (low <= high) {
-      const middle = (low + high) >>> 1;
-      const found = (this.offsets[middle] - first) >>> 0;
-      if (found === wanted) return middle;
-      if (found < wanted) low = middle + 1;
-      else high = middle - 1;
-    }
-    return NONE;
+    return indexOfOffset(this.offsets, this.count, offset);
   }
 
   /** Takes up to into.length messages that are due by `slot`, the earliest first. Returns how many. HOT */

@@ -1,10 +1,12 @@
 // Collects the operations and operands of a program while a condition is parsed.
 import { utf8 } from '../record/text.ts';
 import { illegalFilter } from './refusal.ts';
-import { type List, OPERATION_WORDS, type ProgramParts } from './sql-program.ts';
+import { type List, OP, OPERATION_WORDS, type ProgramParts } from './sql-program.ts';
 
 /** Most operations of a program; each member of a list counts as one. */
 export const OPERATIONS_MAX = 1_024;
+/** An operation that reads the whole of a property, which may have 32 KiB, counts as so many. */
+const WHOLE_PROPERTY = 16;
 
 export class ProgramBuilder {
   private readonly code: number[] = [];
@@ -16,7 +18,7 @@ export class ProgramBuilder {
 
   /** Appends an operation and returns its number. `column`: where it comes from. */
   emit(column: number, op: number, a = 0, b = 0): number {
-    this.count(column, 1);
+    this.count(column, op === OP.contains || op === OP.slotEqual ? WHOLE_PROPERTY : 1);
     this.code.push(op, a, b);
     return this.next - 1;
   }

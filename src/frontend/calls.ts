@@ -3,7 +3,7 @@
 import { type CodeName, RingmqError } from '../base/codes.ts';
 import type { Command, CommandOf } from '../wire/commands.ts';
 import type { Method, ParamsOf, Received, ResultOf, Settle } from '../wire/services.ts';
-import { CALLS_HELD_MAX, REQUESTS_MAX } from './config.ts';
+import { CALLS_HELD_ALL_MAX, CALLS_HELD_MAX, REQUESTS_MAX } from './config.ts';
 
 /** Who calls: a session, or one HTTP request. */
 export interface Calling {
@@ -37,9 +37,12 @@ const READ: ReadonlySet<string> = new Set([
 const ANOTHERS: ReadonlySet<CodeName> = new Set(['member-exists', 'stale-generation', 'timeout']);
 /** Members of groups of one session. */
 const MEMBERS_MAX = 1_024;
+/** Longer names are none: the coordinator refuses them, and they are not kept here. */
+const NAME_LENGTH_MAX = 256;
 
 export class Calls {
   private readonly ask: AskCoordinator;
+  private holding = 0;
 
   constructor(ask: AskCoordinator) {
     this.ask = ask;
@@ -53,9 +56,15 @@ export class Calls {
     if (caller.calling >= REQUESTS_MAX || (isHeld && caller.holding >= CALLS_HELD_MAX)) {
       throw new RingmqError('busy', `too many unanswered calls: at most ${CALLS_HELD_MAX} that wait for something`);
     }
+    if (isHeld && this.holding >= CALLS_HELD_ALL_MAX) {
+      throw new RingmqError('busy', `${CALLS_HELD_ALL_MAX} calls of all clients wait for something already`);
+    }
     const member = command.method === 'group-sync' ? remember(caller, params) : undefined;
     caller.calling++;
-    if (isHeld) caller.holding++;
+    if (isHeld) {
+      caller.holding++;
+      this.holding++;
+    }
     try {
       const reply = await this.asked(command, waitMs);
       if (command.method === 'group-leave') forget(caller, params);
@@ -66,7 +75,10 @@ export class Calls {
       throw error;
     } finally {
       caller.calling--;
-      if (isHeld) caller.holding--;
+      if (isHeld) {
+        caller.holding--;
+        this.holding--;
+      }
     }
   }
 
@@ -138,8 +150,11 @@ function membersOf(params: string): Members {
 }
 
 function memberOf({ group, topic, member }: Members): Member | undefined {
-  if (typeof group !== 'string' || typeof topic !== 'string' || typeof member !== 'string') return undefined;
-  return { group, topic, member };
+  return isName(group) && isName(topic) && isName(member) ? { group, topic, member } : undefined;
+}
+
+function isName(value: unknown): value is string {
+  return typeof value === 'string' && value.length <= NAME_LENGTH_MAX;
 }
 
 function remember(caller: Calling, params: Members): Member | undefined {

@@ -84,8 +84,10 @@ export const SUBSCRIPTIONS_MAX = 1_000;
 export const WATCHED_TOPICS_MAX = 4_096;
 /** Requests of one session that wait for an answer of the NameServer. */
 export const REQUESTS_MAX = 1_024;
-/** Calls of one session that the coordinator holds until there is news. */
-export const CALLS_HELD_MAX = 64;
+/** Calls of one session that the coordinator holds until there is news: one for each consumer of a group. */
+export const CALLS_HELD_MAX = 512;
+/** The same for a front end. Calls that are not held have room beside them. */
+export const CALLS_HELD_ALL_MAX = 32_768;
 /** Commands of one session that could not be read before it is closed. */
 export const MALFORMED_MAX = 32;
 /** Pulls of one session, and of a front end, that wait for messages. */

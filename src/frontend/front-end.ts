@@ -141,7 +141,7 @@ export class FrontEnd implements SessionHost {
   /** Asks the coordinator. Rejects with what it refuses with, `timeout`, or `coordinator-unavailable`. */
   readonly askCoordinator = async (command: CommandOf<'call'>, timeoutMs: number): Promise<Command> => {
     if (this.isStopping) throw new RingmqError('shutting-down');
-    return this.participant.coordinator.request(command, Date.now(), timeoutMs);
+    return this.participant.coordinator.request(command, performance.now(), timeoutMs);
   };
 
   /** No new work is taken. */

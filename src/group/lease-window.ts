@@ -213,9 +213,10 @@ export class LeaseWindow {
     if (until < this.dueAt) this.dueAt = until;
   }
 
-  /** Of a leased message: it is being moved elsewhere; ack() or keep() ends that. */
-  move(offset: number): void {
+  /** Of a leased message: it is being moved elsewhere; ack() or keep() ends that. Who gets runs() waits until then. */
+  move(offset: number, until: number): void {
     this.slots.state[offset & this.slots.mask] = MOVING;
+    this.slots.until[offset & this.slots.mask] = until;
   }
 
   /** Of a leased message: it is ready again. `counts`: it was delivered. */
@@ -282,7 +283,8 @@ export class LeaseWindow {
     for (let offset = this.floor; offset <= this.end; offset++) {
       if (from >= 0 && !(offset < this.end && this.alike(from, offset))) {
         const slot = from & slots.mask;
-        const [until, token] = slots.state[slot] === LEASED ? [slots.until[slot], slots.token[slot]] : [0, 0];
+        const until = slots.state[slot] === LEASED || slots.state[slot] === MOVING ? slots.until[slot] : 0;
+        const token = slots.state[slot] === LEASED ? slots.token[slot] : 0;
         yield { from, to: offset, token, until, deliveries: slots.deliveries[slot] };
         from = -1;
       }
@@ -295,7 +297,8 @@ export class LeaseWindow {
     const { slots } = this;
     const [i, j] = [a & slots.mask, b & slots.mask];
     if (slots.state[i] !== slots.state[j] || slots.deliveries[i] !== slots.deliveries[j]) return false;
-    return slots.state[i] !== LEASED || (slots.token[i] === slots.token[j] && slots.until[i] === slots.until[j]);
+    if (slots.state[i] !== LEASED && slots.state[i] !== MOVING) return true;
+    return slots.token[i] === slots.token[j] && slots.until[i] === slots.until[j];
   }
 
   /** It may be handed on, unless its key says no. HOT */

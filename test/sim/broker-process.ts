@@ -3,23 +3,16 @@
 import {
   CONTROL_STATES,
   SEAT_COORDINATOR,
-  SEAT_FIRST_FREE,
   SEAT_FIRST_WORKER,
   SEAT_LOG_READER,
   SEAT_NAMESERVER,
-  SEAT_STATES,
   SEAT_STORE,
-  SEATS_MAX,
 } from '../../native-layout/control.ts';
-import { PARTITION_STATES } from '../../native-layout/partition-table.ts';
-import { CODES } from '../../src/base/codes.ts';
-import { type Log, makeLog } from '../../src/base/log.ts';
-import { FrontEnd } from '../../src/frontend/front-end.ts';
+import type { FrontEnd } from '../../src/frontend/front-end.ts';
 import { recoverLog } from '../../src/log/recovery.ts';
 import type { RecoveredLog } from '../../src/log/run.ts';
 import { ArenaSet } from '../../src/memory/arena.ts';
 import { Bells } from '../../src/memory/bell.ts';
-import { partitionState, readIdentity } from '../../src/memory/partition-entry.ts';
 import {
   type ArenaEntry,
   type Attachment,
@@ -27,15 +20,16 @@ import {
   createRegions,
   type Regions,
 } from '../../src/memory/regions.ts';
-import { releaseSlotsOf } from '../../src/memory/ring-reader.ts';
-import { burySeat, openLanes, partitionsUsed, releaseSeat, seatState, setBrokerState } from '../../src/memory/seats.ts';
+import { releaseSeat, setBrokerState } from '../../src/memory/seats.ts';
 import type { TopicRecord } from '../../src/nameserver/directory.ts';
 import { isDiskError } from '../../src/store/disk-error.ts';
 import type { StoreContext } from '../../src/store/store-agent.ts';
 import { HOUSEKEEP_MS } from '../../src/thread/agent.ts';
 import { type Announcement, Announcements } from '../../src/thread/announcements.ts';
 import type { Participant } from '../../src/thread/participant.ts';
-import { CoordinatorThread, type JournalSabotage } from './coordinator-thread.ts';
+import { bury, sweepSeats } from './burial.ts';
+import { type CoordinatorSabotage, CoordinatorThread } from './coordinator-thread.ts';
+import { closeFrontEnd, type FrontEndThread, startFrontEnd } from './front-end-thread.ts';
 import type { Network } from './network.ts';
 import {
   type BrokerSettings,
@@ -49,17 +43,14 @@ import {
   startWorker,
 } from './server-threads.ts';
 import { ProcessKilled, ThreadDied } from './sim-disk.ts';
-import { EventLoop, type World } from './world.ts';
+import type { World } from './world.ts';
 
 const RESTART_DELAY_MS = 20;
 const COORDINATOR_RESTART_MS = 400;
 const RESTARTS_MAX = 5;
 const SWEEP_MS = 50;
 const START_GAP_MS = 4;
-const STALL_MS = 10_000;
-const CLOSE_WAIT_MS = 50;
 
-const silent: Log = makeLog('silent');
 let lives = 0;
 
 /** A server thread, alive or about to be. */
@@ -76,10 +67,9 @@ interface ServerThread {
 }
 
 /** What a test makes of a process. */
-export interface ProcessOptions {
+export interface ProcessOptions extends CoordinatorSabotage {
   /** Only to see that it is found out. */
   readonly store?: (context: StoreContext) => StoreContext;
-  readonly journal?: JournalSabotage;
   /** It has a coordinator. Default false. */
   readonly coordinator?: boolean;
 }
@@ -88,7 +78,7 @@ export class BrokerProcess {
   readonly regions: Regions;
   readonly recovered: RecoveredLog;
   readonly threads: ServerThread[];
-  frontEnd: { readonly frontEnd: FrontEnd; readonly loop: EventLoop } | undefined;
+  frontEnd: FrontEndThread | undefined;
   /** One more thread, which takes its turns with the supervisor's. */
   guest: (() => Promise<void>) | undefined;
   private coordinator: CoordinatorThread | undefined;
@@ -266,15 +256,9 @@ export class BrokerProcess {
 
   /** Resolves when the front end is closed. To be called in turns of the front end's thread. */
   closeFrontEnd(): void {
-    const { frontEnd } = this;
+    const { frontEnd, network } = this;
     if (!frontEnd || this.closing) return;
-    const { number, text } = CODES['shutting-down'];
-    this.closing = frontEnd.frontEnd.drain().then(async () => {
-      this.network.closeAll(number, text);
-      await new Promise((resolve) => setTimeout(resolve, CLOSE_WAIT_MS));
-      this.network.serverGone();
-      frontEnd.frontEnd.close();
-      frontEnd.loop.end();
+    this.closing = closeFrontEnd(frontEnd, network).then(() => {
       this.frontEnd = undefined;
     });
   }
@@ -305,15 +289,9 @@ export class BrokerProcess {
     this.announcements.close();
   }
 
-  /** A thread that took part has ended: its slots are freed, its lanes drained, then its seat is given to others. */
+  /** A thread that took part has ended. */
   bury(seat: number): void {
-    const { control, table } = this.regions;
-    for (let partition = 0; partition < partitionsUsed(control); partition++) {
-      if (partitionState(table, partition) === PARTITION_STATES.free) continue;
-      const owner = releaseSlotsOf(table, partition, seat) > 0 ? readIdentity(table, partition)?.owner : undefined;
-      if (owner !== undefined) this.bells.rouse(owner);
-    }
-    burySeat(control, seat);
+    bury(this.regions, this.bells, seat);
   }
 
   private turnOrDie(thread: ServerThread): number {
@@ -391,29 +369,13 @@ export class BrokerProcess {
     this.world.trace.add('coordinator starts');
     const coordinator = new CoordinatorThread(this.world, this.life.folder.coordinator);
     this.coordinator = coordinator;
-    await coordinator.start(this.attachment, this.options.journal ?? ((journal) => journal));
+    await coordinator.start(this.attachment, this.options);
   }
 
   private async startFrontEnd(): Promise<void> {
-    const loop = new EventLoop('front-end');
-    await this.world.turn(loop, () => {
-      const config = {
-        brokerName: 'sim',
-        host: 'sim',
-        port: 1,
-        shared: false,
-        transport: 'ws',
-        origins: [],
-        connectionsMax: 100,
-        systemMetrics: false,
-        startedAt: 0,
-        logLevel: 'silent',
-        stallMs: STALL_MS,
-      } as const;
-      const frontEnd = new FrontEnd(this.attachment, config, 'sim', silent, () => {});
-      this.frontEnd = { frontEnd, loop };
-    });
-    this.network.listener = this.frontEnd;
+    const frontEnd = await startFrontEnd(this.world, this.attachment);
+    this.frontEnd = frontEnd;
+    this.network.listener = frontEnd;
     this.world.trace.add('front end listens');
   }
 
@@ -428,17 +390,8 @@ export class BrokerProcess {
 
   private sweep(): void {
     this.sweepAt = this.world.nowMs + SWEEP_MS;
-    const { control } = this.regions;
-    for (let seat = SEAT_FIRST_FREE; seat < SEATS_MAX; seat++) {
-      if (seatState(control, seat) === SEAT_STATES.dead && !this.laneOpen(seat)) releaseSeat(control, seat);
-    }
-  }
-
-  private laneOpen(seat: number): boolean {
-    const half = (seat >> 5) as 0 | 1;
-    const bit = 1 << (seat & 31);
     const servers = this.threads.map((one) => one.seat);
     if (this.options.coordinator) servers.push(SEAT_COORDINATOR);
-    return servers.some((server) => (openLanes(this.regions.control, server, half) & bit) !== 0);
+    sweepSeats(this.regions, servers);
   }
 }

@@ -19,6 +19,15 @@ const TAIL_BYTES = 96 * 1024;
 /** Puts something in the place of the journal: only to see that it is found out. */
 export type JournalSabotage = (journal: OpenJournal) => OpenJournal;
 
+/** What a test makes wrong on purpose. */
+export interface CoordinatorSabotage {
+  readonly journal?: JournalSabotage;
+  /** Its clock is ahead by so much. */
+  readonly aheadMs?: number;
+}
+
+const asItIs: JournalSabotage = (journal) => journal;
+
 export class CoordinatorThread {
   readonly loop = new EventLoop('coordinator');
   ready = false;
@@ -36,7 +45,7 @@ export class CoordinatorThread {
     this.disk = disk;
   }
 
-  async start(attachment: Attachment, sabotage: JournalSabotage): Promise<void> {
+  async start(attachment: Attachment, { journal = asItIs, aheadMs = 0 }: CoordinatorSabotage): Promise<void> {
     const { world, disk } = this;
     await world.turn(this.loop, () => {
       const { control } = attachRegions(attachment);
@@ -44,10 +53,10 @@ export class CoordinatorThread {
       if (seat !== SEAT_COORDINATOR) throw new Error('the seat of the coordinator is taken');
       const coordinator = new Coordinator({
         attachment,
-        journal: sabotage(new FileJournal(disk, TAIL_BYTES)),
+        journal: journal(new FileJournal(disk, TAIL_BYTES)),
         disk,
         durable: true,
-        clock: world.wallMs,
+        clock: () => world.wallMs() + aheadMs,
         checks: CHECKS,
         warn: (text) => world.trace.add(`coordinator: ${text}`),
         fault: (error) => {

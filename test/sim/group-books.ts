@@ -1,6 +1,6 @@
 // What the members of one group were handed, handled and were answered, and the judgement over it.
 import type { MessageName } from '../../torture/message.ts';
-import { idOf, keyOf, type MessagingBooks } from './messaging-books.ts';
+import { idOf, keyOf, type Told } from './messages.ts';
 
 /** What the group did with one message of its topic, in all its deliveries. */
 interface Handling {
@@ -14,6 +14,8 @@ interface Handling {
 
 export interface GroupRules {
   readonly order: 'key' | 'none';
+  /** What its members ask for, should it be something else. */
+  readonly asked?: 'none';
   readonly attemptsMax: number;
 }
 
@@ -26,13 +28,12 @@ export class GroupBook {
   readonly ackedAt = new Map<string, (number | undefined)[]>();
   handedCount = 0;
   ackedCount = 0;
-  private readonly books: MessagingBooks;
+  private readonly books: Told;
 
-  constructor(name: string, rules: GroupRules, books: MessagingBooks) {
+  constructor(name: string, rules: GroupRules, books: Told) {
     this.name = name;
     this.rules = rules;
     this.books = books;
-    books.groups.push(this);
   }
 
   /** Returns what to say of it later. `asked`: when the member asked for it; by default it did not have to. */
@@ -48,7 +49,9 @@ export class GroupBook {
       return key;
     }
     if (sent.deliverAt > books.world.latestWallMs) {
-      books.books.fault(`early: ${this.name} was handed ${id} ${sent.deliverAt - books.world.latestWallMs} ms too soon`);
+      books.books.fault(
+        `early: ${this.name} was handed ${id} ${sent.deliverAt - books.world.latestWallMs} ms too soon`,
+      );
     }
     const handling = this.handling(key);
     handling.handed.push(now);
@@ -90,7 +93,7 @@ export class GroupBook {
   }
 
   /** A message of the topic that the group has neither handled nor given up. */
-  missing({ logs, topic }: MessagingBooks): string | undefined {
+  missing({ logs, topic }: Told): string | undefined {
     const dead = new Set(logs.get(`%DLQ%${this.name}/0`)?.map((one) => one?.key));
     for (const [place, view] of logs) {
       if (!place.startsWith(`${topic}/`)) continue;
@@ -130,7 +133,7 @@ export interface Delivery {
 }
 
 /** Everything that contradicts a promise to the group. */
-export function judgeGroup(group: GroupBook, books: MessagingBooks): string[] {
+export function judgeGroup(group: GroupBook, books: Told): string[] {
   const missing = group.missing(books);
   const found = missing === undefined ? [] : [`lost to ${group.name}: ${missing}`];
   found.push(...handedAgain(group, books));
@@ -139,7 +142,7 @@ export function judgeGroup(group: GroupBook, books: MessagingBooks): string[] {
 }
 
 /** Handed to the group although its acknowledgement had been answered: that of the last copy of it. */
-function handedAgain(group: GroupBook, { logs, topic }: MessagingBooks): string[] {
+function handedAgain(group: GroupBook, { logs, topic }: Told): string[] {
   const last = new Map<string, number | undefined>();
   // Copies in the retry topic are younger than the one in the topic.
   for (const prefix of [`${topic}/`, `%RETRY%${group.name}|${topic}/`]) {
@@ -153,14 +156,17 @@ function handedAgain(group: GroupBook, { logs, topic }: MessagingBooks): string[
   for (const [key, { handed, asked }] of group.byKey) {
     const ackedAt = last.get(key);
     const again = ackedAt === undefined ? -1 : asked.findIndex((at) => at > ackedAt);
-    if (again >= 0) found.push(`again: ${group.name} was handed ${key} (#${handed[again]}) after its ack (#${ackedAt})`);
+    if (again >= 0)
+      found.push(`again: ${group.name} was handed ${key} (#${handed[again]}) after its ack (#${ackedAt})`);
   }
   return found;
 }
 
 /** A message was handed out while an earlier one of its key was not done. */
-function overtakings(group: GroupBook, { logs, topic, sent }: MessagingBooks): string[] {
+function overtakings(group: GroupBook, { logs, topic, sent }: Told): string[] {
   const found: string[] = [];
+  // Those may have had attempts that never reached anybody.
+  const dead = new Set(logs.get(`%DLQ%${group.name}/0`)?.map((one) => one?.key));
   for (const [place, view] of logs) {
     if (!place.startsWith(`${topic}/`)) continue;
     /** By key: until when all earlier ones were done, and who was the last of them. */
@@ -175,6 +181,7 @@ function overtakings(group: GroupBook, { logs, topic, sent }: MessagingBooks): s
         const what = `${group.name} was handed ${one.key} (#${early}) of ${key}`;
         found.push(`overtaken: ${what} before ${first.what} (#${first.doneAt}) was done`);
       }
+      if (handling.doneAt === Number.POSITIVE_INFINITY && dead.has(one.key)) continue;
       if (!first || handling.doneAt > first.doneAt) before.set(key, { doneAt: handling.doneAt, what: one.key });
     }
   }

@@ -41,7 +41,11 @@ export class MessagingAuditor extends Role {
     connection.consumer(topic, {
       from: 'earliest',
       onMessage: ({ partition, offset, body, properties }) => {
-        const { [PROPERTY.realTopic]: first, [PROPERTY.realQueue]: queue, [PROPERTY.realOffset]: at } = properties ?? {};
+        const {
+          [PROPERTY.realTopic]: first,
+          [PROPERTY.realQueue]: queue,
+          [PROPERTY.realOffset]: at,
+        } = properties ?? {};
         const origin = first === undefined ? undefined : `${first}/${queue}:${at}`;
         this.context.books.audited(`${topic}/${partition}`, offset, nameOf(body), origin);
       },

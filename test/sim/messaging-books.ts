@@ -7,41 +7,9 @@ import type { RecoveredQueue } from '../../src/log/run.ts';
 import type { MessageName } from '../../torture/message.ts';
 import type { Books, Level } from './books.ts';
 import { type GroupBook, judgeGroup } from './group-books.ts';
+import { type Answer, idOf, keyOf, type LogView, type Sent, type Told } from './messages.ts';
 
-export type Fate = 'commit' | 'rollback';
-
-/** What became of a call. `unknown`: no answer came. */
-type Answer = 'asked' | 'yes' | 'unknown';
-
-/** A message, by what it was sent as. */
-export interface Sent {
-  readonly id: string;
-  readonly kind: 'plain' | 'timer' | 'transaction';
-  readonly key: string | undefined;
-  /** It must be there: of plain messages by what they were acknowledged as, of others when they are stored. */
-  level: Level;
-  deliverAt: number;
-  recall: Answer | undefined;
-  recalledAt: number;
-  /** What its producer does with it, now or when it is asked. */
-  fate: Fate | undefined;
-  ended: Answer | undefined;
-  /** Loss of power may make it come so often more. */
-  extra: number;
-}
-
-/** A message in a log. */
-export interface Stored {
-  /** Its name. */
-  readonly id: string;
-  /** Its name, and where it was first: a crash may take a message back, and it is sent again. */
-  readonly key: string;
-}
-
-/** A partition as the auditor has read it: by offset. */
-export type LogView = (Stored | undefined)[];
-
-export class MessagingBooks {
+export class MessagingBooks implements Told {
   readonly books: Books;
   /** The topic that all groups read. */
   readonly topic: string;
@@ -170,7 +138,8 @@ export class MessagingBooks {
     for (const one of this.sent.values()) {
       const count = counts.get(one.id) ?? 0;
       if (count < leastOf(one)) found.push(`lost: ${about(one)} is not in the log`);
-      if (count > mostOf(one)) found.push(`${mostOf(one) === 0 ? 'taken back' : 'twice'}: ${about(one)}, found ${count}`);
+      if (count > mostOf(one))
+        found.push(`${mostOf(one) === 0 ? 'taken back' : 'twice'}: ${about(one)}, found ${count}`);
     }
     for (const id of counts.keys()) if (!this.sent.has(id)) found.push(`phantom: ${id} was never sent`);
     for (const group of this.groups) found.push(...judgeGroup(group, this));
@@ -195,12 +164,4 @@ function mostOf(one: Sent): number {
 function about({ kind, id, level, recall, fate, ended, deliverAt }: Sent): string {
   const more = kind === 'timer' ? ` due ${deliverAt}, recall ${recall}` : ` ${fate ?? ''} ${ended ?? ''}`;
   return `${kind} ${id} (${level}${more})`;
-}
-
-export function idOf({ producer, sequence }: MessageName): string {
-  return `${producer}:${sequence}`;
-}
-
-export function keyOf(id: string | undefined, place: string): string {
-  return `${id}@${place}`;
 }

@@ -17,8 +17,13 @@ export function giveRoles(
 ): void {
   if (!plan) return;
   const { attemptsMax } = plan;
-  const push = new GroupBook(GROUPS[0], { order: plan.pushOrder, attemptsMax }, books);
+  const push = new GroupBook(
+    GROUPS[0],
+    { order: plan.pushOrder, attemptsMax, ...(plan.pushAsks && { asked: plan.pushAsks }) },
+    books,
+  );
   const simple = new GroupBook(GROUPS[1], { order: plan.simpleOrder, attemptsMax }, books);
+  books.groups.push(push, simple);
   const makers: Readonly<Record<MessagingRole, (context: RoleContext) => Role>> = {
     push: (context) => new PushMember(context, push),
     simple: (context) => new SimpleReader(context, simple),

@@ -36,6 +36,8 @@ export interface MessagingPlan {
   readonly ownTopics: readonly TopicPlan[];
   readonly attemptsMax: number;
   readonly pushOrder: 'key' | 'none';
+  /** To break it on purpose: what push members ask for instead. */
+  readonly pushAsks?: 'none';
   readonly simpleOrder: 'key' | 'none';
   /** Who plays what: for each role the number of an application, embedded ones first. */
   readonly roles: Readonly<Record<MessagingRole, readonly number[]>>;

@@ -109,7 +109,7 @@ export class PushMember extends Member {
     this.consumer = connection.consumer(books.topic, {
       group: this.group.name,
       member: this.member,
-      order: this.group.rules.order,
+      order: this.group.rules.asked ?? this.group.rules.order,
       from: 'earliest',
       concurrency: world.between(1, 8),
       commitMs: world.between(20, 600),
@@ -182,7 +182,7 @@ export class SimpleReader extends Member {
     const consumer = connection.simpleConsumer(books.topic, {
       group: this.group.name,
       member: `${member}.${books.now}`,
-      order: this.group.rules.order,
+      order: this.group.rules.asked ?? this.group.rules.order,
       from: 'earliest',
       invisibleMs: world.between(300, 3_000),
       onError: () => {},

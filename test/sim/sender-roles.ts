@@ -3,7 +3,7 @@ import type { Connection, Producer } from '../../src/client/connection.ts';
 import type { Transaction, TransactionalProducer } from '../../src/client/messaging.ts';
 import { nameOf } from '../../torture/message.ts';
 import type { Level } from './books.ts';
-import { idOf, type Sent } from './messaging-books.ts';
+import { idOf, type Sent } from './messages.ts';
 import { Role } from './roles.ts';
 
 const UNDER_WAY_MAX = 12;
@@ -28,7 +28,7 @@ export class PlainSender extends Role {
 
   turn(): void {
     const { world, books } = this.context;
-    if (this.quiet || this.underWay >= UNDER_WAY_MAX || !world.chance(15)) return;
+    if (this.quiet || this.underWay >= UNDER_WAY_MAX || !world.chance(40)) return;
     const { producer, level } = this.producers[world.random(this.producers.length)];
     const { name, body, key } = this.newMessage();
     const sent = books.sending(name, 'plain', key);
@@ -47,7 +47,7 @@ export class Scheduler extends Role {
   turn(): void {
     const { world, books } = this.context;
     const { connection } = this;
-    if (this.quiet || !connection || this.underWay >= UNDER_WAY_MAX || !world.chance(10)) return;
+    if (this.quiet || !connection || this.underWay >= UNDER_WAY_MAX || !world.chance(25)) return;
     const { name, body, key } = this.newMessage();
     const delayMs = world.random(DELAY_MAX_MS);
     const sent = books.sending(name, 'timer', key);
@@ -110,7 +110,7 @@ export class Transactor extends Role {
   turn(): void {
     const { world, books } = this.context;
     const { producer0, connection } = this;
-    if (this.quiet || !connection || !producer0 || this.underWay >= UNDER_WAY_MAX || !world.chance(10)) return;
+    if (this.quiet || !connection || !producer0 || this.underWay >= UNDER_WAY_MAX || !world.chance(25)) return;
     const { name, body, key } = this.newMessage();
     const sent = books.sending(name, 'transaction', key);
     sent.fate = world.chance(60) ? 'commit' : 'rollback';

@@ -130,7 +130,10 @@ export function startStore(life: Life): Started {
     logNext: (topicId, partition) => next.get(queueKey(topicId, partition)) ?? 0,
     hear: () => announcements.poll(),
     wantArenas: () => announcements.say({ type: 'arenas-wanted' }),
-    report: (event) => life.say(`store: ${event.type}`),
+    report: (event) => {
+      life.say(`store: ${event.type}`);
+      if (event.type === 'failed') disk.givenUp = true;
+    },
   };
   return { agent: new StoreAgent(life.sabotage(context)), letGo: () => announcements.close() };
 }

@@ -46,6 +46,8 @@ export class SimDisk implements Disk {
   full = false;
   /** Every sync fails from now on. */
   broken = false;
+  /** The store has given up: nothing more is stored in this life. */
+  givenUp = false;
   /** Part of the disk that others use, of 100. */
   usedPercent = 10;
   /** Calls until the process, or the thread, dies in one; -1: it does not. */

@@ -6,19 +6,18 @@
 // is under way must settle, all consumers must catch up, and the books are judged.
 import { nextOffset, oldestOffset, readIdentity } from '../../src/memory/partition-entry.ts';
 import { partitionsUsed } from '../../src/memory/seats.ts';
-import type { StoreContext } from '../../src/store/store-agent.ts';
 import type { Participant } from '../../src/thread/participant.ts';
 import { FaultDisk } from '../support/fault-disk.ts';
 import { type ApplicationContext, Auditor, EmbeddedApplication, RemoteApplication } from './applications.ts';
 import { Books } from './books.ts';
 import { BrokerProcess, type ProcessOptions } from './broker-process.ts';
-import type { JournalSabotage } from './coordinator-thread.ts';
-import { Network } from './network.ts';
-import { MessagingBooks } from './messaging-books.ts';
 import { giveRoles, makeAuditor, readUpTo } from './messaging.ts';
+import { MessagingBooks } from './messaging-books.ts';
+import { Network } from './network.ts';
+import { MESSAGING_SEEDS, type SimOptions, type SimReport } from './options.ts';
 import { drawMessaging, drawPlan, type LifeEnd, type Plan, type TopicPlan } from './plan.ts';
 import type { DataFolder } from './server-threads.ts';
-import { type DiskSabotage, ProcessKilled, SimDisk } from './sim-disk.ts';
+import { ProcessKilled, SimDisk } from './sim-disk.ts';
 import { SimKeyIndex, SimMetaStore } from './sim-state.ts';
 import { makeTopics } from './topics.ts';
 import { Troubles } from './troubles.ts';
@@ -31,43 +30,6 @@ const SETTLE_MAX_MS = 120_000;
 const STOP_MAX_MS = 30_000;
 const CLOCK_STEP_MS = 3;
 const CLOCK_LEAP_MS = 60;
-
-/** Seeds from this one on have messaging. */
-export const MESSAGING_SEEDS = 10_001;
-
-export interface SimOptions {
-  readonly seed: number;
-  /** Keep every line of the trace. */
-  readonly verbose?: boolean;
-  /** With a coordinator, groups, timers and transactions. Default: what seeds from MESSAGING_SEEDS on have. */
-  readonly messaging?: boolean;
-  /** Something is made wrong on purpose, to see it found. */
-  readonly sabotage?: Sabotage;
-}
-
-export interface Sabotage {
-  readonly disk?: DiskSabotage;
-  readonly store?: (context: StoreContext) => StoreContext;
-  readonly journal?: JournalSabotage;
-  readonly plan?: (plan: Plan) => Plan;
-}
-
-export interface SimReport {
-  readonly seed: number;
-  /** Hash of everything that happened. */
-  readonly digest: string;
-  readonly anomalies: readonly string[];
-  readonly trace: readonly string[];
-  readonly sent: number;
-  readonly acknowledged: number;
-  readonly delivered: number;
-  readonly stored: number;
-  /** Messages handed to members of groups, and acknowledgements of them that were answered. */
-  readonly handed: number;
-  readonly settled: number;
-  readonly turns: number;
-  readonly simulatedMs: number;
-}
 
 /** Somebody who takes turns. */
 interface Actor {
@@ -194,7 +156,7 @@ class Simulation {
         await this.turn();
         if (this.broker) await this.troubles.turn(this.broker, folder, this.embedded);
       }
-      if (end === 'stop' && !folder.disk.broken) await this.stop();
+      if (end === 'stop' && !folder.disk.broken && !folder.disk.givenUp) await this.stop();
       else await this.crash(end === 'power');
     } catch (error) {
       if (!(error instanceof ProcessKilled)) throw error;
@@ -224,8 +186,7 @@ class Simulation {
   private async start(): Promise<void> {
     const { world, network, folder, plan, options, messaging } = this;
     folder.meta.disk = folder.disk;
-    const { store, journal } = options.sabotage ?? {};
-    const made: ProcessOptions = { ...(store && { store }), ...(journal && { journal }), coordinator: !!messaging };
+    const made: ProcessOptions = { ...options.sabotage, coordinator: messaging !== undefined };
     const broker = new BrokerProcess(world, network, folder, plan.settings, made);
     this.broker = broker;
     const names = this.topicNames();

@@ -116,7 +116,7 @@ export class Troubles {
         break;
       case 'sync-fails':
         // Rare: nothing is stored in the rest of this life.
-        disk.broken = world.chance(10);
+        disk.broken = world.chance(10) || disk.broken;
         break;
       case 'clock-jumps':
         world.jump(world.between(-JUMP_MS, JUMP_MS));

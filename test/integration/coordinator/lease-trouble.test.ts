@@ -90,6 +90,21 @@ describe('trouble', () => {
     expect(JSON.parse(record)).toMatchObject({ type: 'add', queues: [[false, 0, 0, [1, 21], []]] });
   });
 
+  test('a message that is being moved when the group changes its terms comes once', async () => {
+    const { house } = await houseWith(['a']);
+    const terms = { group: 'g', member: 'm' } as const;
+    const first = house.consumer('t', { ...terms, order: 'none' });
+    const [a] = await first.receive();
+    const refused = first.nack(a, 0);
+    await until(() => house.sentBack.length === 1, 'it is on its way');
+    const second = house.consumer('t', { ...terms, order: 'key' });
+    const again = second.receive();
+    await refused;
+    expect((await again).map(({ attempts }) => attempts)).toEqual([2]);
+    house.ahead = 20_000;
+    expect(await second.receive({ waitMs: 200 })).toEqual([]);
+  });
+
   test('an ack that cannot be written is refused, and the lease goes on', async () => {
     const { broker } = await startConnected({ workers: 1 });
     const journal = new TestJournal();

@@ -1,4 +1,4 @@
-// A broker that was killed and started again has forgotten who published what is not in a ring any more; the log has not.
+// What was published by identity is found in the log of a broker that was killed and started again.
 import { cpSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
@@ -9,8 +9,8 @@ import { dataFolder, startTestBroker } from '../../support/engine.ts';
 import { payloadOf } from '../../support/move-world.ts';
 
 const PRODUCER = 7;
-/** Messages of others: more than a broker keeps in mind. */
-const MORE = 200;
+/** Messages of others, more than a ring has. */
+const MORE = 20;
 
 function publish(connection: InProcessConnection, sequence: number): Promise<[CodeName, number]> {
   const bytes = payloadOf([`moved ${sequence}`]);
@@ -48,8 +48,6 @@ test('what was published before is found by its identity', async () => {
   expect(await log.find('orders', 0, 3, names)).toEqual(new Map());
   const { partitions } = await after.route('orders');
   expect(log.nextOffset(partitions[0])).toBe(MORE + 3);
-  // The broker by itself would take it again.
-  expect(await publish(after, 0)).toEqual(['ok', MORE + 3]);
   await before.close();
   await after.close();
 });

@@ -98,3 +98,21 @@ test.each([
   },
   120_000,
 );
+
+test('a recall on a disk without room is refused as that, and can be asked for again', async () => {
+  const broker = await startTestBroker({ data: dataFolder(), ringBytes: 1024 * 1024 });
+  const connection = broker.connect();
+  await connection.createTopic('full', { partitions: 1 });
+  const disk = new FaultDisk();
+  const rig = new TimerRig(broker, disk, { durable: true });
+  const deliverAt = rig.now() + HOUR_MS;
+  await rig.schedule('full', [{ body: 'first', deliverAt }]);
+  disk.plan = { at: disk.calls + 1, code: 'ENOSPC', forever: true };
+  const [handle] = await rig.schedule('full', [{ body: 'second', deliverAt }]);
+  await expect(rig.recall(handle)).rejects.toMatchObject({ code: 'disk-full' });
+  disk.plan = undefined;
+  await rig.recall(handle);
+  await expect(rig.recall(handle)).rejects.toMatchObject({ code: 'too-late' });
+  await rig.stop();
+  await connection.close();
+});

@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { codeNumber } from '../../../src/base/codes.ts';
 import { connect } from '../../../src/client/node.ts';
 import type { WsConnection } from '../../../src/client/ws-connection.ts';
+import { CALLS_HELD_MAX } from '../../../src/frontend/config.ts';
 import type { Broker } from '../../../src/server/broker.ts';
 import type { GroupDescription, GroupSync } from '../../../src/wire/services.ts';
 import { errorOf } from '../../support/engine.ts';
@@ -211,8 +212,9 @@ describe.each(KINDS)('over %s', (transport) => {
   test('a session holds no more calls than it may, and others are served', async () => {
     const json = await new JsonClient(url, []).open();
     const params = { ...RECEIVE, waitMs: 20_000 };
-    for (let id = 1001; id <= 1065; id++) json.raw.send(JSON.stringify({ op: 'call', id, method: 'receive', params }));
-    await until(() => json.said.some((one) => one.id === 1065), 'the last one is refused');
+    const last = 1_001 + CALLS_HELD_MAX;
+    for (let id = 1_001; id <= last; id++) json.raw.send(JSON.stringify({ op: 'call', id, method: 'receive', params }));
+    await until(() => json.said.some((one) => one.id === last), 'the last one is refused');
     expect(json.said.filter((one) => one.code === 'busy')).toHaveLength(1);
     expect((await json.call('group-list', {})).op).toBe('called');
   });

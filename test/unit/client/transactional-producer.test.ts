@@ -15,7 +15,7 @@ afterEach(async () => {
 });
 
 /** A coordinator that answers as it is told to. */
-function fake(options: Partial<TransactionOptions<string>> = {}) {
+function fake(options: Partial<TransactionOptions<string>> = {}, checkLimitMs?: number) {
   const prepared: number[] = [];
   const ended: (readonly TransactionEnd[])[] = [];
   const failures: CodeName[] = [];
@@ -44,12 +44,13 @@ function fake(options: Partial<TransactionOptions<string>> = {}) {
     };
   }) as unknown as Call;
   const settled = { group: 'g', check: () => 'unknown' as const, ...options };
-  const producer = new CallTransactionalProducer<string>('t', settled, {
+  const host = {
     call,
     route: async () => routeOf(),
-    failed: (error) => void told.push(error.message),
+    failed: (error: Error) => void told.push(error.message),
     closed: () => {},
-  });
+  };
+  const producer = new CallTransactionalProducer<string>('t', settled, host, checkLimitMs);
   closing.push(producer);
   return { producer, prepared, ended, failures, told, checks };
 }
@@ -88,6 +89,16 @@ test('checks are answered with what check() says; unknown ones are left', async 
     { transaction: 't-one', commit: true },
     { transaction: 't-two', commit: false },
   ]);
+});
+
+test('a check that hangs keeps nobody from being asked about others', async () => {
+  const hang = new Promise<'commit'>(() => {});
+  const { ended, checks } = fake({ check: (message) => (message.text() === 'hangs' ? hang : 'commit') }, 20);
+  checks.push({ transaction: 't1', text: 'hangs' }, { transaction: 't2', text: 'b' });
+  await until(() => checks.length === 0, 'it is asked');
+  checks.push({ transaction: 't3', text: 'c' });
+  await until(() => ended.flat().length === 2, 'the others are resolved');
+  expect(ended.flat().map(({ transaction }) => transaction)).toEqual(['t2', 't3']);
 });
 
 test('a check that throws or says nonsense is told, and the producer goes on', async () => {

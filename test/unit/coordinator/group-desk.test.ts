@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { RingmqError } from '../../../src/base/codes.ts';
 import { SESSION_MS } from '../../../src/wire/services.ts';
 import { GroupHouse, isSettled, ScriptedMember } from '../../support/group-house.ts';
 
@@ -264,5 +265,23 @@ describe('handing over', () => {
     again.generation = 0;
     expect((await again.sync()).generation).toBeGreaterThan(generation);
     expect(again.progressOf('t/0').offset).toBe(33);
+  });
+});
+
+describe('a journal that has no room', () => {
+  test('who leaves is taken out, and others get its queues when that could be written down', async () => {
+    const house = begun(2);
+    const a = new ScriptedMember(house, 'a', {}, 5);
+    const b = new ScriptedMember(house, 'b', {}, 6);
+    for (const one of [a, b, a, a, b]) await one.sync();
+    const { generation } = b;
+    expect([a.owned.length, b.owned.length]).toEqual([1, 1]);
+    house.journal.failure = new RingmqError('disk-full');
+    house.desk.seatLeft(5);
+    expect((await b.sync()).queues).toHaveLength(1);
+    house.journal.failure = undefined;
+    house.pass(50);
+    expect((await b.sync()).queues).toHaveLength(2);
+    expect(b.generation).toBeGreaterThan(generation);
   });
 });

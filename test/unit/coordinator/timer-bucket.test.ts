@@ -95,6 +95,28 @@ test('a message is found in a file that is not loaded, and files are not left op
   expect(bucket.wheel).toBeUndefined();
 });
 
+test('what is looked for again is found without the file, and so is what has come to it', () => {
+  const disk = new MemoryDisk();
+  let opened = 0;
+  const { open } = disk;
+  disk.open = (...how) => {
+    opened++;
+    return open.apply(disk, how);
+  };
+  const bucket = bucketOn(disk);
+  add(bucket, 0, 3);
+  bucket.write();
+  opened = 0;
+  expect([bucket.find(30), bucket.find(10), bucket.find(20), opened]).toEqual([2, 0, 1, 1]);
+  add(bucket, 3, 6);
+  expect([bucket.find(60), opened]).toEqual([5, 1]);
+  bucket.write();
+  opened = 0;
+  expect([bucket.find(60), bucket.find(40), bucket.find(30), opened]).toEqual([5, 3, 2, 1]);
+  bucket.forgetOffsets();
+  expect([bucket.find(50), opened]).toEqual([4, 2]);
+});
+
 test('T2: a successor goes on where the file is safe, and gives messages that come again the same numbers', () => {
   const disk = new FaultDisk();
   const bucket = bucketOn(disk);

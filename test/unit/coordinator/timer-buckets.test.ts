@@ -94,3 +94,20 @@ test('files that the journal does not know are removed, a bucket of the same nam
   expect(disk.list()).toEqual(['other', `timers-${START}.log`]);
   expect(rig.warnings).toEqual([]);
 });
+
+test('what the topic has lost is over for nobody who gets its number, also after a restart', () => {
+  const disk = new MemoryDisk();
+  const dueOf = (): number => START + 5;
+  const first = new Rig(disk);
+  first.read(0, 10, dueOf);
+  first.records.push({ over: START, pairs: [0, 10] });
+  // None of it came into a file. A successor finds a gap instead, and what comes behind it.
+  const second = new Rig(disk, first.records);
+  second.buckets.forgetUnread();
+  second.read(20, 23, dueOf);
+  expect(second.due(START + 100)).toBe(3);
+
+  const third = new Rig(disk, [...first.records, ...second.records]);
+  third.read(20, 23, dueOf);
+  expect(third.due(START + 100)).toBe(3);
+});

@@ -275,6 +275,14 @@ describe('what cannot be read', () => {
     expect(() => parseSql(`a${' OR a'.repeat(400)}`)).toThrow('more than 1024 operations');
   });
 
+  test('operations that read a whole property count as 16: what a filter costs is bounded', () => {
+    for (const whole of ["a CONTAINS 'x'", 'a = b', 'a <> b']) {
+      const chain = (count: number) => Array.from({ length: count }, () => whole).join(' OR ');
+      expect(ask(chain(50), { properties: { a: 'x', b: 'y' } })).toBe(whole !== 'a = b');
+      expect(() => parseSql(chain(60))).toThrow('more than 1024 operations');
+    }
+  });
+
   test('a text has 4,096 characters', () => {
     const long = (length: number) => 'a = 1'.padEnd(length);
     expect(ask(long(4_096), { properties: { a: '1' } })).toBe(true);

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { type CodeName, RingmqError } from '../../../src/base/codes.ts';
 import { type Calling, Calls } from '../../../src/frontend/calls.ts';
+import { CALLS_HELD_ALL_MAX, CALLS_HELD_MAX } from '../../../src/frontend/config.ts';
 import type { Command, CommandOf } from '../../../src/wire/commands.ts';
 
 type Call = CommandOf<'call'>;
@@ -100,6 +101,37 @@ test('too many members of one session are refused, and count for nothing', async
   await expect(calls.pass(session, sync)).rejects.toMatchObject({ code: 'busy' });
   expect({ ...session, members: 0 }).toMatchObject({ calling: 0, holding: 0 });
   expect(coordinator.asked).toEqual([]);
+});
+
+test('what no member can be named is not kept', async () => {
+  const { coordinator, calls, session } = rig();
+  const params = JSON.stringify({ ...member, member: 'm'.repeat(1_000_000), waitMs: 5 });
+  const synced = calls.pass(session, { ...sync, params });
+  coordinator.asked[0].refuse('illegal-argument');
+  await expect(synced).rejects.toMatchObject({ code: 'illegal-argument' });
+  expect(session.members.size).toBe(0);
+});
+
+test('held calls of one session, and of all, are bounded; others have room beside them', async () => {
+  const { coordinator, calls, session } = rig();
+  const receive: Call = { ...sync, method: 'receive' };
+  const refused = (caller: Session) => expect(calls.pass(caller, receive)).rejects.toMatchObject({ code: 'busy' });
+  const held: Promise<unknown>[] = [];
+  for (let caller = session, count = 0; count < CALLS_HELD_ALL_MAX; count++) {
+    if (caller.holding === CALLS_HELD_MAX) {
+      await refused(caller);
+      caller = new Session();
+    }
+    held.push(calls.pass(caller, receive));
+  }
+  await refused(new Session());
+  const other = calls.pass(session, { ...receive, params: JSON.stringify(member) });
+  for (const one of coordinator.asked) one.answer({ queues: [], messages: [] });
+  await Promise.all([...held, other]);
+  const again = calls.pass(session, receive);
+  coordinator.asked.at(-1)?.answer({ queues: [], messages: [] });
+  await again;
+  expect(session.holding).toBe(0);
 });
 
 test('leases that were answered to nobody are given back', async () => {

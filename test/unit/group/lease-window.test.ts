@@ -106,7 +106,7 @@ describe('time', () => {
   test('a message on its way elsewhere does not run out', () => {
     const { window } = windowOf(0, 1);
     take(window, 1, 1, 100);
-    window.move(0);
+    window.move(0, 0);
     expect(expire(window, 500)).toEqual([]);
     expect(window.holds(0, 1)).toBe(false);
     window.ack(0);

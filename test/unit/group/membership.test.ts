@@ -115,3 +115,16 @@ test('a member that leases does not take the place of one that has queues assign
   expect(() => membership.attend(A, terms, 1)).toThrow(coded('member-exists', "live member 'a' of app"));
   expect(membership.pushIds).toEqual(['a']);
 });
+
+test('after a restart a member that was not heard of yet is awaited, and not refused for good', () => {
+  const membership = new Membership('group g on topic t');
+  membership.generation = 3;
+  membership.sizeThen = 1;
+  membership.awaitMembers();
+  expect(() => membership.assertNotAwaited('a')).toThrow(coded('coordinator-unavailable', 'try again'));
+  expect(() => membership.current('a', 3)).toThrow(coded('coordinator-unavailable', 'try again'));
+  expect(() => membership.current('a', 2)).toThrow(coded('stale-generation', "'a' is not"));
+  membership.adopt(A, 3, PUSH, 0);
+  expect(() => membership.assertNotAwaited('a')).not.toThrow();
+  expect(() => membership.assertNotAwaited('b')).not.toThrow();
+});

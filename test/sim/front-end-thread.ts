@@ -1,0 +1,49 @@
+// The front end's thread in a simulated process: an event loop of its own, on the simulated network.
+import { CODES } from '../../src/base/codes.ts';
+import { type Log, makeLog } from '../../src/base/log.ts';
+import { FrontEnd } from '../../src/frontend/front-end.ts';
+import type { Attachment } from '../../src/memory/regions.ts';
+import type { Network } from './network.ts';
+import { EventLoop, type World } from './world.ts';
+
+const STALL_MS = 10_000;
+const CLOSE_WAIT_MS = 50;
+const silent: Log = makeLog('silent');
+
+export interface FrontEndThread {
+  readonly frontEnd: FrontEnd;
+  readonly loop: EventLoop;
+}
+
+export async function startFrontEnd(world: World, attachment: Attachment): Promise<FrontEndThread> {
+  const loop = new EventLoop('front-end');
+  let frontEnd: FrontEnd | undefined;
+  await world.turn(loop, () => {
+    const config = {
+      brokerName: 'sim',
+      host: 'sim',
+      port: 1,
+      shared: false,
+      transport: 'ws',
+      origins: [],
+      connectionsMax: 100,
+      systemMetrics: false,
+      startedAt: 0,
+      logLevel: 'silent',
+      stallMs: STALL_MS,
+    } as const;
+    frontEnd = new FrontEnd(attachment, config, 'sim', silent, () => {});
+  });
+  return { frontEnd: frontEnd as unknown as FrontEnd, loop };
+}
+
+/** In order. To be called in turns of its thread. */
+export async function closeFrontEnd({ frontEnd, loop }: FrontEndThread, network: Network): Promise<void> {
+  const { number, text } = CODES['shutting-down'];
+  await frontEnd.drain();
+  network.closeAll(number, text);
+  await new Promise((resolve) => setTimeout(resolve, CLOSE_WAIT_MS));
+  network.serverGone();
+  frontEnd.close();
+  loop.end();
+}

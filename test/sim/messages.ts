@@ -1,0 +1,58 @@
+// A message of a simulated run, by what is known of it: how it was sent, and where it lies.
+import type { MessageName } from '../../torture/message.ts';
+import type { Level } from './books.ts';
+import type { World } from './world.ts';
+
+export type Fate = 'commit' | 'rollback';
+
+/** What became of a call. `unknown`: no answer came. */
+export type Answer = 'asked' | 'yes' | 'unknown';
+
+/** A message, by what it was sent as. */
+export interface Sent {
+  readonly id: string;
+  readonly kind: 'plain' | 'timer' | 'transaction';
+  readonly key: string | undefined;
+  /** It must be there: of plain messages by what they were acknowledged as, of others when they are stored. */
+  level: Level;
+  deliverAt: number;
+  recall: Answer | undefined;
+  recalledAt: number;
+  /** What its producer does with it, now or when it is asked. */
+  fate: Fate | undefined;
+  ended: Answer | undefined;
+  /** Loss of power may make it come so often more. */
+  extra: number;
+}
+
+/** A message in a log. */
+export interface Stored {
+  /** Its name. */
+  readonly id: string;
+  /** Its name, and where it was first: a crash may take a message back, and it is sent again. */
+  readonly key: string;
+}
+
+/** A partition as the auditor has read it: by offset. */
+export type LogView = (Stored | undefined)[];
+
+/** What groups and their judge need of everything that is known. */
+export interface Told {
+  readonly world: World;
+  readonly books: { fault(text: string): void };
+  /** The topic that all groups read. */
+  readonly topic: string;
+  readonly sent: ReadonlyMap<string, Sent>;
+  /** By topic/partition. */
+  readonly logs: ReadonlyMap<string, LogView>;
+  /** Something happens: its number. */
+  tick(what: string): number;
+}
+
+export function idOf({ producer, sequence }: MessageName): string {
+  return `${producer}:${sequence}`;
+}
+
+export function keyOf(id: string | undefined, place: string): string {
+  return `${id}@${place}`;
+}

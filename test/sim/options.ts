@@ -1,0 +1,41 @@
+// What a simulated run is asked to do, and what it tells.
+import type { StoreContext } from '../../src/store/store-agent.ts';
+import type { CoordinatorSabotage } from './coordinator-thread.ts';
+import type { Plan } from './plan.ts';
+import type { DiskSabotage } from './sim-disk.ts';
+
+/** Seeds from this one on have messaging. */
+export const MESSAGING_SEEDS = 10_001;
+
+export interface SimOptions {
+  readonly seed: number;
+  /** Keep every line of the trace. */
+  readonly verbose?: boolean;
+  /** With a coordinator, groups, timers and transactions. Default: what seeds from MESSAGING_SEEDS on have. */
+  readonly messaging?: boolean;
+  /** Something is made wrong on purpose, to see it found. */
+  readonly sabotage?: Sabotage;
+}
+
+export interface Sabotage extends CoordinatorSabotage {
+  readonly disk?: DiskSabotage;
+  readonly store?: (context: StoreContext) => StoreContext;
+  readonly plan?: (plan: Plan) => Plan;
+}
+
+export interface SimReport {
+  readonly seed: number;
+  /** Hash of everything that happened. */
+  readonly digest: string;
+  readonly anomalies: readonly string[];
+  readonly trace: readonly string[];
+  readonly sent: number;
+  readonly acknowledged: number;
+  readonly delivered: number;
+  readonly stored: number;
+  /** Messages handed to members of groups, and acknowledgements of them that were answered. */
+  readonly handed: number;
+  readonly settled: number;
+  readonly turns: number;
+  readonly simulatedMs: number;
+}
