@@ -1,6 +1,7 @@
 // Groups as a service: members join, live and leave, queues go from one to the other, and what they have acknowledged
 // is written down. Rules: group/membership.ts and group/assignment.ts. State: group-book.ts.
 import { RingmqError } from '../base/codes.ts';
+import { filterText } from '../filter/filter.ts';
 import type { Member } from '../group/membership.ts';
 import { checkProgress } from '../group/progress.ts';
 import {
@@ -82,7 +83,9 @@ export class GroupDesk implements Service {
     this.syncs.refuseAll(new RingmqError('shutting-down'));
   }
 
-  private async sync(params: GroupSync, caller: Caller): Promise<Answered<'group-sync'>> {
+  private async sync(asked: GroupSync, caller: Caller): Promise<Answered<'group-sync'>> {
+    // Before there is a group: an illegal filter makes none. One that is spelled in two ways is one.
+    const params = { ...asked, filter: filterText(asked.filter) };
     const { group, topic, generation } = params;
     const subscription = await this.book.open(group, topic, params.from);
     if (this.stopped) throw new RingmqError('shutting-down');

@@ -207,7 +207,7 @@ export class TimerTopic {
     if (this.current !== reading) return;
     this.current = undefined;
     this.reading = undefined;
-    void reading.producer.close();
+    reading.producer.close().catch(() => {});
     for (const { done } of this.waiters.splice(0)) done();
     if (error?.code !== 'unknown-topic') return;
     this.host.lost(true);

@@ -77,6 +77,15 @@ describe('joining', () => {
     await expect(other.sync()).rejects.toEqual(coded('group-mismatch', "order 'key' (by member 'a')"));
   });
 
+  test('a filter is one however it is spelled; one that cannot be read is refused, and makes no group', async () => {
+    const house = begun();
+    const wrong = new ScriptedMember(house, 'a', { filter: 'sql:price >' });
+    await expect(wrong.sync()).rejects.toEqual(coded('illegal-filter', 'column'));
+    expect([...house.book.groups]).toEqual([]);
+    await new ScriptedMember(house, 'a', { filter: 'x||y' }).sync();
+    await new ScriptedMember(house, 'b', { filter: 'x || y' }).sync();
+  });
+
   test('a second one with its id is refused while the first lives, and let in when it is gone', async () => {
     const house = begun();
     await new ScriptedMember(house, 'a').sync();
