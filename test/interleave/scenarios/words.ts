@@ -107,7 +107,7 @@ const offsets: Scenario = {
 
 function identity(life: number): PartitionIdentity {
   const overflow = life % 3;
-  const rest = { overflow, ringBytes: life * 1024, durable: life % 2 === 1 };
+  const rest = { overflow, ringBytes: life * 1024, durable: life % 2 === 1, reserved: life % 2 === 0 };
   return { topic: life, number: life, owner: life, epoch: life, permission: life, ...rest };
 }
 
