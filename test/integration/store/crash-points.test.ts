@@ -45,8 +45,8 @@ test.each(STORE_CRASH_POINTS)('ended at %s', async (point) => {
     await first.kill();
     await expect(ServerProcess.start(args, { env })).rejects.toThrow(/the server ended/);
   } else await loadUntilItEnds(first, load);
-  await consumer.close();
-  await bus.close();
+  // They wait some seconds for a broker that is gone.
+  const closed = Promise.all([consumer.close(), bus.close()]);
 
   const second = await ServerProcess.start(args);
   const reader = connect(second.url);
@@ -64,4 +64,5 @@ test.each(STORE_CRASH_POINTS)('ended at %s', async (point) => {
   await reader.producer('load', { ack: 'durable' }).send('goes on');
   await reader.close();
   expect(await second.stop()).toBe(0);
+  await closed;
 });

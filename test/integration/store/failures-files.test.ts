@@ -11,7 +11,7 @@ import { until } from '../../support/until.ts';
 import { fillLog, lost, readBack, SMALL } from './failures-harness.ts';
 
 const CLI = fileURLToPath(new URL('../../../dist/src/cli/main.js', import.meta.url));
-const FILES_MAX = 100;
+const FILES_MAX = 150;
 
 test.skipIf(process.platform === 'win32')(
   'more connections than files: the store waits, and goes on when some are closed',
