@@ -10,7 +10,7 @@ import { claimSeat, releaseSeat, seatGeneration } from '../src/memory/seats.ts';
 import { storeNumber } from '../src/memory/store-state.ts';
 import { extentOf, keyDatabase, openLogReader } from '../src/store/log-reader.ts';
 import { logReaderReport } from '../src/store/reports.ts';
-import { IDLE_STRATEGIES, runBlocking, steadyClock } from '../src/thread/agent.ts';
+import { IDLE_STRATEGIES, runYielding, steadyClock } from '../src/thread/agent.ts';
 import type { LogReaderWorkerData } from '../src/thread/worker-data.ts';
 
 const data = workerData as LogReaderWorkerData<RecoveredLog>;
@@ -37,6 +37,6 @@ const agent = openLogReader({
   report: (event) => parentPort?.postMessage(logReaderReport(event)),
 });
 parentPort?.postMessage({ type: 'ready' });
-runBlocking(agent, new Doorbell(regions.control, seat), IDLE_STRATEGIES.park, Date.now);
+await runYielding(agent, new Doorbell(regions.control, seat), IDLE_STRATEGIES.park, Date.now);
 await agent.close();
 releaseSeat(regions.control, seat);

@@ -9,6 +9,21 @@ const AGAIN_MS = 200;
 /** A partition has 32 places for readers, of all threads. */
 const READS_MAX = 8;
 
+/**
+ * Reads until it can be done, or until it is over: what cannot be read for now (a busy log, say) is not lost. Rejects
+ * with what is wrong for good.
+ */
+export async function insist<T>(read: () => Promise<T>, isOver: () => boolean): Promise<T> {
+  for (;;) {
+    try {
+      return await read();
+    } catch (error) {
+      if (isOver() || !(error instanceof RingmqError && error.retryable)) throw error;
+    }
+    await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+  }
+}
+
 type ReadingConnection = Pick<InProcessConnection, 'pull' | 'route' | 'nextOffset'>;
 
 export class MessageReader {

@@ -14,6 +14,7 @@
 import { CODES, type CodeName, RingmqError } from '../base/codes.ts';
 import { crashPoint } from '../log/crash-point.ts';
 import type { Journal, JournalPart } from './journal.ts';
+import { insist } from './message-reader.ts';
 import { type PlannedBatch, planBatches } from './move-batches.ts';
 import { type MoveLog, placesOf, settlePublished } from './move-log.ts';
 import { batchMaxBytes, type MovePublisher, MoveTarget } from './move-target.ts';
@@ -370,7 +371,11 @@ export class Mover implements Service {
       try {
         const owner = this.owner(move);
         if (owner === undefined) throw new RingmqError('internal', `nobody knows moves of kind ${move.source.kind}`);
-        const batches = planBatches(await owner.resolve(move.source), move.plan, Number.MAX_SAFE_INTEGER);
+        const payload = await insist(
+          () => owner.resolve(move.source),
+          () => this.stopping,
+        );
+        const batches = planBatches(payload, move.plan, Number.MAX_SAFE_INTEGER);
         if (!move.fits(batches)) throw new RingmqError('log-damaged', 'the messages are not those that were to move');
         if (this.stopping) return;
         move.batches = batches;

@@ -8,6 +8,8 @@
 // K3  Damage is looked for by another process first, which it may end (key-check.ts).
 // K4  No error of the database leaves the writer: the database is thrown away and begun anew at position 0; if even
 //     that fails the index is `broken`, and the broker goes on without it.
+// K5  No JavaScript runs inside a write transaction: a thread that is terminated there leaves a lock behind that hangs
+//     the process. lmdb's own thread writes; all of a transaction is in its hands before it begins.
 //
 // An entry's key, so that a topic's key is one range in the order of time; numbers are big-endian:
 //
@@ -65,9 +67,17 @@ export interface KeyIndex {
   readonly broken: boolean;
   /** Log position up to which keys are in the index: go on from there, or from the oldest one that is left. */
   readonly appliedPosition: number;
-  /** Adds the keys of the log up to a position. False: the index was begun anew, see appliedPosition. */
-  apply(entries: readonly KeyEntry[], logPosition: number): boolean;
-  /** Looks at the next `limit` entries and removes those whose messages are gone. Returns how many it removed. */
+  /** Kept, never broken, when what was begun last is over; undefined: nothing is under way. */
+  readonly pending: Promise<void> | undefined;
+  /**
+   * Begins to add the keys of the log up to a position; at most 512, with nothing else under way. When it is over,
+   * `appliedPosition` is that position, or less: the index was begun anew.
+   */
+  apply(entries: readonly KeyEntry[], logPosition: number): void;
+  /**
+   * Looks at the next `limit` entries and begins to remove those whose messages are gone. Returns how many; nothing
+   * else may be under way.
+   */
   sweep(oldest: OldestOffsets, limit: number): number;
   /** Everything that was applied is on the disk when the promise is kept. */
   close(): Promise<void>;
@@ -78,6 +88,7 @@ export class KeyIndexWriter implements KeyIndex {
   /** How often the database was thrown away. */
   rebuilds = 0;
   broken = false;
+  pending: Promise<void> | undefined;
   private readonly folder: string;
   private readonly wipe: () => void;
   private database: Database | undefined;
@@ -105,27 +116,28 @@ export class KeyIndexWriter implements KeyIndex {
     return this.applied;
   }
 
-  apply(entries: readonly KeyEntry[], logPosition: number): boolean {
-    return this.guarded((database) => {
-      database.transactionSync(() => {
-        for (const entry of entries) {
-          const key = entryKey(entry);
-          database.putSync(key, entryValue(entry, key));
-        }
-        database.putSync(APPLIED, appliedValue(logPosition));
-      });
+  apply(entries: readonly KeyEntry[], logPosition: number): void {
+    const write = (database: Database): void => {
+      for (const entry of entries) {
+        const key = entryKey(entry);
+        database.put(key, entryValue(entry, key));
+      }
+      database.put(APPLIED, appliedValue(logPosition));
+    };
+    this.begin(write, () => {
       this.applied = logPosition;
     });
   }
 
   /**
-   * Looks at the next `limit` entries and removes those whose messages are gone. Returns how many it removed; it goes
+   * Looks at the next `limit` entries and begins to remove those whose messages are gone. Returns how many; it goes
    * round and round, so call it now and then.
    */
   sweep(oldest: OldestOffsets, limit: number): number {
-    let removed = 0;
-    this.guarded((database) => {
-      const gone: Buffer[] = [];
+    const { database } = this;
+    if (this.broken || !database) return 0;
+    const gone: Buffer[] = [];
+    try {
       let last: Buffer | undefined;
       let looked = 0;
       for (const { key } of database.getRange({ start: this.swept, limit })) {
@@ -135,17 +147,16 @@ export class KeyIndexWriter implements KeyIndex {
         if (!place || place.offset < oldest(last.readUInt32BE(0), place.partition)) gone.push(last);
       }
       this.swept = last && looked === limit ? Buffer.concat([last, Buffer.of(0)]) : FIRST_ENTRY;
-      if (gone.length > 0) {
-        database.transactionSync(() => {
-          for (const key of gone) database.removeSync(key);
-        });
-      }
-      removed = gone.length;
-    });
-    return removed;
+    } catch {
+      this.rebuild();
+      return 0;
+    }
+    if (gone.length > 0) this.begin((target) => gone.forEach((key) => void target.remove(key)));
+    return gone.length;
   }
 
   async close(): Promise<void> {
+    await this.pending;
     const { database } = this;
     this.database = undefined;
     this.broken = true;
@@ -156,16 +167,30 @@ export class KeyIndexWriter implements KeyIndex {
     }
   }
 
-  private guarded(action: (database: Database) => void): boolean {
+  /** Hands one transaction to lmdb's thread (K5). */
+  private begin(write: (database: Database) => void, done?: () => void): void {
     const { database } = this;
-    if (this.broken || !database) return false;
+    if (this.broken || !database) return;
     try {
-      action(database);
-      return true;
+      this.pending = this.written(
+        database.batch(() => write(database)),
+        done,
+      );
     } catch {
       this.rebuild();
-      return false;
     }
+  }
+
+  private async written(commit: Promise<boolean>, done?: () => void): Promise<void> {
+    try {
+      await commit;
+      done?.();
+    } catch (error) {
+      // The reason comes in a promise of its own that is broken later.
+      (error as { commitError?: Promise<unknown> }).commitError?.catch(() => {});
+      this.rebuild();
+    }
+    this.pending = undefined;
   }
 
   private openDatabase(): void {

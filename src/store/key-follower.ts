@@ -45,6 +45,8 @@ export interface KeyFollowerContext {
 export class KeyFollower {
   private readonly context: KeyFollowerContext;
   private position: number;
+  /** What the writer was given last: if that is over and it has less, it was begun anew. */
+  private given = 0;
   private shown = 0;
   private appliedAt = 0;
   private sweptAt = 0;
@@ -63,7 +65,7 @@ export class KeyFollower {
     this.context = context;
     this.position = context.writer.appliedPosition;
     this.waitingFrom = end;
-    this.show();
+    this.show(this.position);
   }
 
   /** The store has written a run of a block that ends at `logEnd`. */
@@ -83,7 +85,8 @@ export class KeyFollower {
   /** One step; `end` is how far the log index is. Returns how much it did. */
   work(end: number, nowMs: number): number {
     const { writer } = this.context;
-    if (writer.broken) return 0;
+    if (writer.broken || writer.pending) return 0;
+    this.settle(end);
     const before = this.position;
     const entries: KeyEntry[] = [];
     while (entries.length < ENTRIES_MAX && this.fill(entries)) {
@@ -93,18 +96,25 @@ export class KeyFollower {
     const mustSave = this.position > writer.appliedPosition && nowMs >= this.appliedAt + POSITION_MS;
     if (entries.length === 0 && !mustSave) return this.sweep(nowMs) + (this.position > before ? 1 : 0);
     this.appliedAt = nowMs;
-    if (!writer.apply(entries, this.position)) this.begin(end);
-    this.show();
-    return entries.length;
+    this.given = this.position;
+    writer.apply(entries, this.position);
+    return Math.max(1, entries.length);
+  }
+
+  /** Kept when the transaction that is under way is over. */
+  get pending(): Promise<void> | undefined {
+    return this.context.writer.pending;
   }
 
   /** Resolves when everything that was applied is on the disk. */
-  close(): Promise<void> {
+  async close(): Promise<void> {
     const { writer } = this.context;
+    await writer.pending;
+    this.settle(this.waitingFrom);
     if (!writer.broken && this.position > writer.appliedPosition) writer.apply([], this.position);
     this.scanner?.close();
     this.scanner = undefined;
-    return writer.close();
+    await writer.close();
   }
 
   private get isIdle(): boolean {
@@ -195,7 +205,14 @@ export class KeyFollower {
     if (this.block.length === 0) this.position = this.blockEnd;
   }
 
-  /** The database was begun anew. */
+  /** What was given to the writer is in the index; or the database was begun anew. */
+  private settle(end: number): void {
+    const applied = this.context.writer.appliedPosition;
+    if (applied < this.given) this.begin(end);
+    this.given = applied;
+    this.show(applied);
+  }
+
   private begin(end: number): void {
     this.keys = undefined;
     this.block = [];
@@ -213,9 +230,9 @@ export class KeyFollower {
     return writer.sweep(oldest, SWEEP_ENTRIES);
   }
 
-  private show(): void {
-    if (this.position === this.shown) return;
-    this.shown = this.position;
-    setStoreNumber(this.context.store, STORE_INDEXED_LOW, this.position);
+  private show(applied: number): void {
+    if (applied === this.shown) return;
+    this.shown = applied;
+    setStoreNumber(this.context.store, STORE_INDEXED_LOW, applied);
   }
 }

@@ -44,6 +44,11 @@ export class LogReaderAgent implements Agent {
     return this.context.desk.restMs || Number.POSITIVE_INFINITY;
   }
 
+  /** A transaction of the key index is under way, in another thread. */
+  get pending(): Promise<void> | undefined {
+    return this.context.keys.pending;
+  }
+
   work(nowMs: number): number {
     const { follower, desk, keys, keeper } = this.context;
     const did = follower.work() + desk.work();

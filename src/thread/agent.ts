@@ -1,5 +1,6 @@
 // What runs on a server thread, and the two ways to run it: as a loop that owns its thread, or inside an event loop.
 // Agents know nothing of threads (the shape is Agrona's).
+import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises';
 import type { Doorbell } from '../memory/bell.ts';
 
 /** One thread's work. */
@@ -11,6 +12,8 @@ export interface Agent {
   housekeep(nowMs: number): void;
   /** Milliseconds after which it has work although nobody rings, at the latest. Default: never. */
   readonly sleepMaxMs?: number;
+  /** Something that only the event loop brings is under way, until the promise is kept. Default: never. */
+  readonly pending?: Promise<void> | undefined;
   /** True when the loop should end. */
   readonly finished: boolean;
 }
@@ -54,7 +57,28 @@ export function steadyClock(): () => number {
   return () => start + performance.now();
 }
 
-/** Runs an agent until it is finished, sleeping on its doorbell in between. Blocks the thread. */
+/** Between two turns of an agent that waits for the event loop and has nothing else to do. */
+const PENDING_MS = 1;
+
+/** Like runBlocking(), for an agent that now and then has something pending: meanwhile the event loop turns too. */
+export async function runYielding(agent: Agent, doorbell: Doorbell, idle: IdleStrategy, clock: () => number) {
+  for (;;) {
+    runBlocking(agent, doorbell, idle, clock);
+    if (agent.finished) return;
+    let housekeepAt = clock() + HOUSEKEEP_MS;
+    while (agent.pending) {
+      const did = agent.work(clock());
+      if (clock() >= housekeepAt) {
+        agent.housekeep(clock());
+        housekeepAt = clock() + HOUSEKEEP_MS;
+      }
+      if (did > 0) await nextTurn();
+      else await Promise.race([agent.pending, delay(PENDING_MS)]);
+    }
+  }
+}
+
+/** Runs an agent until it is finished or has something pending, sleeping on its doorbell. Blocks the thread. */
 export function runBlocking(agent: Agent, doorbell: Doorbell, idle: IdleStrategy, clock: () => number): void {
   let now = clock();
   let housekeepAt = now;
@@ -62,7 +86,7 @@ export function runBlocking(agent: Agent, doorbell: Doorbell, idle: IdleStrategy
   let turns = 0;
   let since = 0;
   let naps = 0;
-  while (!agent.finished) {
+  while (!agent.finished && !agent.pending) {
     if ((++turns & (CLOCK_TURNS - 1)) === 0 || idleTurns > 0) now = clock();
     const did = agent.work(now);
     // Due also where the clock was set back: it would be due in an hour otherwise.
@@ -90,6 +114,6 @@ export function runBlocking(agent: Agent, doorbell: Doorbell, idle: IdleStrategy
 function sleep(agent: Agent, doorbell: Doorbell, parkMs: number, clock: () => number): void {
   doorbell.park();
   // News that came before park() rang no bell: look once more.
-  if (agent.work(clock()) > 0 || agent.finished) doorbell.unpark();
+  if (agent.work(clock()) > 0 || agent.finished || agent.pending) doorbell.unpark();
   else doorbell.wait(parkMs);
 }

@@ -19,6 +19,7 @@ export class SimMetaStore extends MemoryMetaStore {
 /** The key index of all lives of a broker. */
 export class SimKeyIndex implements KeyIndex {
   readonly broken = false;
+  readonly pending = undefined;
   readonly entries = new Map<string, KeyEntry>();
   private applied = 0;
 
@@ -37,10 +38,9 @@ export class SimKeyIndex implements KeyIndex {
     return this.applied;
   }
 
-  apply(entries: readonly KeyEntry[], logPosition: number): boolean {
+  apply(entries: readonly KeyEntry[], logPosition: number): void {
     for (const one of entries) this.entries.set(`${one.topicId}/${one.partition}:${one.offset}`, one);
     this.applied = logPosition;
-    return true;
   }
 
   sweep(oldest: OldestOffsets): number {

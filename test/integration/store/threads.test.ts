@@ -1,6 +1,6 @@
 // Threads of a broker with data that die under load: nothing that was acknowledged is lost, doubled or out of order,
 // neither for those who read along nor for those who come later.
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 import type { ServerThread } from '../../../src/thread/spawn.ts';
 import { dataFolder, kill, startConnected } from '../../support/engine.ts';
 import { Check, Load, readAll } from '../../support/engine-ledger.ts';
@@ -17,6 +17,7 @@ test.each<ServerThread>(['store', 'log-reader', 'broker', 'nameserver'])(
     await consumer.ready();
     const load = new Load(connection.producer('busy', { timeoutMs: 30_000, ack: 'durable' }));
     load.start(50, 200);
+    onTestFinished(() => load.stop());
     for (let round = 0; round < 3; round++) {
       const before = load.acked.size;
       await until(() => load.acked.size > before + 500, 'messages are acknowledged', 20_000);

@@ -147,6 +147,7 @@ describe('queries by time', () => {
       };
     });
     writer.apply(entries, 1);
+    await writer.pending;
     const queries = new LogQueries(rig, folder);
     const find = async (query: Partial<CommandOf<'query'>>): Promise<readonly number[]> => {
       const reply = await queries.find(topicOf(rig), { ...ANY, key: 'fizz', ...query });

@@ -193,6 +193,33 @@ describe('trouble', () => {
     expect(world.warnings.join()).toContain('expired');
     expect([partition.texts, mover.size]).toEqual([[], 0]);
   });
+
+  test('a source that cannot be read just now after a restart is read later, and moves', async () => {
+    const world = new MoveWorld();
+    const [partition] = world.topic('t');
+    let mover = world.begin();
+    let owner = new TestOwner().own(mover);
+    world.endAt = 2;
+    void owner.move(mover, 't', 0);
+    await world.run(mover);
+    world.endAt = Number.POSITIVE_INFINITY;
+    mover = world.begin();
+    owner = new TestOwner().own(mover);
+    const { resolves } = owner;
+    let asked = 0;
+    owner.resolves = (source) => {
+      return ++asked < 3 ? Promise.reject(new RingmqError('log-busy')) : resolves(source);
+    };
+    world.replay();
+    mover.start();
+    for (let again = 0; again < 3; again++) {
+      await world.run(mover);
+      await new Promise((resolve) => setTimeout(resolve, 220));
+    }
+    await world.run(mover);
+    expect([partition.texts, mover.size, world.warnings]).toEqual([['m0'], 0, []]);
+    expect(asked).toBe(3);
+  });
 });
 
 describe('the coordinator dies between any two steps', () => {

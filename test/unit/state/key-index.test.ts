@@ -29,6 +29,19 @@ function openWriter(logEnd = Number.MAX_SAFE_INTEGER): KeyIndexWriter {
   return new KeyIndexWriter(folder, wipe, logEnd);
 }
 
+/** Applies, and says how far the index is then. */
+async function apply(writer: KeyIndexWriter, entries: readonly KeyEntry[], logPosition: number): Promise<number> {
+  writer.apply(entries, logPosition);
+  await writer.pending;
+  return writer.appliedPosition;
+}
+
+async function sweep(writer: KeyIndexWriter, ...args: Parameters<KeyIndexWriter['sweep']>): Promise<number> {
+  const gone = writer.sweep(...args);
+  await writer.pending;
+  return gone;
+}
+
 function entryOf(offset: number, key: string, extra: Partial<KeyEntry> = {}): KeyEntry {
   return { topicId: 1, partition: 0, offset, storedAt: T0 + offset, epoch: 1, key, ...extra };
 }
@@ -66,11 +79,11 @@ describe('the key index', () => {
       fc.asyncProperty(entries, entries, fc.nat(22), fc.nat(22), async (first, second, from, to) => {
         wipe();
         const before = openWriter();
-        expect(before.apply(first, 1_000)).toBe(true);
+        expect(await apply(before, first, 1_000)).toBe(1_000);
         await before.close();
         const writer = openWriter();
         expect(writer.appliedPosition).toBe(1_000);
-        expect(writer.apply(second, 2_000)).toBe(true);
+        expect(await apply(writer, second, 2_000)).toBe(2_000);
         const all = unique([...first, ...second]);
         const reader = new KeyIndexReader(folder);
         for (const { topicId, key } of all) {
@@ -92,11 +105,11 @@ describe('the key index', () => {
     expect(reader.find(1, 'a', 0, T0 * 2, 10)).toEqual([]);
     const writer = openWriter();
     expect(reader.find(1, 'a', 0, T0 * 2, 10)).toEqual([]);
-    writer.apply([entryOf(1, 'a')], 10);
+    await apply(writer, [entryOf(1, 'a')], 10);
     expect(reader.find(1, 'a', 0, T0 * 2, 10)).toHaveLength(1);
     // A reader that closes takes nothing away from the writer of the same process.
     reader.close();
-    expect(writer.apply([entryOf(2, 'a')], 20)).toBe(true);
+    expect(await apply(writer, [entryOf(2, 'a')], 20)).toBe(20);
     expect(reader.find(1, 'a', 0, T0 * 2, 10)).toHaveLength(2);
     reader.close();
     await writer.close();
@@ -104,7 +117,7 @@ describe('the key index', () => {
 
   test('nonsense is found nowhere', async () => {
     const writer = openWriter();
-    writer.apply([entryOf(1, 'a')], 10);
+    await apply(writer, [entryOf(1, 'a')], 10);
     const reader = new KeyIndexReader(folder);
     expect(reader.find(1, '', 0, T0 * 2, 10)).toEqual([]);
     expect(reader.find(1, 'a', T0 * 2, 0, 10)).toEqual([]);
@@ -117,7 +130,7 @@ describe('the key index', () => {
 
   test('an index that is ahead of the log is thrown away', async () => {
     const before = openWriter();
-    before.apply([entryOf(1, 'a')], 5_000);
+    await apply(before, [entryOf(1, 'a')], 5_000);
     await before.close();
     const writer = openWriter(4_999);
     expect([writer.appliedPosition, writer.rebuilds, wiped]).toEqual([0, 1, 1]);
@@ -128,12 +141,12 @@ describe('the key index', () => {
   test('sweeps what retention took, some entries at a time, round and round', async () => {
     const writer = openWriter();
     const all = Array.from({ length: 100 }, (_, i) => entryOf(i, `key ${i % 7}`, { topicId: 1 + (i % 2) }));
-    writer.apply(all, 10);
+    await apply(writer, all, 10);
     const oldest = (topicId: number): number => (topicId === 1 ? 50 : 0);
     let removed = 0;
-    for (let i = 0; i < 11; i++) removed += writer.sweep(oldest, 10);
+    for (let i = 0; i < 11; i++) removed += await sweep(writer, oldest, 10);
     expect(removed).toBe(25);
-    expect(writer.sweep(() => Number.MAX_SAFE_INTEGER, 1_000)).toBe(75);
+    expect(await sweep(writer, () => Number.MAX_SAFE_INTEGER, 1_000)).toBe(75);
     // The position is no entry: it is still there.
     await writer.close();
     const again = openWriter();
@@ -148,7 +161,7 @@ describe('the key index', () => {
       fs.writeFileSync(path.join(folder, 'data.mdb'), bytes);
       const writer = openWriter();
       expect(writer.appliedPosition).toBe(0);
-      expect(writer.apply([entryOf(1, 'a')], 10)).toBe(true);
+      expect(await apply(writer, [entryOf(1, 'a')], 10)).toBe(10);
       expect(new KeyIndexReader(folder).find(1, 'a', 0, T0 * 2, 10)).toHaveLength(1);
       await writer.close();
     }
@@ -159,8 +172,8 @@ describe('the key index', () => {
     fs.writeFileSync(file, '');
     const writer = new KeyIndexWriter(path.join(file, 'below'), () => {}, 0);
     expect(writer.broken).toBe(true);
-    expect(writer.apply([entryOf(1, 'a')], 10)).toBe(false);
-    expect(writer.sweep(() => 0, 10)).toBe(0);
+    expect(await apply(writer, [entryOf(1, 'a')], 10)).toBe(0);
+    expect(await sweep(writer, () => 0, 10)).toBe(0);
     await writer.close();
   });
 });
@@ -186,8 +199,7 @@ function damage(bytes: Buffer, random: () => number): void {
 test('a damaged index never ends the process, never shows what is not so, and takes new keys', async () => {
   const writer = openWriter();
   const all = Array.from({ length: 3_000 }, (_, i) => entryOf(i, `key ${i % 7}`));
-  writer.apply(all.slice(0, 1_500), 5);
-  writer.apply(all.slice(1_500), 10);
+  for (let i = 0; i < all.length; i += 500) await apply(writer, all.slice(i, i + 500), 5 + i / 500);
   await writer.close();
   const good = fs.readFileSync(path.join(folder, 'data.mdb'));
   const seed = Number(process.env.SEED ?? 7);

@@ -49,16 +49,17 @@ function found(rig: ReaderRig, key: string): number[] {
 }
 
 /** Quiet turns until the index has everything. */
-function catchUp(rig: ReaderRig): void {
+async function catchUp(rig: ReaderRig): Promise<void> {
   for (let turn = 0; turn < 200; turn++) {
     rig.now += 100;
     rig.reader.work(rig.now);
+    await rig.reader.pending;
   }
   expect(storeNumber(rig.regions.store, STORE_INDEXED_LOW)).toBe(rig.writer.end);
 }
 
 describe('key index', () => {
-  test('it has the keys of what the store writes, however many in a run', () => {
+  test('it has the keys of what the store writes, however many in a run', async () => {
     const rig = keyedRig();
     publish(rig, ['a', undefined, 'b', 'a']);
     rig.settle();
@@ -72,7 +73,7 @@ describe('key index', () => {
     }
     rig.settle();
     expect(rig.ends()).toEqual({ 1: 5 + 12 * 50 });
-    catchUp(rig);
+    await catchUp(rig);
     expect(found(rig, 'a')).toEqual([0, 3]);
     expect(found(rig, 'b')).toEqual([2]);
     expect(found(rig, 'many 1')).toHaveLength(12 * 25);
@@ -83,7 +84,7 @@ describe('key index', () => {
     const rig = keyedRig({ segmentBytes: 256 * 1024 });
     publish(rig, ['first']);
     rig.settle();
-    catchUp(rig);
+    await catchUp(rig);
     for (let i = 0; i < 100; i++) {
       publish(rig, [`k${i}`, ...Array.from({ length: 60 }, () => undefined)]);
       rig.store.work(rig.now);
@@ -93,12 +94,12 @@ describe('key index', () => {
     rig.settle();
     await rig.reader.close();
     rig.startReader();
-    catchUp(rig);
+    await catchUp(rig);
     expect(found(rig, 'first')).toEqual([0]);
     for (let i = 0; i < 100; i++) expect(found(rig, `k${i}`)).toEqual([1 + i * 61]);
   });
 
-  test('runs that a store died over are found in the file', () => {
+  test('runs that a store died over are found in the file', async () => {
     const rig = keyedRig();
     publish(rig, ['before']);
     rig.settle();
@@ -113,7 +114,7 @@ describe('key index', () => {
     rig.settle();
     publish(rig, ['after']);
     rig.settle();
-    catchUp(rig);
+    await catchUp(rig);
     expect(['before', 'lost notice', 'after'].map((key) => found(rig, key))).toEqual([[0], [1], [2]]);
   });
 });
