@@ -19,7 +19,7 @@ import { type ScheduleOptions, Schedules } from './schedule.ts';
 import { LeasingConsumer } from './simple-consumer.ts';
 import { TopicAdmin } from './topic-admin.ts';
 import { Trace } from './trace.ts';
-import { CallTransactionalProducer } from './transactional-producer.ts';
+import { CallTransactionalProducer, type HalfStore } from './transactional-producer.ts';
 
 /** How a thread joins a broker of its process. */
 export interface AttachOptions {
@@ -104,6 +104,7 @@ export abstract class GroupingConnection extends TopicAdmin {
       call: (method, params, how) => this.call(method, params, how),
       route: (name) => this.route(name),
       failed: (error) => this.emitError(error),
+      halves: this.halvesOf(topic, options.group),
       closed: (one) => void this.transacting.delete(one),
     });
     this.transacting.add(producer);
@@ -129,6 +130,11 @@ export abstract class GroupingConnection extends TopicAdmin {
 
   /** A consumer that gets everything: of no group, or broadcasting. */
   abstract reader<T = Uint8Array>(topic: string, options?: ConsumerOptions<T>): RingConsumer<T>;
+
+  /** Undefined: the coordinator stores all half messages of a transactional producer. */
+  protected halvesOf(_topic: string, _producerGroup: string): HalfStore | undefined {
+    return undefined;
+  }
 
   /** Each leaves its group when its handlers are done. */
   protected async closeMembers(): Promise<void> {

@@ -18,6 +18,7 @@ import { FixedProducer } from './fixed-producer.ts';
 import type { OpenPool } from './group-consumer.ts';
 import { GroupOffsets } from './group-offsets.ts';
 import { type AttachOptions, GroupingConnection } from './grouping-connection.ts';
+import { HalfSender } from './half-sender.ts';
 import { HostedProducers } from './hosted-producers.ts';
 import { LogQueries } from './log-query.ts';
 import { OpenBatches } from './open-batches.ts';
@@ -177,6 +178,10 @@ export class InProcessConnection extends GroupingConnection implements Connectio
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  protected override halvesOf(topic: string, producerGroup: string): HalfSender {
+    return new HalfSender(this, topic, producerGroup);
   }
 
   private host<P extends HostedProducer>(producer: P): P {

@@ -24,8 +24,18 @@ export interface TransactionHost {
   readonly call: Call;
   route(topic: string): Promise<TopicRoute>;
   failed(error: Error): void;
+  /** Stores half messages without the coordinator, as far as it can. */
+  readonly halves?: HalfStore | undefined;
   /** The producer is closed: forget it. */
   closed(producer: { close(): Promise<void> }): void;
+}
+
+/** HalfSender. */
+export interface HalfStore {
+  accepted(): void;
+  /** Undefined: the coordinator is to be asked. */
+  store(body: Uint8Array, extras: MessageExtras): Promise<string | undefined>;
+  close(): Promise<void>;
 }
 
 /** Messages, and about how many bytes of them, in one call: it must fit a frame. */
@@ -83,14 +93,18 @@ export class CallTransactionalProducer<T> implements TransactionalProducer<T> {
     if (this.isClosed) throw new RingmqError('closed', 'the producer is closed');
     const encoded = checkBody(this.codec.encode(body));
     const bytes = typeof encoded === 'string' ? utf8(encoded) : encoded;
-    const id = await new Promise<string>((resolve, reject) => {
-      this.prepares.add({ body: bytes, extras, resolve, reject });
-    });
+    const id = (await this.host.halves?.store(bytes, extras)) ?? (await this.prepared(bytes, extras));
     return {
       id,
       commit: () => this.commit(id),
       rollback: async () => void (await this.end(id, false)),
     };
+  }
+
+  private prepared(body: Uint8Array, extras: MessageExtras): Promise<string> {
+    return new Promise((resolve, reject) => {
+      this.prepares.add({ body, extras, resolve, reject });
+    });
   }
 
   async send<R>(body: T, work: (transaction: TransactionPublic) => R | Promise<R>, extras?: MessageExtras): Promise<R> {
@@ -110,6 +124,7 @@ export class CallTransactionalProducer<T> implements TransactionalProducer<T> {
   /** Waits for what was asked for. Half messages that are open are left to others of the group. */
   async close(): Promise<void> {
     this.isClosed = true;
+    await this.host.halves?.close();
     await this.prepares.drained();
     await this.ends.drained();
     this.host.closed(this);
@@ -172,6 +187,7 @@ export class CallTransactionalProducer<T> implements TransactionalProducer<T> {
       begun.forEach(({ resolve }, i) => {
         resolve(result.transactions[i]);
       });
+      this.host.halves?.accepted();
     } catch (error) {
       for (const { reject } of begun) reject(error);
     }

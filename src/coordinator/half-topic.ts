@@ -2,6 +2,7 @@
 // keeps those at hand that are not resolved, for most are within moments.
 import { RingmqError } from '../base/codes.ts';
 import type { SendReceipt } from '../client/connection.ts';
+import type { RingConsumer } from '../client/consumer.ts';
 import type { InProcessConnection } from '../client/in-process.ts';
 import type { Batch } from '../client/message.ts';
 import type { RingProducer } from '../client/producer.ts';
@@ -14,6 +15,8 @@ import { readRange } from './read-range.ts';
 export const HALF_RING_BYTES = 16 * 1024 * 1024;
 const BUFFER_BYTES = 64 * 1024 * 1024;
 const TIMEOUT_MS = 30_000;
+/** Longest that a half message is waited for that is stored and was not read yet. */
+const REACH_MS = 5_000;
 /** Bytes of half messages at hand; the rest is read when it is wanted. */
 const AT_HAND_BYTES = 64 * 1024 * 1024;
 
@@ -23,7 +26,7 @@ interface Host {
   readonly warn: (text: string) => void;
 }
 
-/** Hears of what is read at a start. */
+/** Hears of what is read. */
 export interface HalfListener {
   /** True if it is not resolved. */
   half(offset: number, half: HalfMessage, storedAt: number): boolean;
@@ -38,6 +41,11 @@ export class HalfTopic {
   private bytes = 0;
   private producer: RingProducer<Uint8Array> | undefined;
   private opening: Promise<number> | undefined;
+  /** Reads along; undefined: nobody does. */
+  private follower: RingConsumer<Uint8Array> | undefined;
+  /** Everything before it was read. */
+  private next = 0;
+  private readonly readers: (() => void)[] = [];
 
   constructor(host: Host, reader: MessageReader) {
     this.host = host;
@@ -122,11 +130,16 @@ export class HalfTopic {
   forgetAll(): void {
     this.atHand.clear();
     this.bytes = 0;
+    this.next = 0;
+    const { follower } = this;
+    this.follower = undefined;
+    void follower?.close();
   }
 
-  /** Reads the topic from an offset on up to `end`. */
+  /** Reads the topic from an offset on up to `end`; then follow() may go on from there. */
   async read(from: number, end: number, listener: HalfListener): Promise<void> {
     const { connection, warn } = this.host;
+    this.next = end;
     await readRange(connection, HALF_TOPIC, 0, from, end, {
       batch: (batch) => {
         while (batch.next()) this.take(batch, listener);
@@ -137,6 +150,54 @@ export class HalfTopic {
       },
       error: (error) => warn(`${HALF_TOPIC}: ${error.message}`),
     });
+  }
+
+  /** Reads along from now on, if nobody does: producers of this process store half messages by themselves. */
+  follow(listener: HalfListener): void {
+    const { connection, durable, warn } = this.host;
+    if (this.follower || !durable) return;
+    const follower = connection.consumer<Uint8Array>(HALF_TOPIC, {
+      partitions: [0],
+      from: { offset: this.next },
+      onBatch: (batch) => {
+        const { endOffset } = batch;
+        while (batch.next()) this.take(batch, listener);
+        this.passed(endOffset);
+      },
+      onGap: (gap) => {
+        if (gap.reason === 'ahead') return;
+        listener.none(gap.from, gap.to);
+        warn(`${HALF_TOPIC}: half messages ${gap.from} to ${gap.to - 1} are gone (${gap.reason})`);
+        this.passed(gap.to);
+      },
+      onError: (error) => warn(`${HALF_TOPIC}: ${error.message}`),
+    });
+    this.follower = follower;
+    follower.onOver = () => {
+      if (this.follower === follower) this.follower = undefined;
+      this.passed(this.next);
+    };
+  }
+
+  private passed(next: number): void {
+    this.next = next;
+    for (const wake of this.readers.splice(0)) wake();
+  }
+
+  /** True when it has waited for a half message that is stored and was not read: its listener has heard of it now. */
+  async reached(offset: number): Promise<boolean> {
+    if (offset < this.next || !this.follower) return false;
+    const { connection } = this.host;
+    const { partitions } = await connection.route(HALF_TOPIC);
+    if (connection.nextOffset(partitions[0]) <= offset) return false;
+    const late = performance.now() + REACH_MS;
+    while (this.follower && offset >= this.next && performance.now() < late) {
+      await new Promise<void>((resolve) => {
+        this.readers.push(resolve);
+        setTimeout(resolve, REACH_MS);
+      });
+    }
+    return offset < this.next;
   }
 
   private take(batch: Batch, listener: HalfListener): void {
@@ -150,6 +211,7 @@ export class HalfTopic {
   }
 
   async close(): Promise<void> {
+    await this.follower?.close();
     await this.producer?.close();
   }
 

@@ -11,6 +11,8 @@
 // M2 A batch that may have been taken is published again under the same identity only.
 // M3 Every start has identities of its own: what a journal has lost cannot make a new batch pass for an old one.
 // M4 Owners change their state in their hooks only: what they know follows from the journal.
+// M5 An eager move is answered before its end is written: a successor that misses the end finds the batches where the
+//    intent says, and comes to the same.
 import { CODES, type CodeName, RingmqError } from '../base/codes.ts';
 import { crashPoint } from '../log/crash-point.ts';
 import type { Journal, JournalPart } from './journal.ts';
@@ -20,6 +22,7 @@ import { type MoveLog, placesOf, settlePublished } from './move-log.ts';
 import { batchMaxBytes, type MovePublisher, MoveTarget } from './move-target.ts';
 import {
   isMoveRecord,
+  type Move,
   type MovedBatch,
   type MoveOwner,
   type MoveRecord,
@@ -29,27 +32,15 @@ import {
 } from './open-move.ts';
 import type { Handlers, Service } from './service.ts';
 
-export type { MovedBatch, MoveOwner, MoveSource } from './open-move.ts';
-
-export interface Move {
-  readonly topic: string;
-  /** Number of the partition. Left out: by key, as producers do; messages without a key all to one, in turn. */
-  readonly partition?: number;
-  /** Says where the records come from: goes to the journal, so keep it small. */
-  readonly source: MoveSource;
-  /** Whole batches, whose records are moved in their order. The memory is the mover's from now on. */
-  readonly payload: Uint8Array;
-  /** Somebody waits for it, and would ask for it again: see M1. Default false. */
-  readonly eager?: boolean;
-}
+export type { Move, MovedBatch, MoveOwner, MoveSource } from './open-move.ts';
 
 export interface MoverHost {
   readonly journal: Journal;
   readonly warn: (text: string) => void;
   readonly publisher: (topic: string) => MovePublisher;
   readonly log: MoveLog;
-  /** Runs a task at the end of the turn. */
-  readonly soon: (task: () => void) => void;
+  /** Runs a task at the end of the turn; `eager`: as soon as all that came in it has been asked for. */
+  readonly soon: (task: () => void, eager?: boolean) => void;
 }
 
 /** Bytes under way from which on hasRoom is false. */
@@ -65,7 +56,6 @@ interface Waiting {
   readonly move: OpenMove;
   readonly batches: readonly PlannedBatch[];
   readonly durable: boolean;
-  readonly eager: boolean;
 }
 
 export class Mover implements Service {
@@ -130,15 +120,17 @@ export class Mover implements Service {
     const plan = target.plan(route, move.partition);
     const batches = planBatches(move.payload, plan, batchMaxBytes(route));
     const open = new OpenMove(++this.lastId, move.topic, move.source, plan);
+    open.eager = move.eager ?? false;
     if (batches.length > 1) open.orderBy(batches);
     if (route.durable) open.places = placesOf(this.host.log, route, batches);
     const moved = new Promise<readonly MovedBatch[]>((resolve, reject) => {
       open.resolve = resolve;
       open.reject = reject;
     });
-    this.starting.push({ move: open, batches, durable: route.durable, eager: move.eager ?? false });
+    this.starting.push({ move: open, batches, durable: route.durable });
     for (const { bytes } of batches) this.bytes += bytes.length;
-    this.ask();
+    if (open.eager) this.host.soon(this.turn, true);
+    else this.ask();
     return moved;
   }
 
@@ -160,8 +152,9 @@ export class Mover implements Service {
   /** What is under way ends; what does not within two seconds stays open for the next start. */
   async stop(): Promise<void> {
     this.stopping = true;
-    const deadline = Date.now() + STOP_MS;
-    while (this.size > 0 && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    const until = Date.now() + STOP_MS;
+    while (this.size + this.ending.length > 0 && Date.now() < until)
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     for (const { publisher } of this.targets.values()) await publisher.close();
     for (const move of this.open.values()) move.reject(new RingmqError('shutting-down'));
   }
@@ -216,7 +209,7 @@ export class Mover implements Service {
     for (const one of starting) {
       one.move.batches = one.batches;
       if (one.durable) this.isSynced = false;
-      if (one.eager) this.publishAll(one);
+      if (one.move.eager) this.publishAll(one);
       else this.unsynced.push(one);
     }
   }
@@ -272,6 +265,8 @@ export class Mover implements Service {
 
   private settled(move: OpenMove): void {
     this.ending.push(move);
+    // M5
+    if (move.eager && move.failure === undefined && this.isSynced) this.end(move, false);
     this.ask();
   }
 
@@ -289,7 +284,7 @@ export class Mover implements Service {
   }
 
   private end(move: OpenMove, replaying: boolean): void {
-    this.open.delete(move.id);
+    if (!this.open.delete(move.id)) return;
     const { failure, moved } = move;
     const owner = this.owner(move);
     if (failure === undefined) {

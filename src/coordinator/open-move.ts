@@ -7,6 +7,18 @@ export interface MoveSource {
   readonly kind: string;
 }
 
+export interface Move {
+  readonly topic: string;
+  /** Number of the partition. Left out: by key, as producers do; messages without a key all to one, in turn. */
+  readonly partition?: number;
+  /** Says where the records come from: goes to the journal, so keep it small. */
+  readonly source: MoveSource;
+  /** Whole batches, whose records are moved in their order. The memory is the mover's from now on. */
+  readonly payload: Uint8Array;
+  /** Somebody waits for it, and would ask for it again: see M1 and M5 of the mover. Default false. */
+  readonly eager?: boolean;
+}
+
 /** A batch that was moved; offset -1: taken before, and the broker does not remember where. */
 export interface MovedBatch {
   readonly partition: number;
@@ -17,8 +29,9 @@ export interface MovedBatch {
 }
 
 /**
- * Where moves of one kind come from. The hooks are called when their record has been written, and again, in the same
- * order, while the journal is read at a start. Do not append to the journal while `replaying`.
+ * Where moves of one kind come from. The hooks are called when their record has been written (done() of an eager move:
+ * before), and again, in the same order, while the journal is read at a start. Do not append to the journal while
+ * `replaying`.
  */
 export interface MoveOwner<S extends MoveSource = MoveSource> {
   /** After a restart: the records of an open move, the same ones in the same order. A refusal fails the move. */
@@ -77,6 +90,8 @@ export class OpenMove {
   private order: readonly number[] | undefined;
   places: readonly number[] | undefined;
   failure: CodeName | undefined;
+  /** See Move. */
+  eager = false;
   /** What is published; undefined until it is known (again). */
   batches: readonly PlannedBatch[] | undefined;
   resolve: (moved: readonly MovedBatch[]) => void = () => {};

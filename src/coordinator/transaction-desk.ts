@@ -18,7 +18,7 @@ import {
   type TransactionEnded,
 } from '../wire/services.ts';
 import { CommitGroups } from './commit-groups.ts';
-import { HALF_RING_BYTES, HalfTopic } from './half-topic.ts';
+import { HALF_RING_BYTES, type HalfListener, HalfTopic } from './half-topic.ts';
 import type { JournalPart } from './journal.ts';
 import { MessageReader } from './message-reader.ts';
 import type { Mover } from './mover.ts';
@@ -67,6 +67,10 @@ export class TransactionDesk implements Service {
   private readonly ending = new Map<number, Promise<unknown>>();
   private readonly enders = new Map<number, () => void>();
   private readonly commits = new CommitGroups((topic, offsets) => this.move(topic, offsets));
+  private readonly listener: HalfListener = {
+    half: (offset, { topic, group }, storedAt) => this.table.prepared(offset, topic, group, storedAt),
+    none: (from, to) => this.table.skipped(from, to),
+  };
   private sweptAt = 0;
   private stopping = false;
 
@@ -153,6 +157,7 @@ export class TransactionDesk implements Service {
     const topicId = await this.halves.open();
     await this.loaded;
     this.begin(topicId);
+    this.halves.follow(this.listener);
     if (this.table.isFull) throw new RingmqError('buffer-full', tooMany(this.table.pendingCount));
     const offsets = await this.halves.store(halves);
     crashPoint('transaction.prepared');
@@ -189,8 +194,9 @@ export class TransactionDesk implements Service {
       await this.ending.get(offset)?.catch(() => {});
       const state = this.table.state(offset);
       if (state.is === 'ended') return answerOf(state.outcome, entry.commit);
-      if (state.is === 'unknown') return refused('unknown-transaction');
-      if (state.is === 'ending') await this.whenEnded(offset);
+      if (state.is === 'unknown') {
+        if (!(await this.halves.reached(offset))) return refused('unknown-transaction');
+      } else if (state.is === 'ending') await this.whenEnded(offset);
       else if (!this.ending.has(offset)) {
         // A rollback comes here only if the one before it was a commit that could not be.
         if (!entry.commit) this.rollBack([entry]);
@@ -371,10 +377,8 @@ export class TransactionDesk implements Service {
     this.begin(topicId);
     // Without a log nobody knows what the last coordinator has resolved: what was open then is lost with it.
     if (!this.context.durable) this.table.skipped(0, end);
-    await this.halves.read(this.table.floor, end, {
-      half: (offset, { topic, group }, storedAt) => this.table.prepared(offset, topic, group, storedAt),
-      none: (from, to) => this.table.skipped(from, to),
-    });
+    await this.halves.read(this.table.floor, end, this.listener);
+    this.halves.follow(this.listener);
   }
 
   private write(record: TransactionRecord): void {

@@ -1,5 +1,6 @@
 // Transactions, retries and timers with their journal and mover, in the test's own thread, on a connection to a real
 // broker: so that a test can kill them at any call of the disk, and set their clock.
+import { HalfSender } from '../../src/client/half-sender.ts';
 import { InProcessConnection } from '../../src/client/in-process.ts';
 import type { TransactionOptions } from '../../src/client/messaging.ts';
 import { CallTransactionalProducer } from '../../src/client/transactional-producer.ts';
@@ -38,12 +39,14 @@ export class DeskRig {
   readonly errors: unknown[] = [];
   /** Milliseconds that the clock is ahead. */
   ahead: number;
+  private readonly durable: boolean;
   private readonly services: readonly Service[];
   private readonly heart: NodeJS.Timeout;
   private readonly producers: CallTransactionalProducer<string>[] = [];
 
   constructor(broker: Broker, disk: Disk, { durable = false, ahead = 0, rules }: RigOptions = {}) {
     this.ahead = ahead;
+    this.durable = durable;
     this.connection = new InProcessConnection(broker.attachment);
     const warn = (text: string): void => void this.warnings.push(text);
     this.connection.onError((error) => warn(error.message));
@@ -105,6 +108,7 @@ export class DeskRig {
       call: (method, params, how) => this.callFrom({ seat }, method, params, how),
       route: (name) => this.connection.route(name),
       failed: (error) => void this.warnings.push(error.message),
+      halves: this.durable ? new HalfSender(this.connection, topic, options.group) : undefined,
       closed: () => {},
     });
     this.producers.push(producer);

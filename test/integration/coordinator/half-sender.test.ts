@@ -1,0 +1,119 @@
+// Producers beside a durable broker store half messages by themselves: the coordinator learns of each of them all the
+// same, whoever dies.
+import { expect, test, vi } from 'vitest';
+import type { InProcessConnection } from '../../../src/client/in-process.ts';
+import type { Message } from '../../../src/client/message.ts';
+import type { Transaction, TransactionalProducer, TransactionFate } from '../../../src/client/messaging.ts';
+import { dataFolder, kill, startConnected } from '../../support/engine.ts';
+import { until } from '../../support/until.ts';
+
+const RULES = { transactionTimeoutMs: 100, transactionCheckMs: 100, transactionChecksMax: 50 };
+
+function producerOf(connection: InProcessConnection, check: (half: Message) => TransactionFate = () => 'unknown') {
+  return connection.transactionalProducer<string>('orders', { group: 'g', check: check as never });
+}
+
+/** A half message that the coordinator was not asked to store. */
+async function beginAlone(
+  connection: InProcessConnection,
+  producer: TransactionalProducer<string>,
+  body: string,
+): Promise<Transaction> {
+  const call = vi.spyOn(connection, 'call');
+  const prepares = (): number => call.mock.calls.filter(([method]) => method === 'transaction-prepare').length;
+  try {
+    for (let tries = 0; tries < 1_000; tries++) {
+      const before = prepares();
+      const transaction = await producer.begin(body, { key: 'k', properties: { a: '1' } });
+      if (prepares() === before) return transaction;
+      await transaction.rollback();
+    }
+    throw new Error('the coordinator stored every half message');
+  } finally {
+    call.mockRestore();
+  }
+}
+
+async function heardBy(connection: InProcessConnection): Promise<Message[]> {
+  const heard: Message[] = [];
+  await connection.consumer('orders', { from: 'earliest', onMessage: (one) => void heard.push(one) }).ready();
+  return heard;
+}
+
+test('what is committed comes as it was sent, what is rolled back does not', async () => {
+  const { connection } = await startConnected({ data: dataFolder() });
+  await connection.createTopic('orders');
+  const heard = await heardBy(connection);
+  const producer = producerOf(connection);
+  const call = vi.spyOn(connection, 'call');
+  const receipts = await Promise.all(
+    Array.from({ length: 20 }, async (_, line) => {
+      const committed: string[] = [];
+      for (let i = 0; i < 20; i++) {
+        const transaction = await producer.begin(`${line}.${i}`, { tag: 't' });
+        if (i % 2 === 0) committed.push((await transaction.commit()).id);
+        else await transaction.rollback();
+      }
+      return committed;
+    }),
+  );
+  await until(() => heard.length >= 200, 'all that is committed comes');
+  expect(heard.map(({ id }) => id).sort()).toEqual(receipts.flat().sort());
+  expect(heard.every((one) => Number(one.text().split('.')[1]) % 2 === 0 && one.tag === 't')).toBe(true);
+  const prepared = call.mock.calls.filter(([method]) => method === 'transaction-prepare').length;
+  expect(prepared).toBeLessThan(100);
+});
+
+test('producers of the group are asked about one whose producer is gone', async () => {
+  const { broker, connection } = await startConnected({ data: dataFolder(), ...RULES });
+  await connection.createTopic('orders');
+  const heard = await heardBy(connection);
+  const other = broker.connect();
+  await beginAlone(other, producerOf(other), 'orphan');
+  await other.close();
+  const asked: string[] = [];
+  producerOf(connection, (half) => {
+    asked.push(`${half.topic} ${half.text()} ${half.key} ${half.properties?.a}`);
+    return 'commit';
+  });
+  await until(() => heard.length > 0, 'the orphan is committed');
+  expect(asked).toContain('orders orphan k 1');
+  expect(heard.map((one) => one.text())).toEqual(['orphan']);
+});
+
+test('the coordinator dies before the commit: its successor has read the half message', async () => {
+  const { broker, connection } = await startConnected({ data: dataFolder() });
+  await connection.createTopic('orders');
+  const heard = await heardBy(connection);
+  const producer = producerOf(connection);
+  const transaction = await beginAlone(connection, producer, 'one');
+  await kill(broker, 'coordinator');
+  const receipt = await transaction.commit();
+  await until(() => heard.length === 1, 'it comes');
+  expect([heard[0].text(), heard[0].id]).toEqual(['one', receipt.id]);
+  expect(await transaction.commit()).toEqual(receipt);
+});
+
+test('the broker is started again before the commit', async () => {
+  const data = dataFolder();
+  const { broker, connection } = await startConnected({ data });
+  await connection.createTopic('orders');
+  const { id } = await beginAlone(connection, producerOf(connection), 'one');
+  await connection.close();
+  await broker.stop();
+  const { connection: later } = await startConnected({ data });
+  const { result } = await later.call('transaction-end', { entries: [{ transaction: id, commit: true }] });
+  expect(result.results).toMatchObject([{ code: 'ok', offset: 0 }]);
+  const heard = await heardBy(later);
+  await until(() => heard.length === 1, 'it comes');
+  expect(heard[0].text()).toBe('one');
+});
+
+test('a broker without data has every half message stored by its coordinator', async () => {
+  const { connection } = await startConnected();
+  await connection.createTopic('orders');
+  const call = vi.spyOn(connection, 'call');
+  const producer = producerOf(connection);
+  for (let i = 0; i < 5; i++) await (await producer.begin('x')).rollback();
+  expect(call.mock.calls.filter(([method]) => method === 'transaction-prepare')).toHaveLength(5);
+});

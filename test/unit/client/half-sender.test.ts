@@ -1,0 +1,81 @@
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { RingmqError } from '../../../src/base/codes.ts';
+import type { Producer } from '../../../src/client/connection.ts';
+import { HalfSender } from '../../../src/client/half-sender.ts';
+import { readHalf, transactionName } from '../../../src/transaction/half-message.ts';
+import { errorOf } from '../../support/engine.ts';
+import { routeOf } from '../../support/fake-outlet.ts';
+
+beforeEach(() => void vi.useFakeTimers({ toFake: ['performance'] }));
+afterEach(() => void vi.useRealTimers());
+
+/** A sender, and a topic of half messages that answers as it is told to. */
+function rig({ durable = true } = {}) {
+  const stored: Uint8Array[] = [];
+  const answers: (number | RingmqError)[] = [];
+  const made: string[] = [];
+  const send = async (body: Uint8Array) => {
+    const answer = answers.shift() ?? stored.length;
+    if (typeof answer !== 'number') throw answer;
+    stored.push(body);
+    return { topic: '', partition: 0, offset: answer, id: '' };
+  };
+  const host = {
+    route: async () => ({ ...routeOf(), topicId: 7, durable }),
+    producer: (topic: string) => {
+      made.push(topic);
+      return { send, close: async () => {} } as unknown as Producer<Uint8Array>;
+    },
+  };
+  const sender = new HalfSender(host, 'orders', 'g');
+  const accepted = async (): Promise<void> => {
+    sender.accepted();
+    for (let i = 0; i < 5; i++) await Promise.resolve();
+  };
+  return { sender, stored, answers, made, accepted };
+}
+
+const BODY = new TextEncoder().encode('one');
+
+test('stores what the coordinator would, under the name that it would give', async () => {
+  const { sender, stored, accepted } = rig();
+  expect(await sender.store(BODY, {})).toBeUndefined();
+  await accepted();
+  expect(await sender.store(BODY, { key: 'k' })).toBe(transactionName(7, 0));
+  expect(await sender.store(BODY, {})).toBe(transactionName(7, 1));
+  expect(readHalf(stored[0])).toMatchObject({ topic: 'orders', group: 'g' });
+});
+
+test('the coordinator is asked after a while, about long messages, and about all of a volatile broker', async () => {
+  const { sender, accepted } = rig();
+  await accepted();
+  expect(await sender.store(new Uint8Array(4_000), {})).toBeDefined();
+  expect(await sender.store(new Uint8Array(4_090), {})).toBeUndefined();
+  expect(await sender.store(new Uint8Array(8_192), {})).toBeUndefined();
+  expect(await sender.store(BODY, { properties: { a: 'x'.repeat(5_000) } })).toBeUndefined();
+  vi.advanceTimersByTime(101);
+  expect(await sender.store(BODY, {})).toBeUndefined();
+  await accepted();
+  expect(await sender.store(BODY, {})).toBeDefined();
+  const volatile = rig({ durable: false });
+  await volatile.accepted();
+  expect(await volatile.sender.store(BODY, {})).toBeUndefined();
+  expect(volatile.made).toEqual([]);
+});
+
+test('a topic that is gone is left to the coordinator; what else goes wrong is told', async () => {
+  const { sender, answers, made, accepted } = rig();
+  await accepted();
+  answers.push(new RingmqError('store-failed'), -1, new RingmqError('unknown-topic'));
+  expect(await errorOf(sender.store(BODY, {}))).toMatchObject({ code: 'store-failed' });
+  expect(await errorOf(sender.store(BODY, {}))).toMatchObject({ code: 'timeout' });
+  expect(await errorOf(sender.store(BODY, { tag: 'a|b' }))).toMatchObject({ code: 'illegal-tag' });
+  expect(await sender.store(BODY, {})).toBeUndefined();
+  expect(await sender.store(BODY, {})).toBeUndefined();
+  await accepted();
+  expect(await sender.store(BODY, {})).toBeDefined();
+  expect(made).toHaveLength(2);
+  await sender.close();
+  await accepted();
+  expect(await sender.store(BODY, {})).toBeUndefined();
+});
