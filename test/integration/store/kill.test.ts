@@ -19,7 +19,8 @@ test.each([
   const port = String(await freePort());
   for (let round = 0; round < 3; round++) {
     const server = await ServerProcess.start(['--data', data, '--port', port, ...more]);
-    const connection = connect(server.url);
+    const client = new AbortController();
+    const connection = connect(server.url, { signal: client.signal });
     connection.onError(() => {});
     await connection.ready();
     const before = await readAll(connection, 'load').catch((error: { code?: string }) => {
@@ -31,7 +32,8 @@ test.each([
     load.start(200, 100);
     await until(() => load.acked.size >= 3_000, 'messages are acknowledged', 30_000);
     await server.kill();
-    await connection.close();
+    // close() would wait for the broker to come back: what is unsent could still go.
+    client.abort();
     await load.stop();
     for (const [place, body] of load.acked) {
       expect(acked.has(place), `${place} was given out twice`).toBe(false);
