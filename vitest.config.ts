@@ -7,8 +7,11 @@ import { defineConfig } from 'vitest/config';
 
 /** Pure or single-threaded: as many at a time as there are cores. */
 const QUICK = ['test/*.test.ts', 'test/{unit,layout,interleave,sim}/**/*.test.ts'];
-/** They start threads, processes and a browser, and watch the clock: one file at a time, after the quick ones. */
-const HEAVY = ['test/{stress,integration,browser}/**/*.test.ts'];
+/** They start brokers and wait for them much of the time: two files at a time, so that one works while the other waits. */
+const HEAVY = ['test/integration/**/*.test.ts'];
+const HEAVY_AT_A_TIME = 2;
+/** They keep all cores busy or measure how busy they are: one file at a time, when nothing else runs any more. */
+const ALONE = ['test/{stress,browser}/**/*.test.ts', 'test/integration/engine/**/*.test.ts'];
 
 const LIMITS_MS = { testTimeout: 120_000, hookTimeout: 60_000, teardownTimeout: 10_000 };
 /**
@@ -17,6 +20,7 @@ const LIMITS_MS = { testTimeout: 120_000, hookTimeout: 60_000, teardownTimeout: 
  */
 const HEAVY_RETRIES = process.env.CI ? 1 : 0;
 const HEAVY_LIMITS_MS = { testTimeout: 120_000, hookTimeout: 60_000, teardownTimeout: 20_000 };
+const HEAVY_KIND = { pool: 'forks', retry: HEAVY_RETRIES, ...HEAVY_LIMITS_MS } as const;
 
 export default defineConfig({
   test: {
@@ -37,12 +41,14 @@ export default defineConfig({
         test: {
           name: 'heavy',
           include: HEAVY,
-          pool: 'forks',
-          maxWorkers: 1,
+          exclude: ALONE,
+          maxWorkers: HEAVY_AT_A_TIME,
           sequence: { groupOrder: 1 },
-          retry: HEAVY_RETRIES,
-          ...HEAVY_LIMITS_MS,
+          ...HEAVY_KIND,
         },
+      },
+      {
+        test: { name: 'alone', include: ALONE, maxWorkers: 1, sequence: { groupOrder: 2 }, ...HEAVY_KIND },
       },
     ],
   },
