@@ -6,7 +6,9 @@ import os from 'node:os';
 import path from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { afterEach } from 'vitest';
+import type { Connection, ConsumerOptions } from '../../src/client/connection.ts';
 import type { InProcessConnection } from '../../src/client/in-process.ts';
+import type { Message } from '../../src/client/message.ts';
 import { type Broker, startBroker } from '../../src/server/broker.ts';
 import type { BrokerOptions } from '../../src/server/options.ts';
 import type { ServerThread } from '../../src/thread/spawn.ts';
@@ -104,6 +106,18 @@ export class RoleThread {
     await this.worker.terminate();
     await exit;
   }
+}
+
+/** Everything that comes in a topic, from its beginning. */
+export async function listen(
+  client: Pick<Connection, 'consumer'>,
+  topic: string,
+  more: Partial<ConsumerOptions> = {},
+): Promise<Message[]> {
+  const heard: Message[] = [];
+  const onMessage = (message: Message): void => void heard.push(message);
+  await client.consumer(topic, { from: 'earliest', onMessage, ...more }).ready();
+  return heard;
 }
 
 /** A promise's error; fails if there is none. */

@@ -1,16 +1,12 @@
-// A timer desk with its journal, mover and disk, in the test's own thread, on a connection to a real broker: so that a
-// test can kill it at any call of the disk, and set its clock.
-import { InProcessConnection } from '../../src/client/in-process.ts';
-import { FileJournal } from '../../src/coordinator/journal-file.ts';
-import { ConnectionMoveLog } from '../../src/coordinator/move-log.ts';
-import { Mover } from '../../src/coordinator/mover.ts';
+// A timer desk in the test's own thread.
 import { TimerDesk } from '../../src/coordinator/timer-desk.ts';
 import type { Disk } from '../../src/log/disk.ts';
+import { MemoryDisk } from '../../src/log/disk-memory.ts';
 import { BatchBuilder, type RecordExtras } from '../../src/record/batch-builder.ts';
 import { utf8 } from '../../src/record/text.ts';
 import type { Broker } from '../../src/server/broker.ts';
+import { ServiceRig, type ServiceRigOptions } from './service-rig.ts';
 
-const HOUSEKEEP_MS = 10;
 /** Often, so that tests meet them. */
 const CHECKPOINT_MS = 20;
 const STAMP = { partition: 0, epoch: 0, request: 0, ack: 0, requestFlags: 0, producerId: 0, baseSequence: 0 };
@@ -28,50 +24,13 @@ export function payloadOf(messages: readonly (RecordExtras & { readonly body: st
   return builder.bytes.slice(0, builder.length);
 }
 
-export class TimerRig {
-  readonly connection: InProcessConnection;
+export class TimerRig extends ServiceRig {
   readonly desk: TimerDesk;
-  readonly mover: Mover;
-  readonly journal: FileJournal;
-  readonly warnings: string[] = [];
-  /** What housekeeping threw. */
-  readonly errors: unknown[] = [];
-  /** Milliseconds that the clock is ahead. */
-  ahead = 0;
-  private readonly heart: NodeJS.Timeout;
 
-  constructor(broker: Broker, disk: Disk, { durable = false, ahead = 0 } = {}) {
-    this.ahead = ahead;
-    this.connection = new InProcessConnection(broker.attachment);
-    const warn = (text: string): void => void this.warnings.push(text);
-    this.connection.onError((error) => warn(error.message));
-    this.journal = new FileJournal(disk);
-    const { connection, journal } = this;
-    this.mover = new Mover({
-      journal,
-      warn,
-      publisher: (topic) => connection.fixedProducer(topic),
-      log: new ConnectionMoveLog(connection),
-      soon: (task) => void setImmediate(task),
-    });
-    const clock = (): number => this.now();
-    this.desk = new TimerDesk({ connection, journal, disk, durable, clock, warn }, this.mover, CHECKPOINT_MS);
-    const services = [this.mover, this.desk];
-    journal.replay(services.map(({ part }) => part));
-    this.mover.start();
-    this.desk.start();
-    this.heart = setInterval(() => {
-      try {
-        for (const service of services) service.housekeep(this.now());
-        journal.compactIfLong();
-      } catch (error) {
-        this.errors.push(error);
-      }
-    }, HOUSEKEEP_MS);
-  }
-
-  now(): number {
-    return Date.now() + this.ahead;
+  constructor(broker: Broker, disk: Disk = new MemoryDisk(), options: ServiceRigOptions = {}) {
+    super(broker, disk, options);
+    this.desk = new TimerDesk(this.context, this.mover, CHECKPOINT_MS);
+    this.begin([this.mover, this.desk]);
   }
 
   async schedule(topic: string, messages: readonly Scheduled[]): Promise<readonly string[]> {
@@ -82,18 +41,5 @@ export class TimerRig {
 
   async recall(handle: string): Promise<void> {
     await this.desk.handlers.recall?.({ handle }, new Uint8Array(0), { seat: 0 });
-  }
-
-  /** After its disk has died: what it still wants to do can have no effect. */
-  async abandon(): Promise<void> {
-    clearInterval(this.heart);
-    await this.connection.close();
-  }
-
-  async stop(): Promise<void> {
-    clearInterval(this.heart);
-    await Promise.all([this.mover.stop(), this.desk.stop()]);
-    this.journal.sync();
-    await this.connection.close();
   }
 }

@@ -1,13 +1,11 @@
 // Transactions, retries and dead letters as applications use them, in process and over WebSocket, with the broker's own
 // coordinator thread; also while that thread dies.
 import { afterEach, describe, expect, test } from 'vitest';
-import type { ConsumerOptions } from '../../../src/client/connection.ts';
 import type { InProcessConnection } from '../../../src/client/in-process.ts';
-import type { Message } from '../../../src/client/message.ts';
 import { connect } from '../../../src/client/node.ts';
 import type { Broker } from '../../../src/server/broker.ts';
 import type { BrokerOptions } from '../../../src/server/options.ts';
-import { dataFolder, kill, startTestBroker } from '../../support/engine.ts';
+import { dataFolder, kill, listen, startTestBroker } from '../../support/engine.ts';
 import { until } from '../../support/until.ts';
 
 type Client = Pick<
@@ -33,12 +31,6 @@ function started(client: Client): Client {
   client.onError(() => {});
   clients.push(client);
   return client;
-}
-
-async function listen(client: Client, topic: string, more: Partial<ConsumerOptions> = {}): Promise<Message[]> {
-  const heard: Message[] = [];
-  await client.consumer(topic, { from: 'earliest', onMessage: (one) => void heard.push(one), ...more }).ready();
-  return heard;
 }
 
 describe.each(['in process', 'WebSocket'])('%s', (way) => {

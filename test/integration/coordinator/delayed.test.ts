@@ -6,7 +6,7 @@ import type { Message } from '../../../src/client/message.ts';
 import type { Messaging } from '../../../src/client/messaging.ts';
 import { connect } from '../../../src/client/node.ts';
 import type { Broker } from '../../../src/server/broker.ts';
-import { dataFolder, errorOf, kill, startTestBroker } from '../../support/engine.ts';
+import { dataFolder, errorOf, kill, listen, startTestBroker } from '../../support/engine.ts';
 import { until, untilAnswer } from '../../support/until.ts';
 
 type Client = Connection & Pick<Messaging, 'schedule' | 'recall'>;
@@ -18,12 +18,6 @@ afterEach(async () => {
 
 function startListening(options = {}): Promise<Broker> {
   return startTestBroker({ listen: { port: 0, systemMetrics: false }, ...options });
-}
-
-async function listen(connection: Client, topic: string): Promise<Message[]> {
-  const heard: Message[] = [];
-  await connection.consumer(topic, { from: 'earliest', onMessage: (message) => void heard.push(message) }).ready();
-  return heard;
 }
 
 const clients: [string, (broker: Broker) => Client][] = [
@@ -179,7 +173,8 @@ test('the coordinator may die at any time: each message comes once', async () =>
   await Promise.all(all.map((i) => client.schedule('orders', `${i}`, { key: `${i % 9}`, deliverAt: now + 200 + i })));
   for (let deaths = 0; deaths < 3; deaths++) {
     const count = heard.length;
-    await until(() => heard.length > count, 'some come');
+    // On a slow machine all may have come by now: then nothing more does.
+    await until(() => heard.length > count || heard.length >= all.length, 'some come');
     await kill(broker, 'coordinator');
   }
   await until(() => heard.length >= all.length, 'all come', 20_000);

@@ -1,36 +1,11 @@
 // Failed messages on a real broker: they come again in the group's retry topic when it is time, or go to its dead
 // letters, and from there back to where they came from. Each once.
-import { afterEach, expect, test } from 'vitest';
-import type { Message } from '../../../src/client/message.ts';
-import type { Disk } from '../../../src/log/disk.ts';
-import { MemoryDisk } from '../../../src/log/disk-memory.ts';
-import type { Broker } from '../../../src/server/broker.ts';
+import { expect, test } from 'vitest';
 import { dlqTopic, HALF_TOPIC, retryTopic, type SendBack } from '../../../src/wire/services.ts';
-import { DeskRig, type RigOptions } from '../../support/desk-rig.ts';
-import { dataFolder, errorOf, startTestBroker } from '../../support/engine.ts';
+import { DeskRig } from '../../support/desk-rig.ts';
+import { dataFolder, errorOf, listen, startTestBroker } from '../../support/engine.ts';
 import { FaultDisk } from '../../support/fault-disk.ts';
 import { until } from '../../support/until.ts';
-
-const rigs: DeskRig[] = [];
-
-afterEach(async () => {
-  for (const rig of rigs.splice(0)) await rig.stop();
-});
-
-function rigOf(broker: Broker, disk: Disk = new MemoryDisk(), options: RigOptions = {}): DeskRig {
-  const rig = new DeskRig(broker, disk, options);
-  rigs.push(rig);
-  return rig;
-}
-
-async function listen(broker: Broker, topic: string): Promise<Message[]> {
-  const heard: Message[] = [];
-  await broker
-    .connect()
-    .consumer(topic, { onMessage: (message) => void heard.push(message), from: 'earliest' })
-    .ready();
-  return heard;
-}
 
 /** A group with one member, `m`, that holds the topic's only queue. */
 async function join(rig: DeskRig, group: string, topic: string): Promise<void> {
@@ -57,13 +32,13 @@ async function epochOf(rig: DeskRig, topic: string): Promise<number> {
 
 test('a failed message comes again in the retry topic, with where it was first and how often it failed', async () => {
   const broker = await startTestBroker();
-  const rig = rigOf(broker);
+  const rig = new DeskRig(broker);
   await sent(rig, 'orders', 'one', 'two');
   await join(rig, 'g', 'orders');
   const epoch = await epochOf(rig, 'orders');
   const { result } = await rig.call('send-back', failure('g', 'orders', 1, { epoch }));
   expect(result).toEqual({ deadLetter: false });
-  const heard = await listen(broker, retryTopic('g', 'orders'));
+  const heard = await listen(broker.connect(), retryTopic('g', 'orders'));
   await until(() => heard.length === 1, 'it comes again');
   const [message] = heard;
   expect([message.text(), message.key, message.tag]).toEqual(['two', 'key-two', 'red']);
@@ -83,7 +58,7 @@ test('a failed message comes again in the retry topic, with where it was first a
 
 test('it waits for as long as was asked, or by the delays of the group', async () => {
   const broker = await startTestBroker();
-  const rig = rigOf(broker);
+  const rig = new DeskRig(broker);
   await sent(rig, 'orders', 'one', 'two');
   await join(rig, 'g', 'orders');
   await rig.call('group-settings', { group: 'g', settings: { retryDelaysMs: [100, 300], attemptsMax: 5 } });
@@ -107,7 +82,7 @@ test('it waits for as long as was asked, or by the delays of the group', async (
 
 test('after the last attempt, or when asked, it is a dead letter; replay sends it back as it was', async () => {
   const broker = await startTestBroker();
-  const rig = rigOf(broker);
+  const rig = new DeskRig(broker);
   await sent(rig, 'orders', 'one', 'two', 'three');
   await join(rig, 'g', 'orders');
   await rig.call('group-settings', { group: 'g', settings: { attemptsMax: 3 } });
@@ -115,11 +90,11 @@ test('after the last attempt, or when asked, it is a dead letter; replay sends i
   const last = await rig.call('send-back', failure('g', 'orders', 0, { epoch, attempts: 3 }));
   const asked = await rig.call('send-back', failure('g', 'orders', 2, { epoch, deadLetter: true, reason: 'poison' }));
   expect([last.result, asked.result]).toEqual([{ deadLetter: true }, { deadLetter: true }]);
-  const dead = await listen(broker, dlqTopic('g'));
+  const dead = await listen(broker.connect(), dlqTopic('g'));
   await until(() => dead.length === 2, 'both are there');
   expect(dead.map((one) => one.properties?.DLQ_REASON)).toEqual(['it threw', 'poison']);
   expect((await rig.call('group-describe', { group: 'g' })).result.deadLetters).toBe(2);
-  const heard = await listen(broker, 'orders');
+  const heard = await listen(broker.connect(), 'orders');
   expect((await rig.call('dlq-replay', { group: 'g', maxMessages: 1 })).result).toEqual({ replayed: 1, left: 1 });
   expect((await rig.call('dlq-replay', { group: 'g', maxMessages: 9 })).result).toEqual({ replayed: 1, left: 0 });
   expect((await rig.call('dlq-replay', { group: 'g', maxMessages: 9 })).result).toEqual({ replayed: 0, left: 0 });
@@ -131,14 +106,14 @@ test('after the last attempt, or when asked, it is a dead letter; replay sends i
 
 test.each([0, 100])('the largest message that its topic takes comes again too (after %i ms)', async (delayMs) => {
   const broker = await startTestBroker();
-  const rig = rigOf(broker);
+  const rig = new DeskRig(broker);
   const route = await rig.connection.createTopic('orders', { partitions: 1, ringBytes: 64 * 1024 });
   const producer = rig.connection.producer<Uint8Array>('orders');
   await producer.send(new Uint8Array(route.messageMaxBytes));
   await join(rig, 'g', 'orders');
   const epoch = await epochOf(rig, 'orders');
   await rig.call('send-back', failure('g', 'orders', 0, { epoch, delayMs }));
-  const heard = await listen(broker, retryTopic('g', 'orders'));
+  const heard = await listen(broker.connect(), retryTopic('g', 'orders'));
   await until(() => heard.length === 1, 'it comes again');
   expect(heard[0].body.length).toBe(route.messageMaxBytes);
   expect(rig.warnings).toEqual([]);
@@ -146,14 +121,14 @@ test.each([0, 100])('the largest message that its topic takes comes again too (a
 
 test('properties without room for those of the broker give way to them', async () => {
   const broker = await startTestBroker();
-  const rig = rigOf(broker);
+  const rig = new DeskRig(broker);
   const route = await rig.connection.createTopic('orders', { partitions: 1, ringBytes: 1024 * 1024 });
   const properties = { a: 'x'.repeat(32_700) };
   await rig.connection.producer<string>('orders').send('full', { properties });
   await join(rig, 'g', 'orders');
   const [{ epoch }] = route.partitions;
   await rig.call('send-back', failure('g', 'orders', 0, { epoch, deadLetter: true }));
-  const dead = await listen(broker, dlqTopic('g'));
+  const dead = await listen(broker.connect(), dlqTopic('g'));
   await until(() => dead.length === 1, 'it is a dead letter');
   expect({ ...dead[0].properties }).toEqual({
     REAL_TOPIC: 'orders',
@@ -166,21 +141,21 @@ test('properties without room for those of the broker give way to them', async (
 
 test('no sender says where its message was first: a replay publishes to no other topic', async () => {
   const broker = await startTestBroker();
-  const rig = rigOf(broker);
+  const rig = new DeskRig(broker);
   await rig.connection.createTopic('orders', { partitions: 1 });
   const properties = { REAL_TOPIC: HALF_TOPIC, REAL_QID: '7', REAL_OFFSET: '7' };
   await rig.connection.producer<string>('orders').send('forged', { properties });
   await join(rig, 'g', 'orders');
   const epoch = await epochOf(rig, 'orders');
   await rig.call('send-back', failure('g', 'orders', 0, { epoch, deadLetter: true }));
-  const heard = await listen(broker, 'orders');
+  const heard = await listen(broker.connect(), 'orders');
   await rig.call('dlq-replay', { group: 'g', maxMessages: 1 });
   await until(() => heard.length === 2, 'it comes back to where it was');
   expect(heard[1].text()).toBe('forged');
 });
 
 test('what cannot be sent back is refused, and says why', async () => {
-  const rig = rigOf(await startTestBroker());
+  const rig = new DeskRig(await startTestBroker());
   await sent(rig, 'orders', 'one');
   await join(rig, 'g', 'orders');
   const epoch = await epochOf(rig, 'orders');
@@ -197,7 +172,7 @@ test('what cannot be sent back is refused, and says why', async () => {
 });
 
 test('dead letters of a topic that is gone wait for it', async () => {
-  const rig = rigOf(await startTestBroker());
+  const rig = new DeskRig(await startTestBroker());
   await sent(rig, 'orders', 'one');
   await join(rig, 'g', 'orders');
   const epoch = await epochOf(rig, 'orders');
@@ -229,13 +204,13 @@ test('the disk dies at any call: a failed message comes again once, and is ackno
     }
     const left = disk.killed();
     await first.kill();
-    const second = rigOf(broker, left, { durable: true });
+    const second = new DeskRig(broker, left, { durable: true });
     await second.book.open(group, topic, 'earliest');
     for (const one of asked) await second.retries.sendBack(one);
     expect(second.book.queue(group, topic, 0)?.progress.floor, `call ${at}`).toBe(3);
     await until(() => second.mover.size === 0, 'all is moved');
     const count = async (name: string): Promise<number> => (await admin.route(name)).partitions[0].nextOffset;
     expect([await count(retryTopic(group, topic)), await count(dlqTopic(group))], `call ${at}`).toEqual([2, 1]);
-    await rigs.splice(0)[0].stop();
+    await second.stop();
   }
 });

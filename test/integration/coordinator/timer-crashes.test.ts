@@ -60,7 +60,7 @@ async function crashAt(broker: Broker, at: number, successor: (disk: FaultDisk) 
   const left = successor(disk);
   disk.plan = { at: 1, code: 'EIO', forever: true };
   disk.calls = 0;
-  await first.abandon();
+  await first.kill();
   const second = new TimerRig(broker, left, { durable: true, ahead: 3 * HOUR_MS });
   const wanted = [...book.acknowledged].filter((one) => !book.recalled.has(one) && !book.doubtful.has(one));
   await until(() => wanted.every((one) => heard.includes(one)), `${at}: what was acknowledged comes`);

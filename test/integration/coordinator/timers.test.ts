@@ -1,23 +1,9 @@
 // The timer desk on a real broker: what is scheduled comes once, when it shall.
-import { afterEach, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import type { Message } from '../../../src/client/message.ts';
-import { MemoryDisk } from '../../../src/log/disk-memory.ts';
-import type { Broker } from '../../../src/server/broker.ts';
 import { errorOf, startTestBroker } from '../../support/engine.ts';
 import { type Scheduled, TimerRig } from '../../support/timer-rig.ts';
 import { until } from '../../support/until.ts';
-
-const rigs: TimerRig[] = [];
-
-afterEach(async () => {
-  for (const rig of rigs.splice(0)) await rig.stop();
-});
-
-function rigOf(broker: Broker, options = {}): TimerRig {
-  const rig = new TimerRig(broker, new MemoryDisk(), options);
-  rigs.push(rig);
-  return rig;
-}
 
 /** Everything that comes in a topic, with the time when it came. */
 async function listen(rig: TimerRig, topic: string): Promise<{ message: Message; at: number }[]> {
@@ -30,7 +16,7 @@ async function listen(rig: TimerRig, topic: string): Promise<{ message: Message;
 
 test('a message comes when it is due, with all that it was sent with', async () => {
   const broker = await startTestBroker();
-  const rig = rigOf(broker);
+  const rig = new TimerRig(broker);
   const heard = await listen(rig, 'orders');
   const deliverAt = rig.now() + 150;
   const one: Scheduled = {
@@ -54,7 +40,7 @@ test('a message comes when it is due, with all that it was sent with', async () 
 });
 
 test('messages come in the order of their times, those of a key in one partition', async () => {
-  const rig = rigOf(await startTestBroker());
+  const rig = new TimerRig(await startTestBroker());
   await rig.connection.createTopic('orders', { partitions: 3 });
   const heard = await listen(rig, 'orders');
   const now = rig.now();
@@ -74,7 +60,7 @@ test('messages come in the order of their times, those of a key in one partition
 });
 
 test('what has passed comes at once, what lies too far ahead is refused with the limit', async () => {
-  const rig = rigOf(await startTestBroker());
+  const rig = new TimerRig(await startTestBroker());
   const heard = await listen(rig, 'orders');
   await rig.schedule('orders', [{ body: 'past', deliverAt: 5 }]);
   await until(() => heard.length === 1, 'it comes');
@@ -83,7 +69,7 @@ test('what has passed comes at once, what lies too far ahead is refused with the
 });
 
 test('a recalled message does not come, and is recalled once', async () => {
-  const rig = rigOf(await startTestBroker());
+  const rig = new TimerRig(await startTestBroker());
   const heard = await listen(rig, 'orders');
   const deliverAt = rig.now() + 300;
   const handles = await rig.schedule('orders', [
@@ -105,11 +91,11 @@ test('a recalled message does not come, and is recalled once', async () => {
 
 test('nonsense is refused by code', async () => {
   const broker = await startTestBroker({ autoCreateTopics: false });
-  const rig = rigOf(broker);
+  const rig = new TimerRig(broker);
   await rig.connection.createTopic('orders');
   const soon = rig.now() + 60_000;
   const [handle] = await rig.schedule('orders', [{ body: 'x', deliverAt: soon }]);
-  const other = rigOf(await startTestBroker());
+  const other = new TimerRig(await startTestBroker());
   const [foreign] = await other.schedule('orders', [{ body: 'x', deliverAt: soon }]);
   const codes = async (...calls: Promise<unknown>[]): Promise<unknown[]> =>
     Promise.all(calls.map(async (call) => (await errorOf(call)).code));
@@ -128,7 +114,7 @@ test('nonsense is refused by code', async () => {
 });
 
 test('timers of a topic that is gone are dropped, and a warning says how many', async () => {
-  const rig = rigOf(await startTestBroker());
+  const rig = new TimerRig(await startTestBroker());
   const heard = await listen(rig, 'kept');
   await rig.connection.createTopic('gone');
   const deliverAt = rig.now() + 200;
@@ -144,7 +130,7 @@ test('timers of a topic that is gone are dropped, and a warning says how many', 
 });
 
 test('of messages that are due together only those are dropped that the topic does not take any more', async () => {
-  const rig = rigOf(await startTestBroker());
+  const rig = new TimerRig(await startTestBroker());
   await rig.connection.createTopic('shrunk', { partitions: 1, ringBytes: 1024 * 1024 });
   const deliverAt = rig.now() + 300;
   const bodies = ['1', '2', 'x'.repeat(100_000), '4', '5', '6'];
@@ -162,7 +148,7 @@ test('of messages that are due together only those are dropped that the topic do
 });
 
 test('when the clock jumps ahead timers fire at once, when it jumps back they wait', async () => {
-  const rig = rigOf(await startTestBroker());
+  const rig = new TimerRig(await startTestBroker());
   const heard = await listen(rig, 'orders');
   const now = rig.now();
   await rig.schedule('orders', [
@@ -181,7 +167,7 @@ test('when the clock jumps ahead timers fire at once, when it jumps back they wa
 
 test('a topic that takes nothing holds up no other', async () => {
   const broker = await startTestBroker();
-  const rig = rigOf(broker);
+  const rig = new TimerRig(broker);
   await rig.connection.createTopic('full', { partitions: 1, overflow: 'block', ringBytes: 1024 * 1024 });
   let count = 0;
   const slow = broker.connect().consumer('full', {

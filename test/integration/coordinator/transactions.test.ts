@@ -1,39 +1,17 @@
 // Transactions on a real broker: what is committed comes once, what is rolled back never, and what nobody resolves is
 // asked about.
-import { afterEach, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import type { Message } from '../../../src/client/message.ts';
 import type { TransactionFate } from '../../../src/client/messaging.ts';
-import type { Disk } from '../../../src/log/disk.ts';
 import { MemoryDisk } from '../../../src/log/disk-memory.ts';
-import type { Broker } from '../../../src/server/broker.ts';
 import { CHECK_RULES } from '../../../src/transaction/half-table.ts';
 import { HALF_DROPPED_TOPIC, HALF_TOPIC } from '../../../src/wire/services.ts';
-import { DeskRig, type RigOptions } from '../../support/desk-rig.ts';
-import { dataFolder, errorOf, startTestBroker } from '../../support/engine.ts';
+import { DeskRig } from '../../support/desk-rig.ts';
+import { dataFolder, errorOf, listen, startTestBroker } from '../../support/engine.ts';
 import { FaultDisk } from '../../support/fault-disk.ts';
 import { until } from '../../support/until.ts';
 
-const rigs: DeskRig[] = [];
 const QUICK = { immunityMs: 50, intervalMs: 100, checksMax: 3 };
-
-afterEach(async () => {
-  for (const rig of rigs.splice(0)) await rig.stop();
-});
-
-function rigOf(broker: Broker, disk: Disk = new MemoryDisk(), options: RigOptions = {}): DeskRig {
-  const rig = new DeskRig(broker, disk, options);
-  rigs.push(rig);
-  return rig;
-}
-
-async function listen(broker: Broker, topic: string): Promise<Message[]> {
-  const heard: Message[] = [];
-  await broker
-    .connect()
-    .consumer(topic, { onMessage: (message) => void heard.push(message), from: 'earliest' })
-    .ready();
-  return heard;
-}
 
 const unknown = (): TransactionFate => 'unknown';
 /** A check that writes down what it was asked. */
@@ -46,8 +24,8 @@ const texts = (messages: readonly Message[]): string[] => messages.map((one) => 
 
 test('a message is invisible until it is committed, and then as its sender made it', async () => {
   const broker = await startTestBroker();
-  const rig = rigOf(broker);
-  const heard = await listen(broker, 'orders');
+  const rig = new DeskRig(broker);
+  const heard = await listen(broker.connect(), 'orders');
   const producer = rig.transactional('orders', { group: 'g', check: unknown });
   const extras = { key: 'k', tag: 'red', properties: { a: '1' } };
   const transaction = await producer.begin('one', extras);
@@ -66,8 +44,8 @@ test('a message is invisible until it is committed, and then as its sender made 
 
 test('the same resolution again gets the same answer, the other one is refused', async () => {
   const broker = await startTestBroker();
-  const rig = rigOf(broker);
-  const heard = await listen(broker, 'orders');
+  const rig = new DeskRig(broker);
+  const heard = await listen(broker.connect(), 'orders');
   const producer = rig.transactional('orders', { group: 'g', check: unknown });
   const committed = await producer.begin('one');
   const receipts = await Promise.all([committed.commit(), committed.commit()]);
@@ -86,7 +64,7 @@ test('the same resolution again gets the same answer, the other one is refused',
 test.each(['', 'nonsense', '000000010000000000000099', 'FFFFFFFF0000000000000001'])(
   'a transaction that never was (%j) is unknown',
   async (transaction) => {
-    const rig = rigOf(await startTestBroker());
+    const rig = new DeskRig(await startTestBroker());
     const producer = rig.transactional('orders', { group: 'g', check: unknown });
     await producer.begin('one');
     const { result } = await rig.call('transaction-end', { entries: [{ transaction, commit: true }] });
@@ -95,7 +73,7 @@ test.each(['', 'nonsense', '000000010000000000000099', 'FFFFFFFF0000000000000001
 );
 
 test('bad messages are refused one by one', async () => {
-  const rig = rigOf(await startTestBroker());
+  const rig = new DeskRig(await startTestBroker());
   const producer = rig.transactional('orders', { group: 'g', check: unknown });
   const bad = errorOf(producer.begin('x', { tag: 'a|b' }));
   const good = producer.begin('y');
@@ -111,8 +89,8 @@ test('bad messages are refused one by one', async () => {
 
 test('send() commits when the work is done, and rolls back what it throws', async () => {
   const broker = await startTestBroker();
-  const rig = rigOf(broker);
-  const heard = await listen(broker, 'orders');
+  const rig = new DeskRig(broker);
+  const heard = await listen(broker.connect(), 'orders');
   const producer = rig.transactional('orders', { group: 'g', check: unknown });
   expect(await producer.send('one', async () => 42)).toBe(42);
   const failing = producer.send('two', () => {
@@ -126,7 +104,7 @@ test('send() commits when the work is done, and rolls back what it throws', asyn
 
 test('a topic that is gone leaves the transaction open', async () => {
   const broker = await startTestBroker();
-  const rig = rigOf(broker);
+  const rig = new DeskRig(broker);
   const producer = rig.transactional('orders', { group: 'g', check: unknown });
   const transaction = await producer.begin('one');
   await rig.connection.deleteTopic('orders');
@@ -137,8 +115,8 @@ test('a topic that is gone leaves the transaction open', async () => {
 
 test('another producer of the group answers for one that is gone', async () => {
   const broker = await startTestBroker();
-  const rig = rigOf(broker, new MemoryDisk(), { rules: QUICK });
-  const heard = await listen(broker, 'orders');
+  const rig = new DeskRig(broker, undefined, { rules: QUICK });
+  const heard = await listen(broker.connect(), 'orders');
   const first = rig.transactional('orders', { group: 'g', check: unknown }, 11);
   await first.begin('kept', { key: 'order-1' });
   await first.begin('left', { key: 'order-2' });
@@ -154,14 +132,14 @@ test('another producer of the group answers for one that is gone', async () => {
 
 test('what nobody can say anything about is given up after the last check, and kept for people', async () => {
   const broker = await startTestBroker();
-  const rig = rigOf(broker, new MemoryDisk(), { rules: QUICK });
+  const rig = new DeskRig(broker, undefined, { rules: QUICK });
   const checks: string[] = [];
   const producer = rig.transactional('orders', { group: 'g', check: ({ topic }) => said(checks, topic, 'unknown') });
   const transaction = await producer.begin('lost', { properties: { a: '1' } });
   await until(() => rig.warnings.some((text) => text.includes(transaction.id)), 'it is given up');
   expect(checks).toEqual(Array.from({ length: QUICK.checksMax }, () => 'orders'));
   const [dropped] = await (async () => {
-    const heard = await listen(broker, HALF_DROPPED_TOPIC);
+    const heard = await listen(broker.connect(), HALF_DROPPED_TOPIC);
     await until(() => heard.length > 0, 'it is kept');
     return heard;
   })();
@@ -172,20 +150,20 @@ test('what nobody can say anything about is given up after the last check, and k
 
 test('what is given up is kept for people also without room for the properties of the broker', async () => {
   const broker = await startTestBroker();
-  const rig = rigOf(broker, new MemoryDisk(), { rules: QUICK });
+  const rig = new DeskRig(broker, undefined, { rules: QUICK });
   await rig.connection.createTopic('orders', { ringBytes: 1024 * 1024 });
   const producer = rig.transactional('orders', { group: 'g', check: unknown });
   await producer.begin('full', { properties: { a: 'x'.repeat(32_700) } });
   await until(() => rig.transactions.pending === 0, 'it is given up');
-  const heard = await listen(broker, HALF_DROPPED_TOPIC);
+  const heard = await listen(broker.connect(), HALF_DROPPED_TOPIC);
   await until(() => heard.length === 1, 'it is kept');
   expect({ ...heard[0].properties }).toEqual({ REAL_TOPIC: 'orders', PGROUP: 'g' });
 });
 
 test('half messages of a topic that was deleted are not taken for those that have their places now', async () => {
   const broker = await startTestBroker();
-  const rig = rigOf(broker);
-  const heard = await listen(broker, 'orders');
+  const rig = new DeskRig(broker);
+  const heard = await listen(broker.connect(), 'orders');
   const producer = rig.transactional('orders', { group: 'g', check: unknown });
   const before = await producer.begin('before');
   await rig.connection.deleteTopic(HALF_TOPIC);
@@ -198,7 +176,7 @@ test('half messages of a topic that was deleted are not taken for those that hav
 });
 
 test('more transactions than may be open are refused with how many that is', async () => {
-  const rig = rigOf(await startTestBroker(), new MemoryDisk(), { rules: { ...CHECK_RULES, pendingMax: 2 } });
+  const rig = new DeskRig(await startTestBroker(), undefined, { rules: { ...CHECK_RULES, pendingMax: 2 } });
   const producer = rig.transactional('orders', { group: 'g', check: unknown });
   const first = await producer.begin('one');
   await producer.begin('two');
@@ -211,16 +189,16 @@ test('more transactions than may be open are refused with how many that is', asy
 test('after a restart transactions go on, and outcomes are remembered', async () => {
   const broker = await startTestBroker({ data: dataFolder() });
   const disk = new MemoryDisk();
-  const first = rigOf(broker, disk, { durable: true });
-  const heard = await listen(broker, 'orders');
+  const first = new DeskRig(broker, disk, { durable: true });
+  const heard = await listen(broker.connect(), 'orders');
   const producer = first.transactional('orders', { group: 'g', check: unknown });
   const committed = await producer.begin('one');
   const receipt = await committed.commit();
   const rolledBack = await producer.begin('two');
   await rolledBack.rollback();
   const open = await producer.begin('three', { key: 'k' });
-  await rigs.splice(0)[0].kill();
-  const second = rigOf(broker, disk, { durable: true });
+  await first.kill();
+  const second = new DeskRig(broker, disk, { durable: true });
   const entries = [committed, rolledBack, open].map(({ id }) => ({ transaction: id, commit: true }));
   const { result } = await second.call('transaction-end', { entries });
   expect(result.results.map(({ code }) => code)).toEqual(['ok', 'transaction-ended', 'ok']);
@@ -234,7 +212,7 @@ test('the disk dies at any call: what was committed comes once, what was rolled 
   const broker = await startTestBroker({ data: dataFolder() });
   for (let at = 1; at <= 16; at++) {
     const topic = `crash-${at}`;
-    const heard = await listen(broker, topic);
+    const heard = await listen(broker.connect(), topic);
     const disk = new FaultDisk();
     const first = new DeskRig(broker, disk, { durable: true });
     const producer = first.transactional(topic, { group: `g-${at}`, check: unknown });
@@ -248,7 +226,7 @@ test('the disk dies at any call: what was committed comes once, what was rolled 
     }
     const left = disk.killed();
     await first.kill();
-    const second = rigOf(broker, left, { durable: true });
+    const second = new DeskRig(broker, left, { durable: true });
     for (const entry of ends) {
       const { result } = await second.call('transaction-end', { entries: [entry] });
       expect(result.results[0].code, `call ${at}`).toBe('ok');
@@ -258,6 +236,6 @@ test('the disk dies at any call: what was committed comes once, what was rolled 
     await second.connection.producer(topic, { partition: 0 }).send('end');
     await until(() => heard.some((one) => one.text() === 'end'), 'the end comes');
     expect(texts(heard), `call ${at}`).toEqual(['end', ...wanted]);
-    await rigs.splice(0)[0].stop();
+    await second.stop();
   }
 });
