@@ -3,7 +3,7 @@
 // time nor timers nor the operating system's sleep and wake.
 //
 // The real event loop never turns during a run: turns end when the microtasks have run out (settle()).
-import { randomFrom } from '../support/torture.ts';
+import { randomFrom } from '../support/random.ts';
 import { Trace } from './trace.ts';
 
 /** Any time will do: offsets in it are whole milliseconds. */

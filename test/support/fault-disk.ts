@@ -3,6 +3,7 @@
 // It knows of every sector (4 KiB) and of every name what was written and what is on the disk for good. crash() gives
 // the disk that a loss of power leaves, killed() the one that kill -9 leaves. A FaultPlan makes calls fail.
 import type { Disk, DiskFile, DiskMode } from '../../src/log/disk.ts';
+import { fractionsFrom } from './random.ts';
 
 const SECTOR_BYTES = 4096;
 
@@ -129,7 +130,7 @@ export class FaultDisk implements Disk {
 
   /** What a loss of power leaves: of everything that was not synced, what the seed wants, sector by sector. */
   crash(seed: number): FaultDisk {
-    const random = randomFrom(seed);
+    const random = fractionsFrom(seed);
     // Some seeds lose or keep nearly everything.
     const kept = [0, 0.1, 0.5, 0.9, 1][Math.floor(random() * 5)];
     const keeps = (): boolean => random() < kept;
@@ -305,15 +306,4 @@ function failed(code: string, what: string): Error {
 
 function mapValues<K, V>(map: ReadonlyMap<K, V>, change: (value: V) => V): Map<K, V> {
   return new Map([...map].map(([key, value]) => [key, change(value)]));
-}
-
-/** Mulberry32: numbers from 0 to 1 that depend on the seed alone. */
-export function randomFrom(seed: number): () => number {
-  let state = seed | 0;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
 }

@@ -11,17 +11,6 @@ import type { Message } from '../../src/client/message.ts';
 /** What a send may fail with while topics are deleted, rings are full and threads die. */
 const MAY_FAIL = new Set(['timeout', 'unknown-topic', 'route-stale', 'ring-full', 'buffer-full', 'out-of-order']);
 
-/** A small random generator (mulberry32): the seed names the run. */
-export function randomFrom(seed: number): (below: number) => number {
-  let state = seed | 0;
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return Math.floor((((t ^ (t >>> 14)) >>> 0) / 4_294_967_296) * below);
-  };
-}
-
 /** One consumer's books. */
 class Reader {
   readonly consumer: RingConsumer<Uint8Array>;

@@ -5,6 +5,7 @@ import { type ConnectOptions, connect, jsonCodec, textCodec } from '../../../src
 import type { WsConnection } from '../../../src/client/ws-connection.ts';
 import type { Broker } from '../../../src/server/broker.ts';
 import { TcpProxy } from '../../support/proxy.ts';
+import { fractionsFrom } from '../../support/random.ts';
 import { until } from '../../support/until.ts';
 
 const FAST = { reconnect: { minMs: 2, maxMs: 20 } } as const;
@@ -234,7 +235,7 @@ test('a pull waits for the first message, and several pulls read everything', as
 
 test('random cuts lose nothing, repeat nothing and reorder nothing', async () => {
   const seed = Number(process.env.SEED ?? Math.floor(Math.random() * 2 ** 31));
-  const random = generator(seed);
+  const random = fractionsFrom(seed);
   const admin = client();
   const topic = await freshTopic(admin);
   const [up, down] = [await proxied(), await proxied()];
@@ -280,14 +281,3 @@ test('the broker’s errors keep their codes', async () => {
     code: 'unknown-topic',
   });
 });
-
-/** Mulberry32. */
-function generator(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}

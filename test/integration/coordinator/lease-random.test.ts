@@ -4,21 +4,11 @@ import { expect, test } from 'vitest';
 import type { RingmqError } from '../../../src/base/codes.ts';
 import type { Message } from '../../../src/client/message.ts';
 import { startConnected } from '../../support/engine.ts';
+import { randomFrom } from '../../support/random.ts';
 import { LeaseHouse } from './lease-harness.ts';
 
 const MESSAGES = 400;
 const KEYS = 7;
-
-/** Mulberry32: the same numbers for the same seed. */
-function randomOf(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) % below;
-  };
-}
 
 /** What the consumers know: which numbers are acknowledged, and by key which come next. */
 class Ledger {
@@ -41,7 +31,7 @@ class Ledger {
 }
 
 test.each([1, 2, 3])('seed %i', async (seed) => {
-  const random = randomOf(seed);
+  const random = randomFrom(seed);
   const { broker, connection } = await startConnected({ workers: 1, ringBytes: 256 * 1024 });
   await connection.createTopic('t', { partitions: 2 });
   const ledger = new Ledger();

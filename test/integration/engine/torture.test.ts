@@ -3,7 +3,8 @@
 import { expect, test } from 'vitest';
 import type { Broker } from '../../../src/server/broker.ts';
 import { kill, RoleThread, startTestBroker, supervisorOf } from '../../support/engine.ts';
-import { randomFrom, TortureTopic } from '../../support/torture.ts';
+import { randomFrom } from '../../support/random.ts';
+import { TortureTopic } from '../../support/torture.ts';
 import { until } from '../../support/until.ts';
 
 const SECONDS = Number(process.env.RINGMQ_TORTURE_S ?? 12);

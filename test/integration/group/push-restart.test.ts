@@ -5,6 +5,7 @@ import { RetryLater } from '../../../src/client/messaging.ts';
 import { connect } from '../../../src/client/node.ts';
 import { dataFolder, kill, startConnected } from '../../support/engine.ts';
 import { TcpProxy } from '../../support/proxy.ts';
+import { randomFrom } from '../../support/random.ts';
 import { until, untilAnswer } from '../../support/until.ts';
 
 const handled = (): { times: Map<string, number>; take(text: string): void; twice(): string[] } => {
@@ -134,11 +135,7 @@ test('members that come and go while handlers fail: each message once, each key 
   await connection.setGroup('g', { retryDelaysMs: [5], attemptsMax: 100 });
   const done: string[] = [];
   const seed = Math.floor(Math.random() * 1e9);
-  let state = seed;
-  const random = (below: number): number => {
-    state = (Math.imul(state, 1_103_515_245) + 12_345) & 0x7fff_ffff;
-    return (state >>> 8) % below;
-  };
+  const random = randomFrom(seed);
   const buses = [broker.connect(), broker.connect(), broker.connect()];
   const join = (bus: Connection): Consumer =>
     bus.consumer('t', {

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { Expected } from '../../../src/client/expected.ts';
+import { randomFrom } from '../../support/random.ts';
 
 describe('requests that wait for their answers', () => {
   const hearer = () => ({ answered: () => {}, lost: () => {} });
@@ -31,11 +32,7 @@ describe('requests that wait for their answers', () => {
   test('whatever waits for how long, it finds what a map finds', () => {
     const expected = new Expected();
     const model = new Map<number, ReturnType<typeof hearer>>();
-    let seed = 7;
-    const below = (limit: number): number => {
-      seed = (Math.imul(seed, 1_103_515_245) + 12_345) & 0x7fff_ffff;
-      return (seed >>> 8) % limit;
-    };
+    const below = randomFrom(7);
     for (let i = 0; i < 40_000; i++) {
       const waiting = [...model.keys()].slice(0, 3);
       if (model.size < 3_000 && (waiting.length === 0 || below(5) > 1)) {

@@ -7,8 +7,9 @@ import { recoverLog } from '../../../src/log/recovery.ts';
 import type { RecoveredLog } from '../../../src/log/run.ts';
 import { segmentBases, segmentName } from '../../../src/log/segment-files.ts';
 import { verifySegment } from '../../../src/log/segment-verdict.ts';
-import { FaultDisk, randomFrom } from '../../support/fault-disk.ts';
+import { FaultDisk } from '../../support/fault-disk.ts';
 import { SampleLog, type Span, spansOnDisk } from '../../support/log-batches.ts';
+import { fractionsFrom } from '../../support/random.ts';
 
 const RECOVER = { onDamage: 'stop', ringBytesMax: 1 << 20 } as const;
 const SECTOR = 4096;
@@ -97,7 +98,7 @@ describe('one bit is wrong', () => {
   test.each(Array.from({ length: 8 }, (_, i) => i))('wherever it is (part %i of 8)', (part) => {
     const { disk, blocks } = twoSegments();
     const all = blocks.flatMap((block) => block.spans);
-    const random = randomFrom(part);
+    const random = fractionsFrom(part);
     const seal = { from: 12 * 1024, to: 12 * 1024 + BLOCK_HEADER_BYTES };
     for (let place = part; place < 32 * 1024; place += 8) {
       const base = place < 16 * 1024 ? 0 : 16 * 1024;

@@ -6,8 +6,9 @@ import { alignedBytes } from '../../../src/log/disk-node.ts';
 import { isDiskFull } from '../../../src/log/log-writer.ts';
 import { recoverLog } from '../../../src/log/recovery.ts';
 import { segmentBases, segmentName } from '../../../src/log/segment-files.ts';
-import { type FaultCode, FaultDisk, randomFrom } from '../../support/fault-disk.ts';
+import { type FaultCode, FaultDisk } from '../../support/fault-disk.ts';
 import { SampleLog, type SampleRun, SEGMENT, type Span, spansOnDisk } from '../../support/log-batches.ts';
+import { fractionsFrom } from '../../support/random.ts';
 
 const RECOVER = { onDamage: 'stop', ringBytesMax: 1 << 20 } as const;
 const MODES = ['direct', 'buffered'] as const;
@@ -165,7 +166,7 @@ test('old blocks in a recycled segment are never taken for new ones', () => {
   for (let i = 0; i < 30; i++) first.append({ bodyBytes: 3000 });
   const kept = spansOnDisk(disk);
   let left = disk;
-  const random = randomFrom(11);
+  const random = fractionsFrom(11);
   for (let generation = 2; generation < 6; generation++) {
     makeSpare(left);
     const start = recoverLog(left, RECOVER);

@@ -7,7 +7,7 @@ import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type KeyEntry, KeyIndexReader, KeyIndexWriter } from '../../../src/state/key-index.ts';
 import { keysOf } from '../../../src/state/keyed-records.ts';
-import { randomFrom } from '../../support/fault-disk.ts';
+import { fractionsFrom } from '../../support/random.ts';
 import { stampedBatch, T0 } from '../log/sample-log.ts';
 
 let folder: string;
@@ -203,7 +203,7 @@ test('a damaged index never ends the process, never shows what is not so, and ta
   await writer.close();
   const good = fs.readFileSync(path.join(folder, 'data.mdb'));
   const seed = Number(process.env.SEED ?? 7);
-  const random = randomFrom(seed);
+  const random = fractionsFrom(seed);
   const folders = Array.from({ length: 16 }, (_, i) => {
     const below = path.join(folder, `damaged-${i}`);
     fs.mkdirSync(below);

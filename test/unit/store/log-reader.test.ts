@@ -7,6 +7,7 @@ import { burySeat, openLanes, releaseSeat, setBrokerState } from '../../../src/m
 import { storeCount, storeNumber, storeRefusal } from '../../../src/memory/store-state.ts';
 import { History } from '../../../src/thread/history.ts';
 import { WORKER } from '../../support/engine-table.ts';
+import { randomFrom } from '../../support/random.ts';
 import { ReaderRig } from './reader-rig.ts';
 import { LEVEL } from './rig.ts';
 
@@ -172,7 +173,7 @@ describe('a log reader that died', () => {
 
 describe('deaths of both threads at random places', () => {
   test.each([1, 2, 3, 4, 5, 6])('the index has every run once, in order (seed %i)', (seed) => {
-    const random = randomOf(seed);
+    const random = randomFrom(seed);
     const rig = durableRig({ segmentBytes: 256 * 1024, mode: seed % 2 === 0 ? 'direct' : 'buffered' });
     const expected: Record<number, string[]> = { 1: [], 2: [] };
     for (let step = 0; step < 250; step++) {
@@ -220,14 +221,6 @@ function killInCommit(rig: ReaderRig, where: number): void {
   // The log reader may look at what it left before there is a successor.
   if (where === 2) rig.reader.work(rig.now);
   rig.startStore();
-}
-
-function randomOf(seed: number): (below: number) => number {
-  let state = seed * 2_654_435_761;
-  return (below) => {
-    state = (Math.imul(state ^ (state >>> 15), 2_246_822_519) + 374_761_393) >>> 0;
-    return state % below;
-  };
 }
 
 function later(rig: ReaderRig, ms: number): ReaderRig['reader'] {
