@@ -17,7 +17,6 @@ const CALL_MESSAGES_MAX = 1_024;
 /** Storing may have to wait for the disk. */
 const TIMEOUT_MS = 30_000;
 const SPARE_MAX = 4;
-const STAMP = { partition: 0, epoch: 0, request: 0, ack: 0, requestFlags: 0, producerId: 0, baseSequence: 0 };
 
 export type ScheduleOptions = MessageExtras & ({ readonly deliverAt: number } | { readonly delayMs: number });
 
@@ -95,7 +94,7 @@ export class Schedules {
   }
 
   private async send(topic: string, { builder, deliverAt, waiters }: Open): Promise<void> {
-    builder.close({ ...STAMP, checksum: true });
+    builder.closePayload(true);
     const payload = builder.bytes.subarray(0, builder.length);
     try {
       const { result } = await this.call('schedule', { topic, deliverAt }, { payload, timeoutMs: TIMEOUT_MS });

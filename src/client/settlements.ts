@@ -2,6 +2,7 @@
 // calls are under way at once, and what comes while those wait travels in the next one.
 import { RingmqError } from '../base/codes.ts';
 import type { Call, Settle } from '../wire/services.ts';
+import { GatheredCalls } from './gathered-calls.ts';
 import type { Lease, LeasedQueue } from './leased-message.ts';
 
 export const ACK = 0;
@@ -11,7 +12,6 @@ export type Verdict = typeof ACK | typeof NACK | typeof EXTENSION;
 
 /** Messages in one call. */
 const BATCH_MAX = 4_096;
-const CALLS_MAX = 4;
 /** A coordinator that is being started again, or a connection that was lost: tried again for so long. */
 const INSIST_MS = 10_000;
 const AGAIN_MS = 100;
@@ -28,10 +28,7 @@ export class Settlements {
   private readonly call: Call;
   private readonly group: string;
   private readonly topic: string;
-  private waiting: Entry[] = [];
-  private underWay = 0;
-  private asked = false;
-  private readonly idle: (() => void)[] = [];
+  private readonly calls = new GatheredCalls<Entry>(BATCH_MAX, (batch) => this.send(batch));
 
   constructor(call: Call, group: string, topic: string) {
     this.call = call;
@@ -41,33 +38,12 @@ export class Settlements {
 
   /** Settles when the coordinator has it. Rejects with `stale-lease`. */
   add(lease: Lease, verdict: Verdict, delayMs: number): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.waiting.push({ lease, verdict, delayMs, resolve, reject });
-      if (this.asked) return;
-      this.asked = true;
-      queueMicrotask(() => {
-        this.asked = false;
-        this.flush();
-      });
-    });
+    return new Promise((resolve, reject) => this.calls.add({ lease, verdict, delayMs, resolve, reject }));
   }
 
   /** Everything that was said is answered. */
-  async drained(): Promise<void> {
-    while (this.waiting.length + this.underWay > 0) await new Promise<void>((resolve) => this.idle.push(resolve));
-  }
-
-  private flush(): void {
-    while (this.waiting.length > 0 && this.underWay < CALLS_MAX) {
-      const batch = this.waiting.length <= BATCH_MAX ? this.waiting : this.waiting.slice(0, BATCH_MAX);
-      this.waiting = this.waiting.length <= BATCH_MAX ? [] : this.waiting.slice(BATCH_MAX);
-      this.underWay++;
-      void this.send(batch).finally(() => {
-        this.underWay--;
-        this.flush();
-        if (this.waiting.length + this.underWay === 0) for (const wake of this.idle.splice(0)) wake();
-      });
-    }
+  drained(): Promise<void> {
+    return this.calls.drained();
   }
 
   private async send(batch: readonly Entry[]): Promise<void> {

@@ -279,16 +279,7 @@ function checkOptions({ group, check }: Pick<TransactionOptions, 'group' | 'chec
 }
 
 function closed(builder: BatchBuilder): Uint8Array {
-  const length = builder.close({
-    partition: 0,
-    epoch: 0,
-    request: 0,
-    ack: 0,
-    requestFlags: 0,
-    producerId: 0,
-    baseSequence: 0,
-    checksum: false,
-  });
+  const length = builder.closePayload(false);
   return builder.bytes.slice(0, length);
 }
 

@@ -18,16 +18,6 @@ export type RetriedMessage = Pick<
 
 type Content = Pick<RetriedMessage, 'body' | 'key' | 'tag' | 'flags' | 'bornAt'>;
 
-const NO_STAMP = {
-  partition: 0,
-  epoch: 0,
-  request: 0,
-  ack: 0,
-  requestFlags: 0,
-  producerId: 0,
-  baseSequence: 0,
-  checksum: false,
-} as const;
 const BATCH_BYTES = 64 * 1024;
 
 /** A failed message, as it waits for its next delivery (`reason` left out) or lies among the dead letters. */
@@ -133,7 +123,7 @@ function addTo(builder: BatchBuilder, message: Content, properties: MessagePrope
 }
 
 function closed(builder: BatchBuilder): Uint8Array {
-  return builder.bytes.slice(0, builder.close(NO_STAMP));
+  return builder.bytes.slice(0, builder.closePayload(false));
 }
 
 /** Whole batches behind each other. */

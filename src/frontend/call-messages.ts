@@ -2,7 +2,6 @@
 // answer to texts.
 import { BATCH_HEADER_BYTES } from '../../native-layout/batch.ts';
 import { RingmqError } from '../base/codes.ts';
-import { ACK_LEVELS } from '../base/units.ts';
 import { BatchBuilder } from '../record/batch-builder.ts';
 import { BatchView, RecordView } from '../record/batch-view.ts';
 import type { JsonMessage } from '../wire/json.ts';
@@ -12,16 +11,6 @@ import type { Received, ResultOf } from '../wire/services.ts';
 /** Everything is one batch. The largest memory is larger than any batch that a call takes; most calls need little. */
 const CAPACITIES = [4 * 1024, 64 * 1024, 1024 * 1024, 8 * 1024 * 1024];
 const NO_BYTES = new Uint8Array(0);
-const STAMP = {
-  partition: 0,
-  epoch: 0,
-  request: 0,
-  ack: ACK_LEVELS.none,
-  requestFlags: 0,
-  producerId: 0,
-  baseSequence: 0,
-  checksum: true,
-} as const;
 
 /** One batch of records for `schedule` and `transaction-prepare`. Throws a RingmqError for what cannot be a message. */
 export function payloadOf(messages: readonly JsonMessage[], bornAt: number): Uint8Array {
@@ -29,7 +18,7 @@ export function payloadOf(messages: readonly JsonMessage[], bornAt: number): Uin
   for (const capacity of CAPACITIES) {
     const builder = new BatchBuilder(capacity);
     if (!messages.every((message) => builder.tryAdd(message.body, extrasOf(message), bornAt))) continue;
-    return builder.bytes.slice(0, builder.close(STAMP));
+    return builder.bytes.slice(0, builder.closePayload(true));
   }
   throw new RingmqError('frame-too-large', 'the messages of a call are more than it takes: send them with several');
 }

@@ -14,7 +14,6 @@ const CALL_BYTES = 128 * 1024;
 const CALL_MESSAGES_MAX = 1_024;
 /** Storing may have to wait for the disk. */
 const TIMEOUT_MS = 30_000;
-const STAMP = { partition: 0, epoch: 0, request: 0, ack: 0, requestFlags: 0, producerId: 0, baseSequence: 0 };
 
 /** What goes in one call. */
 interface Later {
@@ -61,7 +60,7 @@ export class LaterMessages {
     const builder = new BatchBuilder(CALL_BYTES);
     let deliverAt: number[] = [];
     const finish = (): Later => {
-      builder.close({ ...STAMP, checksum: true });
+      builder.closePayload(true);
       const later = { payload: builder.bytes.slice(0, builder.length), deliverAt };
       builder.reset();
       deliverAt = [];

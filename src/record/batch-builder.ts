@@ -67,6 +67,8 @@ export interface BatchStamp {
 }
 
 const EMPTY = new Uint8Array(0);
+/** Of a batch that no partition's owner takes as it is. */
+const PAYLOAD = { partition: 0, epoch: 0, request: 0, ack: 0, requestFlags: 0, producerId: 0, baseSequence: 0 };
 
 export class BatchBuilder {
   /** The memory that is filled; replaced by a larger one when a single record needs it. */
@@ -166,6 +168,11 @@ export class BatchBuilder {
     words[BATCH_BORN_SPAN >> 2] = 0;
     words[BATCH_CRC >> 2] = stamp.checksum ? crc32(this.bytes.subarray(BATCH_HEADER_BYTES, this.length)) : 0;
     return this.length;
+  }
+
+  /** Writes the header of a batch that travels with a call, or is moved: it is nobody's yet. Returns the length. */
+  closePayload(checksum: boolean): number {
+    return this.close({ ...PAYLOAD, checksum });
   }
 
   /** Starts the next batch. */

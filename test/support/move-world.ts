@@ -21,16 +21,7 @@ export class LifeEnds extends Error {}
 export function payloadOf(texts: readonly string[], extras: (text: string) => RecordExtras = () => ({})): Uint8Array {
   const builder = new BatchBuilder(1024 * 1024);
   for (const text of texts) builder.tryAdd(new TextEncoder().encode(text), extras(text), 1_000);
-  const length = builder.close({
-    partition: 0,
-    epoch: 0,
-    request: 0,
-    ack: 0,
-    requestFlags: 0,
-    producerId: 0,
-    baseSequence: 0,
-    checksum: false,
-  });
+  const length = builder.closePayload(false);
   return builder.bytes.slice(0, length);
 }
 

@@ -9,7 +9,6 @@ import { ServiceRig, type ServiceRigOptions } from './service-rig.ts';
 
 /** Often, so that tests meet them. */
 const CHECKPOINT_MS = 20;
-const STAMP = { partition: 0, epoch: 0, request: 0, ack: 0, requestFlags: 0, producerId: 0, baseSequence: 0 };
 
 export interface Scheduled extends RecordExtras {
   readonly body: string;
@@ -20,7 +19,7 @@ export interface Scheduled extends RecordExtras {
 export function payloadOf(messages: readonly (RecordExtras & { readonly body: string })[]): Uint8Array {
   const builder = new BatchBuilder(1024 * 1024);
   for (const { body, ...extras } of messages) builder.tryAdd(utf8(body), extras, 1);
-  builder.close({ ...STAMP, checksum: false });
+  builder.closePayload(false);
   return builder.bytes.slice(0, builder.length);
 }
 

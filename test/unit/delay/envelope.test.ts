@@ -15,8 +15,7 @@ import { utf8 } from '../../../src/record/text.ts';
 function record(body: Uint8Array, key = 'k'): RecordView {
   const builder = new BatchBuilder(1_024);
   builder.tryAdd(body, { key, tag: 't', properties: { a: 'b' }, flags: 0x31 }, 1);
-  const stamp = { partition: 0, epoch: 0, request: 0, ack: 0, requestFlags: 0, producerId: 0, baseSequence: 0 };
-  builder.close({ ...stamp, checksum: false });
+  builder.closePayload(false);
   const batch = new BatchView().span(builder.bytes, builder.words, 0, builder.length);
   batch.next();
   const view = new RecordView().open(batch);

@@ -28,8 +28,7 @@ export function stampedBatch(
     const body = Buffer.from(`${name}@${offset + i}`.padEnd(options.bodyBytes ?? 0, '.'));
     builder.tryAdd(body, options.key ? { key: options.key(offset + i) } : {}, storedAt);
   }
-  const stamp = { partition: 0, epoch: 0, request: 0, ack: 0, requestFlags: 0, producerId: 0, baseSequence: 0 };
-  const length = builder.close({ ...stamp, checksum: false });
+  const length = builder.closePayload(false);
   builder.words[BATCH_EPOCH >> 2] = options.epoch ?? 1;
   putInt64(builder.words, BATCH_BASE_OFFSET >> 2, offset);
   putInt64(builder.words, BATCH_STORED_AT >> 2, storedAt);
