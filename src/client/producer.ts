@@ -1,7 +1,7 @@
 // The producer of every transport: chooses partitions, fills batches, keeps receipts, retries. What differs between in
 // process and network comes in as an Outlet.
 import { RingmqError } from '../base/codes.ts';
-import type { BatchBuilder } from '../record/batch-builder.ts';
+import { type BatchBuilder, MESSAGE_OVERHEAD_BYTES } from '../record/batch-builder.ts';
 import { hash32, utf8 } from '../record/text.ts';
 import { PartitionSelector } from '../routing/selector.ts';
 import type { PartitionRoute, TopicRoute } from '../wire/commands.ts';
@@ -14,9 +14,6 @@ import type { PendingBatch } from './pending-batch.ts';
 import { ackOn, settleProducerOptions } from './producer-options.ts';
 import { asRefusal, type BatchOutcome, checkBody, Sent, tooLarge, Unheard } from './sent.ts';
 import type { Trace } from './trace.ts';
-
-/** Header bytes of a batch and of a record, and padding: the largest message makes a batch this much longer. */
-const BATCH_OVERHEAD_BYTES = 64 + 24 + 8;
 
 /** What the connection asks of a producer, whatever it carries. */
 export interface HostedProducer {
@@ -294,9 +291,9 @@ export class RingProducer<T> implements Producer<T>, PipeOwner, HostedProducer {
     if (!builder.tryAdd(typeof body === 'string' ? utf8(body) : body, extras, now)) return false;
     // Key, tag and properties count too. A message that large is alone in its batch.
     const { length } = builder;
-    if (length <= this.messageMax + BATCH_OVERHEAD_BYTES) return true;
+    if (length <= this.messageMax + MESSAGE_OVERHEAD_BYTES) return true;
     builder.reset();
-    throw tooLarge(this.topic, this.messageMax, length - BATCH_OVERHEAD_BYTES);
+    throw tooLarge(this.topic, this.messageMax, length - MESSAGE_OVERHEAD_BYTES);
   }
 
   private close1(pipe: PartitionPipe): void {
@@ -375,7 +372,7 @@ export class RingProducer<T> implements Producer<T>, PipeOwner, HostedProducer {
     if (!this.selector || this.options.ack === undefined) this.ack = ackOn(route, this.options.ack);
     this.topicId = route.topicId;
     this.messageMax = route.messageMaxBytes;
-    this.batchBytes = Math.min(this.batchWanted, this.messageMax + BATCH_OVERHEAD_BYTES);
+    this.batchBytes = Math.min(this.batchWanted, this.messageMax + MESSAGE_OVERHEAD_BYTES);
     this.quickMax = this.options.codec === undefined ? Math.floor(this.messageMax / 3) : 0;
     this.filling = undefined;
     if (this.selector) this.selector.update(route);

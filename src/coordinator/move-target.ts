@@ -1,5 +1,6 @@
 // A topic that the mover publishes to: its publisher, and under which identities its partitions are published to.
 import type { FixedAnswer, FixedBatch } from '../client/fixed-producer.ts';
+import { MESSAGE_OVERHEAD_BYTES } from '../record/batch-builder.ts';
 import type { TopicRoute } from '../wire/commands.ts';
 import type { MovePlan } from './move-batches.ts';
 import type { MovePart } from './open-move.ts';
@@ -15,12 +16,10 @@ export interface MovePublisher {
 
 /** Most bytes of a batch, as producers have it by default. */
 const BATCH_BYTES = 64 * 1024;
-/** Headers of a batch and of a record, and padding. */
-const BATCH_OVERHEAD_BYTES = 64 + 24 + 8;
 
 /** Most bytes of a batch with one message. */
 export function batchMaxBytes({ messageMaxBytes }: TopicRoute): number {
-  return messageMaxBytes + BATCH_OVERHEAD_BYTES;
+  return messageMaxBytes + MESSAGE_OVERHEAD_BYTES;
 }
 
 export class MoveTarget {

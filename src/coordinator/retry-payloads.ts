@@ -65,7 +65,8 @@ export function replayPayload(messages: readonly RetriedMessage[]): Uint8Array {
   const payloads = messages.map((message) => {
     const properties = { ...message.properties };
     for (const name of BROKERS) delete properties[name];
-    addTo(builder, message, properties);
+    // An empty table has bytes too: the largest message would not fit its topic any more.
+    addTo(builder, message, Object.keys(properties).length > 0 ? properties : undefined);
     const payload = closed(builder);
     builder.reset();
     return payload;
@@ -117,7 +118,7 @@ const BROKERS = [
   PROPERTY.deadReason,
 ];
 
-function addTo(builder: BatchBuilder, message: Content, properties: MessageProperties): void {
+function addTo(builder: BatchBuilder, message: Content, properties: MessageProperties | undefined): void {
   const { body, key, tag, flags, bornAt } = message;
   builder.tryAdd(body, { key, tag, flags, properties }, bornAt);
 }

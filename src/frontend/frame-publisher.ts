@@ -20,6 +20,7 @@ import { ACK_LEVELS } from '../base/units.ts';
 import { COUNTER, type Counters } from '../memory/counters.ts';
 import type { LaneWriter } from '../memory/lane.ts';
 import { validateBatch } from '../record/validate.ts';
+import { OWN_ROOM_BYTES } from '../wire/services.ts';
 import { FRAME_MAX_BYTES } from './config.ts';
 import type { PartitionBook } from './partition-book.ts';
 import type { PublishDesk, Publisher } from './publish-desk.ts';
@@ -84,7 +85,7 @@ export class FramePublisher {
     if (lane === undefined) return 'direct-only';
     if (ack > ACK_LEVELS.accepted && !partition.durable) return 'ack-unsupported';
     if ((partition.permission & PERMISSION_WRITE) === 0 || partition.reserved) return 'no-write-permission';
-    if (words[(at + BATCH_SIZE) >> 2] > lane.frameMax) return 'message-too-large';
+    if (words[(at + BATCH_SIZE) >> 2] > lane.frameMax - OWN_ROOM_BYTES) return 'message-too-large';
     this.owner = partition.owner;
     return 'ok';
   }

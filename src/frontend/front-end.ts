@@ -7,10 +7,12 @@ import type { Log } from '../base/log.ts';
 import { COUNTER, type Counters } from '../memory/counters.ts';
 import type { Attachment } from '../memory/regions.ts';
 import { brokerState } from '../memory/seats.ts';
+import { MESSAGE_OVERHEAD_BYTES } from '../record/batch-builder.ts';
 import type { Announcement } from '../thread/announcements.ts';
 import { EventLoopDriver } from '../thread/loop.ts';
 import { Participant } from '../thread/participant.ts';
 import type { Command, CommandOf } from '../wire/commands.ts';
+import { OWN_ROOM_BYTES } from '../wire/services.ts';
 import { BinaryCommands } from './binary-commands.ts';
 import { BinarySession } from './binary-session.ts';
 import { Calls } from './calls.ts';
@@ -105,7 +107,7 @@ export class FrontEnd implements SessionHost {
       calls: this.calls,
       brokerName: config.brokerName,
       version,
-      messageMaxBytes: participant.regions.sizes.laneBytes / 2,
+      messageMaxBytes: participant.regions.sizes.laneBytes / 2 - OWN_ROOM_BYTES - MESSAGE_OVERHEAD_BYTES,
       clock: Date.now,
       welcomed: (session) => this.sessions.welcomed(session),
     });

@@ -1,10 +1,10 @@
 // Messages as people write them (JSON, HTTP) into record batches: which partition, how many to a batch. Everything is
 // built before anything is sent, so that a message that cannot be taken refuses the whole call and not the second half
 // of it.
-import { PERMISSION_WRITE, RING_BATCH_DIVISOR } from '../../native-layout/partition-table.ts';
+import { PERMISSION_WRITE } from '../../native-layout/partition-table.ts';
 import { RingmqError } from '../base/codes.ts';
 import { ACK_LEVELS, type AckLevel } from '../base/units.ts';
-import { BatchBuilder } from '../record/batch-builder.ts';
+import { BatchBuilder, MESSAGE_OVERHEAD_BYTES } from '../record/batch-builder.ts';
 import { PartitionSelector } from '../routing/selector.ts';
 import type { PartitionRoute, TopicRoute } from '../wire/commands.ts';
 import type { JsonMessage } from '../wire/json.ts';
@@ -128,16 +128,13 @@ export class MessageBatches {
     }
     finish();
     const largest = Math.max(...built.map((batch) => batch.bytes.length));
-    const lane = this.owners.laneOf(partition.owner);
-    if (largest > route.ringBytes / RING_BATCH_DIVISOR || largest > (lane?.frameMax ?? 0)) {
-      throw tooLarge(largest, route);
-    }
+    if (largest > route.messageMaxBytes + MESSAGE_OVERHEAD_BYTES) throw tooLarge(largest, route);
     return built;
   }
 
-  /** Small rings take small batches. */
+  /** Small rings and lanes take small batches. */
   private builderFor(route: TopicRoute): BatchBuilder {
-    const capacity = Math.min(BATCH_BYTES, route.ringBytes / RING_BATCH_DIVISOR);
+    const capacity = Math.min(BATCH_BYTES, route.messageMaxBytes + MESSAGE_OVERHEAD_BYTES);
     let builder = this.builders.get(capacity);
     // One that had to grow for a large record is not kept at that size.
     if (!builder || builder.bytes.length > capacity) {

@@ -6,8 +6,10 @@
 // the disk. revert() takes the group back.
 import { type OverflowPolicy, RING_BATCH_DIVISOR } from '../../native-layout/partition-table.ts';
 import { RingmqError } from '../base/codes.ts';
+import { MESSAGE_OVERHEAD_BYTES } from '../record/batch-builder.ts';
 import type { MetaChanges, StoredEpoch, StoredTopic } from '../state/meta.ts';
 import type { TopicRoute } from '../wire/commands.ts';
+import { isReservedTopic, OWN_ROOM_BYTES } from '../wire/services.ts';
 import {
   checkName,
   checkRequest,
@@ -59,8 +61,6 @@ export interface PartitionSlots {
 }
 
 const READ_WRITE = 6;
-/** Header bytes that a message of the largest size still needs in its batch. */
-const BATCH_OVERHEAD_BYTES = 64 + 24 + 8;
 
 /** A route names at most this many epochs of all its partitions together, so that it fits the lane. */
 const ROUTE_EPOCHS_MAX = 8_192;
@@ -314,6 +314,8 @@ export class Directory {
 
   /** The snapshot that clients get. */
   route(record: TopicRecord, isAvailable: (owner: number) => boolean): TopicRoute {
+    const { laneMessageMaxBytes } = this.options;
+    const laneRoom = isReservedTopic(record.topic) ? laneMessageMaxBytes : laneMessageMaxBytes - OWN_ROOM_BYTES;
     const epochsEach = Math.max(1, Math.floor(ROUTE_EPOCHS_MAX / Math.max(1, record.partitions.length)));
     return {
       topic: record.topic,
@@ -321,8 +323,7 @@ export class Directory {
       version: record.version,
       overflow: record.overflow,
       ringBytes: record.ringBytes,
-      messageMaxBytes:
-        Math.min(record.ringBytes / RING_BATCH_DIVISOR, this.options.laneMessageMaxBytes) - BATCH_OVERHEAD_BYTES,
+      messageMaxBytes: Math.min(record.ringBytes / RING_BATCH_DIVISOR, laneRoom) - MESSAGE_OVERHEAD_BYTES,
       direct: record.direct,
       durable: record.durable,
       retentionMs: record.retentionMs,

@@ -66,6 +66,9 @@ export interface BatchStamp {
   readonly checksum: boolean;
 }
 
+/** Bytes of its batch that a message of the largest size still needs: both headers, and padding. */
+export const MESSAGE_OVERHEAD_BYTES = BATCH_HEADER_BYTES + RECORD_HEADER_BYTES + 8;
+
 const EMPTY = new Uint8Array(0);
 /** Of a batch that no partition's owner takes as it is. */
 const PAYLOAD = { partition: 0, epoch: 0, request: 0, ack: 0, requestFlags: 0, producerId: 0, baseSequence: 0 };

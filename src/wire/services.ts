@@ -317,6 +317,12 @@ export const CALL_WAIT_MAX_MS = 30_000;
 /** A member that says nothing for so long is gone. */
 export const SESSION_MS = 10_000;
 
+/**
+ * Bytes of the largest batch of a lane that producers leave free. In the broker's own topics a message has more around
+ * it (an envelope, a group's name, where it was first and why it failed), and the largest must fit there too.
+ */
+export const OWN_ROOM_BYTES = 4 * 1024;
+
 /** Names of topics that the broker keeps for itself. */
 export const TIMER_TOPIC = 'RMQ_SYS_TIMER';
 export const HALF_TOPIC = 'RMQ_SYS_TRANS_HALF_TOPIC';

@@ -14,7 +14,7 @@ describe.each(KINDS)('sessions over %s', (transport) => {
     const welcome = await client.ask<'welcome'>({ type: 'hello', client: 'c', version: '1', token: '' });
     expect(welcome).toMatchObject({
       broker: 'b1',
-      messageMaxBytes: 1024 * 1024,
+      messageMaxBytes: 1024 * 1024 - 4_096 - 96,
       frameMaxBytes: 4 * 1024 * 1024,
       publishWindowBytes: 8 * 1024 * 1024,
       heartbeatMs: 15_000,

@@ -225,7 +225,10 @@ describe('answers', () => {
     expect(route.messageMaxBytes).toBe(65_536 / 4 - 96);
     expect(route.partitions.map((one) => one.available)).toEqual([false, true]);
     const wide = directory.create(request('b', { ringBytes: 2 ** 20 }), [2]);
-    expect(directory.route(wide, () => true).messageMaxBytes).toBe(32_768 - 96);
+    expect(directory.route(wide, () => true).messageMaxBytes).toBe(32_768 - 4_096 - 96);
+    // With what the broker puts around it, in a topic of its own.
+    const own = directory.create(request('%DLQ%g', { ringBytes: 2 ** 20 }), [2]);
+    expect(directory.route(own, () => true).messageMaxBytes).toBe(32_768 - 96);
   });
 
   test('a successor knows the topics and goes on with versions and topic ids', () => {
