@@ -3,14 +3,13 @@ import { parentPort, threadId, workerData } from 'node:worker_threads';
 import { SEAT_COORDINATOR } from '../native-layout/control.ts';
 import { RingmqError } from '../src/base/codes.ts';
 import { Coordinator } from '../src/coordinator/coordinator.ts';
-import type { OpenJournal } from '../src/coordinator/journal.ts';
-import { MemoryJournal } from '../src/coordinator/journal-memory.ts';
+import { FileJournal } from '../src/coordinator/journal-file.ts';
 import type { Disk } from '../src/log/disk.ts';
 import { attachRegions } from '../src/memory/regions.ts';
 import { claimSeat, releaseSeat } from '../src/memory/seats.ts';
-import type { CoordinatorWorkerData, ThreadReport } from '../src/thread/worker-data.ts';
+import type { CoordinatorWorkerData, FilesReport, ThreadReport } from '../src/thread/worker-data.ts';
 
-const { attachment, checks, journalTailBytes, timerCheckpointMs, folder } = workerData as CoordinatorWorkerData;
+const { attachment, checks, journalTailBytes, timerCheckpointMs, folder, files } = workerData as CoordinatorWorkerData;
 const { control } = attachRegions(attachment);
 const seat = claimSeat(control, SEAT_COORDINATOR, SEAT_COORDINATOR, 'coordinator', threadId);
 if (seat !== SEAT_COORDINATOR) throw new Error('the seat of the coordinator is taken');
@@ -18,10 +17,10 @@ if (seat !== SEAT_COORDINATOR) throw new Error('the seat of the coordinator is t
 const warn = (text: string): void => {
   parentPort?.postMessage({ type: 'report', level: 'warn', text, fields: {} } satisfies ThreadReport);
 };
-const { journal, disk } = await open();
+const disk = await open();
 const coordinator = new Coordinator({
   attachment,
-  journal,
+  journal: new FileJournal(disk, journalTailBytes),
   disk,
   durable: folder !== undefined,
   clock: Date.now,
@@ -51,14 +50,11 @@ await coordinator.stop();
 releaseSeat(control, seat);
 parentPort?.close();
 
-/** A broker that keeps nothing does not load what writes to the disk. */
-async function open(): Promise<{ journal: OpenJournal; disk: Disk }> {
-  if (folder === undefined) {
-    const { MemoryDisk } = await import('../src/log/disk-memory.ts');
-    return { journal: new MemoryJournal(), disk: new MemoryDisk() };
-  }
-  const { NodeDisk } = await import('../src/log/disk-node.ts');
-  const { FileJournal } = await import('../src/coordinator/journal-file.ts');
-  const disk = new NodeDisk(folder);
-  return { journal: new FileJournal(disk, journalTailBytes), disk };
+/** A broker that keeps nothing has its files in memory, and does not load what writes to the disk. */
+async function open(): Promise<Disk> {
+  if (folder !== undefined) return new (await import('../src/log/disk-node.ts')).NodeDisk(folder);
+  const { MemoryDisk } = await import('../src/log/disk-memory.ts');
+  return new MemoryDisk(files, (change) => {
+    parentPort?.postMessage({ type: 'files', change } satisfies FilesReport);
+  });
 }

@@ -2,7 +2,8 @@
 // grown.
 //
 // Who writes, who reads: the coordinator's thread alone.
-// J1  A record is in the file (survives kill -9) when append() returns, and on the disk when sync() does.
+// J1  A record is in the file (survives kill -9) when append() returns, and on the disk when sync() does. The file of a
+//     broker that keeps nothing is in memory that survives the coordinator's thread (memory/shared-file.ts).
 // J2  After an append that failed nothing of it is there: it is taken back, or nothing more is written at all.
 // J3  Every record carries a CRC and its number (src/state/journal.ts): one that is missing, doubled or changed is
 //     found when the journal is opened. A damaged journal is never opened as if it were empty.

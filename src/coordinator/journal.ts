@@ -1,5 +1,5 @@
 // The coordinator's journal: what groups have acknowledged, which timers have fired, which transactions are resolved.
-// The interface; journal-file.ts is the one on a disk, journal-memory.ts the one of a broker that keeps nothing.
+// The interface. journal-file.ts implements it, on a disk or, for a broker that keeps nothing, on one in memory.
 
 /** One part's share of the journal. */
 export interface JournalPart {
@@ -11,7 +11,7 @@ export interface JournalPart {
 }
 
 export interface Journal {
-  /** Survives the process (kill -9) when it returns. Throws RingmqError `disk-full` or `store-failed`. */
+  /** Survives the process (in memory: the thread) when it returns. Throws RingmqError `disk-full` or `store-failed`. */
   append(part: string, record: unknown): void;
   /** Everything appended is on the disk (survives loss of power) when it returns. */
   sync(): void;

@@ -3,8 +3,8 @@
 //
 // L1 A lease is written before the message is handed out; an ack is written before it is answered.
 // L2 A message that is acknowledged is not leased again (group/lease-window.ts).
-// L3 A token names one answer to one receive. Each start begins at random: what a volatile broker forgets with its
-//    coordinator makes no old token good again.
+// L3 A token names one answer to one receive. Each start begins at random: what a loss of power takes back makes no
+//    old token good again.
 import { RingmqError } from '../base/codes.ts';
 import { crashPoint } from '../log/crash-point.ts';
 import type { Answered, Receive, Settle } from '../wire/services.ts';

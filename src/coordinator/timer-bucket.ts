@@ -3,6 +3,7 @@
 //   T1 Messages have numbers (ordinals) in the order of the timer topic. Read again from there they get the same ones.
 //   T2 A file grows by whole chunks. After a restart what lies behind its safe length is written over: it comes from
 //      the topic again.
+//      In memory (a broker that keeps nothing) all of the file is safe: see takeOver().
 //   T3 `over` says who has fired or was recalled, by number; it is kept until the file is removed.
 import { RingmqError } from '../base/codes.ts';
 import { bucketOf } from '../delay/deliver-time.ts';
@@ -249,6 +250,29 @@ export class TimerBucket {
     this.count = count;
     this.lastOffset = offset;
     return isThere ? this.lengthThere() >= length : length === 0;
+  }
+
+  /**
+   * After a restart, where what the last thread wrote is there and does not come again: takes what the file has behind
+   * its safe length too. `near`: an offset in the timer topic less than 2^31 from those messages.
+   */
+  takeOver(near: number): void {
+    const { index } = this;
+    const window = new Window(this.open());
+    for (;;) {
+      const bytes = window.index(this.length);
+      if (bytes === undefined || !index.open(bytes) || index.ordinal !== this.count) break;
+      this.length += index.length;
+      this.count += index.count;
+      this.lastOffset = near + ((index.offset(index.count - 1) - near) | 0);
+    }
+    this.close();
+  }
+
+  /** Makes an empty file of it, whatever was there under its name. */
+  begin(): void {
+    this.open().truncate(0);
+    this.closeUnlessLoading();
   }
 
   /** Gives the file back. */

@@ -4,6 +4,9 @@
 //   T4 A checkpoint's record is written after the files it tells of are on the disk, names included.
 //   T5 A bucket's file is removed after the journal says so, and the journal says so only in a checkpoint that lies
 //      behind all of its messages: none of them is read from the topic again.
+//   T7 A broker that keeps nothing cannot read the topic again: its ring forgets. There every message is in a file (in
+//      memory that outlives the thread), and the journal knows of the file and where reading goes on, before anybody is
+//      told that it is stored.
 import { RingmqError } from '../base/codes.ts';
 import { BUCKET_MS, bucketOf } from '../delay/deliver-time.ts';
 import { crashPoint } from '../log/crash-point.ts';
@@ -38,6 +41,8 @@ const SEARCHED_MAX = 16;
 export interface TimerBucketsHost {
   readonly disk: Disk;
   readonly journal: Journal;
+  /** The topic can be read again; else T7. */
+  readonly durable: boolean;
   readonly warn: (text: string) => void;
   readonly checkpointMs: number;
   /** Where the timer topic is read next. */
@@ -75,9 +80,12 @@ export class TimerBuckets {
   private readBytes = 0;
   /** Files that belong to nothing any more. */
   private readonly leftovers: string[] = [];
+  /** T7: got messages since the last save(). */
+  private readonly unsaved: Set<TimerBucket> | undefined;
 
   constructor(host: TimerBucketsHost) {
     this.host = host;
+    this.unsaved = host.durable ? undefined : new Set();
   }
 
   /** Messages that are neither fired nor recalled. */
@@ -124,7 +132,31 @@ export class TimerBuckets {
       bucket = this.at(bucket.id + 1);
       this.filling.set(start, bucket);
     }
+    if (this.unsaved !== undefined) this.noteUnsaved(bucket);
     bucket.add(deliverAt, offset, source, at, length);
+  }
+
+  /** T7. HOT */
+  private noteUnsaved(bucket: TimerBucket): void {
+    if (bucket.total === 0) this.beginFile(bucket);
+    this.unsaved?.add(bucket);
+  }
+
+  /** T7: what the journal does not know of is a leftover to a successor, and what it knows of is taken as it is. */
+  private beginFile(bucket: TimerBucket): void {
+    bucket.begin();
+    this.host.journal.append(TIMERS_PART, { files: [bucket.id, 0, 0, -1] } satisfies TimerRecord);
+  }
+
+  /** T7: what was read since the last time is in files, and is not read again. */
+  save(): void {
+    const { unsaved } = this;
+    if (unsaved === undefined) return;
+    for (const bucket of unsaved) bucket.write();
+    unsaved.clear();
+    const at = this.host.position();
+    this.host.journal.append(TIMERS_PART, { at } satisfies TimerRecord);
+    this.saved = at;
   }
 
   /** The first bucket of these ten minutes that is there. */
@@ -193,7 +225,9 @@ export class TimerBuckets {
       if (id !== undefined && !this.all.has(id)) this.leftovers.push(name);
     }
     for (const bucket of this.all.values()) {
-      if (bucket.reopen(names.has(bucket.name))) continue;
+      const isWhole = bucket.reopen(names.has(bucket.name));
+      if (!this.host.durable && isWhole) bucket.takeOver(this.saved?.offset ?? 0);
+      if (isWhole) continue;
       warn(`${disk.folder}/${bucket.name} is shorter than it was: some of its scheduled messages are lost`);
     }
   }
@@ -304,7 +338,8 @@ export class TimerBuckets {
       if (checkpoint.done.length === FILES_EACH) this.noteFiles();
       return false;
     }
-    const { position } = checkpoint;
+    // T7: all that was read is in files.
+    const position = this.unsaved === undefined ? checkpoint.position : this.host.position();
     const old = [...this.all.values()].filter(
       (one) => this.isRemovable(one, nowMs) && one.lastOffset < position.offset && !this.ready.includes(one),
     );

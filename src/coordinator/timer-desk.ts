@@ -45,7 +45,6 @@ export class TimerDesk implements Service {
   private failure: RingmqError | undefined;
   private asked: NodeJS.Immediate | undefined;
   private timer: NodeJS.Timeout | undefined;
-  private startedAt = 0;
   private reportAt = 0;
   private warned = '';
   private stopping = false;
@@ -58,7 +57,14 @@ export class TimerDesk implements Service {
     this.context = context;
     const { connection, disk, journal, durable, clock, warn } = context;
     this.targets = new TargetTopics(connection);
-    this.buckets = new TimerBuckets({ disk, journal, warn, checkpointMs, position: () => this.topic.position });
+    this.buckets = new TimerBuckets({
+      disk,
+      journal,
+      durable,
+      warn,
+      checkpointMs,
+      position: () => this.topic.position,
+    });
     this.topic = new TimerTopic({
       connection,
       durable,
@@ -89,8 +95,7 @@ export class TimerDesk implements Service {
   }
 
   start(): void {
-    const { journal, clock } = this.context;
-    this.startedAt = clock();
+    const { journal } = this.context;
     if (this.store === '') {
       this.store = newStoreName();
       journal.append(TIMERS_PART, { store: this.store } satisfies TimerRecord);
@@ -214,12 +219,11 @@ export class TimerDesk implements Service {
 
   /** HOT */
   private take(deliverAt: number, offset: number, source: Uint8Array, at: number, length: number): void {
-    // A broker that keeps nothing does not know what its last coordinator has fired: what was due then counts as fired.
-    if (!this.isReady && !this.context.durable && deliverAt <= this.startedAt) return;
     this.buckets.add(deliverAt, offset, source, at, length);
   }
 
   private wasRead(): boolean {
+    this.guard(() => this.buckets.save());
     this.ask();
     return this.isReady && this.buckets.isFull;
   }

@@ -375,8 +375,6 @@ export class TransactionDesk implements Service {
     if (found === undefined) return;
     const { topicId, end } = found;
     this.begin(topicId);
-    // Without a log nobody knows what the last coordinator has resolved: what was open then is lost with it.
-    if (!this.context.durable) this.table.skipped(0, end);
     await this.halves.read(this.table.floor, end, this.listener);
     this.halves.follow(this.listener);
   }

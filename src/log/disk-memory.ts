@@ -1,78 +1,35 @@
-// A disk in memory, for brokers that keep nothing: what works on files works on it, and goes with its thread.
+// A disk in memory, for brokers that keep nothing: what works on files works on it. It goes with the broker, and may
+// outlive its thread: a successor is given the memory of its files (memory/shared-file.ts).
 //
-// Who uses it: the thread that made it; nothing here is shared. Names, places and errors are as those of disk-node.ts
-// (I1, I2 there), and everything counts as written for good at once.
+// Who uses it: the thread that made it. Names, places and errors are as those of disk-node.ts (I1, I2 there), and
+// everything counts as written for good at once.
+import { type FileChange, type FileMemories, SharedFile } from '../memory/shared-file.ts';
 import type { Disk, DiskFile, DiskMode } from './disk.ts';
 
 /** What space() says: memory has no measure that would be right for every machine. */
 const SPACE_BYTES = 2 ** 40;
-/** A file is pages of this many bytes; the last one begins small and doubles. Nothing large is ever copied. */
-const PAGE_BYTES = 1024 * 1024;
-const FIRST_BYTES = 4_096;
-
-/** The bytes of one file. */
-class Content {
-  length = 0;
-  private readonly pages: Uint8Array<ArrayBuffer>[] = [];
-
-  get heldBytes(): number {
-    return this.pages.reduce((sum, page) => sum + page.length, 0);
-  }
-
-  read(bytes: Uint8Array, position: number): number {
-    const end = Math.min(position + bytes.length, this.length);
-    for (let at = position; at < end; ) {
-      const page = this.pages[Math.floor(at / PAGE_BYTES)];
-      const place = at % PAGE_BYTES;
-      const part = page.subarray(place, Math.min(PAGE_BYTES, place + end - at));
-      bytes.set(part, at - position);
-      at += part.length;
-    }
-    return Math.max(end - position, 0);
-  }
-
-  write(bytes: Uint8Array, position: number): void {
-    const end = position + bytes.length;
-    if (end > this.length) this.resize(end);
-    for (let at = position; at < end; ) {
-      const page = this.pages[Math.floor(at / PAGE_BYTES)];
-      const place = at % PAGE_BYTES;
-      const length = Math.min(PAGE_BYTES - place, end - at);
-      page.set(bytes.subarray(at - position, at - position + length), place);
-      at += length;
-    }
-  }
-
-  /** What is added reads as zeros, also where something was before. */
-  resize(length: number): void {
-    const count = Math.ceil(length / PAGE_BYTES);
-    this.pages.length = Math.min(this.pages.length, count);
-    for (let page = 0; page < count; page++) {
-      this.pages[page] = sized(this.pages[page], Math.min(PAGE_BYTES, length - page * PAGE_BYTES));
-    }
-    if (length < this.length && length % PAGE_BYTES > 0) this.pages[count - 1].fill(0, length % PAGE_BYTES);
-    this.length = length;
-  }
-}
-
-function sized(page: Uint8Array<ArrayBuffer> | undefined, least: number): Uint8Array<ArrayBuffer> {
-  if (page !== undefined && page.length >= least) return page;
-  const larger = new Uint8Array(Math.min(PAGE_BYTES, Math.max(least, 2 * (page?.length ?? 0), FIRST_BYTES)));
-  if (page !== undefined) larger.set(page);
-  return larger;
-}
-
 export class MemoryDisk implements Disk {
   readonly folder = '(memory)';
-  private readonly files = new Map<string, Content>();
+  private readonly files = new Map<string, SharedFile>();
+  private readonly tell: (change: FileChange) => void;
+  private lastId = 0;
+
+  /** `left`: the files of a predecessor. `tell` hears of all that a successor must be given. */
+  constructor(left: FileMemories = new Map(), tell: (change: FileChange) => void = () => {}) {
+    this.tell = tell;
+    for (const [name, memory] of left) {
+      this.files.set(name, new SharedFile(memory, tell));
+      this.lastId = Math.max(this.lastId, memory.id);
+    }
+  }
 
   open(name: string, mode: DiskMode): DiskFile {
     if (mode === 'read-direct' || mode === 'write-direct') throw failed('EINVAL', `open ${name} past the page cache`);
     let content = this.files.get(name);
     if (content === undefined) {
       if (mode === 'read') throw failed('ENOENT', `open ${name}`);
-      content = new Content();
-      this.files.set(name, content);
+      content = SharedFile.empty(++this.lastId, this.tell);
+      this.name(content, name);
     }
     return new MemoryFile(name, content, mode === 'write');
   }
@@ -82,7 +39,7 @@ export class MemoryDisk implements Disk {
   }
 
   lengthOf(name: string): number {
-    return this.content(name, 'stat').length;
+    return this.content(name, 'stat').size;
   }
 
   list(below = ''): string[] {
@@ -97,7 +54,7 @@ export class MemoryDisk implements Disk {
   rename(from: string, to: string): void {
     const content = this.content(from, 'rename');
     this.files.delete(from);
-    this.files.set(to, content);
+    this.name(content, to);
   }
 
   move(name: string, below: string): void {
@@ -107,6 +64,7 @@ export class MemoryDisk implements Disk {
   remove(name: string): void {
     this.content(name, 'unlink');
     this.files.delete(name);
+    this.tell({ removed: name });
   }
 
   syncFolder(): void {
@@ -119,7 +77,13 @@ export class MemoryDisk implements Disk {
     return { freeBytes: SPACE_BYTES - used, totalBytes: SPACE_BYTES };
   }
 
-  private content(name: string, call: string): Content {
+  private name(content: SharedFile, name: string): void {
+    this.files.set(name, content);
+    const { id, length, pages } = content;
+    this.tell({ name, file: { id, length, pages } });
+  }
+
+  private content(name: string, call: string): SharedFile {
     const content = this.files.get(name);
     if (content === undefined) throw failed('ENOENT', `${call} ${name}`);
     return content;
@@ -128,18 +92,18 @@ export class MemoryDisk implements Disk {
 
 class MemoryFile implements DiskFile {
   readonly name: string;
-  private readonly content: Content;
+  private readonly content: SharedFile;
   private readonly writes: boolean;
   private closed = false;
 
-  constructor(name: string, content: Content, writes: boolean) {
+  constructor(name: string, content: SharedFile, writes: boolean) {
     this.name = name;
     this.content = content;
     this.writes = writes;
   }
 
   size(): number {
-    return this.content.length;
+    return this.content.size;
   }
 
   read(bytes: Uint8Array, position: number): number {

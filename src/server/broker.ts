@@ -16,8 +16,10 @@ import { dataFolders } from '../log/disk-folder.ts';
 import { ARENA_BYTES, claimArenaId } from '../memory/arena.ts';
 import { type ArenaEntry, type Attachment, createRegions } from '../memory/regions.ts';
 import { setBrokerState } from '../memory/seats.ts';
+import { FileBook } from '../memory/shared-file.ts';
 import type { TopicRecord } from '../nameserver/directory.ts';
 import { Supervisor } from '../thread/supervisor.ts';
+import type { FilesReport } from '../thread/worker-data.ts';
 import { FrontEnds } from './front-ends.ts';
 import { type BrokerOptions, type SettledOptions, settleOptions } from './options.ts';
 import { sizesOf } from './sizes.ts';
@@ -86,6 +88,8 @@ class RunningBroker implements Broker {
   private readonly supervisor: Supervisor;
   private readonly topics = new Map<string, TopicRecord>();
   private readonly connections = new Set<InProcessConnection>();
+  /** The coordinator's, of a broker without data: they outlive its thread. */
+  private readonly files = new FileBook();
   private readonly frontEnds: FrontEnds | undefined;
   private store: OpenStore | undefined;
   private stopping: Promise<void> | undefined;
@@ -215,7 +219,11 @@ class RunningBroker implements Broker {
       name: 'coordinator',
       seat: SEAT_COORDINATOR,
       workerData: (attachment) => {
-        return { attachment, checks, journalTailBytes, timerCheckpointMs, ...this.store?.forCoordinator() };
+        const kept = this.store?.forCoordinator() ?? { files: this.files.files };
+        return { attachment, checks, journalTailBytes, timerCheckpointMs, ...kept };
+      },
+      onMessage: (message) => {
+        if (message.type === 'files') this.files.hear((message as FilesReport).change);
       },
     });
   }

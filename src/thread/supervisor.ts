@@ -173,7 +173,7 @@ export class Supervisor {
           return;
         }
         if (message.type === 'failed') reject(restoreError(message));
-        else resolve(message);
+        else if (message.type !== 'files') resolve(message);
         plan.onMessage?.(message);
       });
       worker.once('error', reject);

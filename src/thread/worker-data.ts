@@ -1,6 +1,7 @@
 // What each server thread is started with. Types of agents and of the log come as parameters: this folder imports
 // neither.
 import type { Attachment } from '../memory/regions.ts';
+import type { FileChange, FileMemories } from '../memory/shared-file.ts';
 import type { IdleName } from './agent.ts';
 
 /** `Run` is the log's own type. */
@@ -67,6 +68,14 @@ export interface CoordinatorWorkerData {
   readonly timerCheckpointMs: number;
   /** Folder of its journal and timers. Only if the broker keeps its data. */
   readonly folder?: string;
+  /** What a predecessor has left of them in memory. Only if the broker keeps nothing. */
+  readonly files?: FileMemories;
+}
+
+/** The coordinator of a broker that keeps nothing: what its successor must be given. Also before it is ready. */
+export interface FilesReport {
+  readonly type: 'files';
+  readonly change: FileChange;
 }
 
 /** Something that a server thread has to say to people: the supervisor puts it into the broker's log. */

@@ -23,12 +23,20 @@ export function payloadOf(messages: readonly (RecordExtras & { readonly body: st
   return builder.bytes.slice(0, builder.length);
 }
 
+export interface TimerRigOptions extends ServiceRigOptions {
+  readonly checkpointMs?: number;
+}
+
 export class TimerRig extends ServiceRig {
   readonly desk: TimerDesk;
 
-  constructor(broker: Broker, disk: Disk = new MemoryDisk(), options: ServiceRigOptions = {}) {
+  constructor(
+    broker: Broker,
+    disk: Disk = new MemoryDisk(),
+    { checkpointMs = CHECKPOINT_MS, ...options }: TimerRigOptions = {},
+  ) {
     super(broker, disk, options);
-    this.desk = new TimerDesk(this.context, this.mover, CHECKPOINT_MS);
+    this.desk = new TimerDesk(this.context, this.mover, checkpointMs);
     this.begin([this.mover, this.desk]);
   }
 

@@ -19,7 +19,7 @@ class Rig {
     const journal: Journal = { append: (_, record) => void this.records.push(record as TimerRecord), sync: () => {} };
     const position = () => ({ topicId: 1, epoch: 1, offset: this.offset });
     const warn = (text: string) => void this.warnings.push(text);
-    this.buckets = new TimerBuckets({ disk, journal, warn, checkpointMs: 0, position });
+    this.buckets = new TimerBuckets({ disk, journal, durable: true, warn, checkpointMs: 0, position });
     for (const record of before) this.buckets.replay(record);
     this.buckets.open();
   }
