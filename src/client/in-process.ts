@@ -20,7 +20,7 @@ import { GroupOffsets } from './group-offsets.ts';
 import { type AttachOptions, GroupingConnection } from './grouping-connection.ts';
 import { HalfSender } from './half-sender.ts';
 import { HostedProducers } from './hosted-producers.ts';
-import { LogQueries } from './log-query.ts';
+import { type LogQueries, logQueries } from './log-query.ts';
 import { OpenBatches } from './open-batches.ts';
 import type { Outlet } from './outlet.ts';
 import { type HostedProducer, type ProducerHost, RingProducer } from './producer.ts';
@@ -60,7 +60,7 @@ export class InProcessConnection extends GroupingConnection implements Connectio
       announcement: (said) => this.heard(said),
     });
     this.participant.control.onNews = (command) => this.news(command);
-    this.queries = new LogQueries(this.participant.history, attachment.keysFolder);
+    this.queries = logQueries(this.participant, attachment.keysFolder);
     this.outlet = this.makeOutlet();
     this.producerHost = {
       outlet: this.outlet,

@@ -1,7 +1,8 @@
 // Queries in process: by key through the key index, by time through the log reader.
 import { RingmqError } from '../base/codes.ts';
 import { BatchView } from '../record/batch-view.ts';
-import type { KeyIndexReader } from '../state/key-index.ts';
+import { KeyFinder, untilIndexed } from '../state/key-finder.ts';
+import type { Participant } from '../thread/participant.ts';
 import type { CommandOf, QueryMatch, TopicRoute } from '../wire/commands.ts';
 import type { HistoryReads } from './history-source.ts';
 import { locateInLog, readFromLog } from './log-requests.ts';
@@ -10,19 +11,31 @@ import { locateInLog, readFromLog } from './log-requests.ts';
 const LIMIT = 64;
 const READ_BYTES = 128 * 1024;
 
-/** What of the key index is used: it is loaded by the first who asks, nobody else needs a database. */
-type Keys = Pick<KeyIndexReader, 'find' | 'close'>;
+/** The key index: see state/key-finder.ts. */
+export interface QueryKeys extends Pick<KeyFinder, 'open' | 'close'> {
+  /** Resolves when it knows what the log has, or when that takes too long. */
+  indexed(): Promise<void>;
+}
+
+/** Those of a thread that takes part. */
+export function logQueries({ history, regions }: Participant, keysFolder: string | undefined): LogQueries {
+  const finder = new KeyFinder(keysFolder, Date.now);
+  return new LogQueries(history, {
+    open: () => finder.open(),
+    close: () => finder.close(),
+    indexed: async () => regions.store && untilIndexed(regions.store, Date.now),
+  });
+}
 
 export class LogQueries {
   private readonly log: HistoryReads | undefined;
-  private readonly keysFolder: string | undefined;
-  private keys: Keys | undefined;
+  private readonly keys: QueryKeys;
   private closed = false;
 
-  /** Undefined where the broker keeps no data. */
-  constructor(log: HistoryReads | undefined, keysFolder: string | undefined) {
+  /** `log` is undefined where the broker keeps no data. */
+  constructor(log: HistoryReads | undefined, keys: QueryKeys) {
     this.log = log;
-    this.keysFolder = keysFolder;
+    this.keys = keys;
   }
 
   /** Matches of a query, oldest first. Rejects with `topic-volatile`. */
@@ -38,11 +51,16 @@ export class LogQueries {
 
   close(): void {
     this.closed = true;
-    this.keys?.close();
+    this.keys.close();
   }
 
   private async findByKey(route: TopicRoute, query: CommandOf<'query'>): Promise<readonly QueryMatch[]> {
-    const keys = await this.openKeys();
+    await this.keys.indexed();
+    const keys = await this.keys.open();
+    if (this.closed) {
+      this.keys.close();
+      throw new RingmqError('closed', 'the connection is closed');
+    }
     const oldest = new Map(route.partitions.map((one) => [one.number, one.oldestOffset]));
     const isKept = (one: QueryMatch): boolean => one.offset >= (oldest.get(one.partition) ?? Number.POSITIVE_INFINITY);
     // The index forgets what retention took a little later.
@@ -51,14 +69,6 @@ export class LogQueries {
       const kept = found.filter(isKept);
       if (kept.length >= query.limit || found.length < most) return kept.slice(0, query.limit);
     }
-  }
-
-  private async openKeys(): Promise<Keys> {
-    if (this.keysFolder === undefined) throw new RingmqError('topic-volatile');
-    const { KeyIndexReader: Reader } = await import('../state/key-index.ts');
-    if (this.closed) throw new RingmqError('closed', 'the connection is closed');
-    this.keys ??= new Reader(this.keysFolder);
-    return this.keys;
   }
 }
 

@@ -74,8 +74,6 @@ export const QUERY_PARTITIONS = 8;
 export const QUERY_READ_BYTES = 256 * KIB;
 /** Bytes of messages that one HTTP answer to a query has. */
 export const QUERY_BODIES_MAX_BYTES = 8 * MIB;
-/** Time that a query by key gives the index to catch up with what is stored. */
-export const INDEX_WAIT_MS = 1_000;
 /** Time that the log reader has to answer one. */
 export const LOG_ANSWER_MS = 10_000;
 

@@ -1,16 +1,14 @@
 // Messages of a durable topic by key, by the time they were stored, or both: where they stand, oldest first.
 import { BATCH_HEADER_BYTES } from '../../native-layout/batch.ts';
 import { PERMISSION_READ } from '../../native-layout/partition-table.ts';
-import { STORE_INDEXED_LOW, STORE_WRITTEN_LOW } from '../../native-layout/store.ts';
 import { RingmqError } from '../base/codes.ts';
 import { oldestOffset } from '../memory/partition-entry.ts';
 import type { Regions } from '../memory/regions.ts';
-import { storeNumber } from '../memory/store-state.ts';
 import { BatchView } from '../record/batch-view.ts';
+import { type KeyFinder, untilIndexed } from '../state/key-finder.ts';
 import type { CommandOf, PartitionRoute, QueryMatch, TopicRoute } from '../wire/commands.ts';
 import { QUERY_MATCHES_MAX } from '../wire/frame.ts';
-import { INDEX_WAIT_MS, QUERIES_RUNNING, QUERY_MATCHES, QUERY_PARTITIONS, QUERY_READ_BYTES } from './config.ts';
-import type { KeyFinder } from './key-finder.ts';
+import { QUERIES_RUNNING, QUERY_MATCHES, QUERY_PARTITIONS, QUERY_READ_BYTES } from './config.ts';
 import type { LogPart, LogQuestions } from './log-questions.ts';
 import type { RouteBook } from './routes.ts';
 import { Turns } from './turns.ts';
@@ -30,7 +28,6 @@ export interface QueriesContext {
 /** Matches that may have to be stepped over because retention has taken their messages. */
 const FOUND_MAX = 64 * 1024;
 const KEY_MAX_BYTES = 1_024;
-const LOOK_MS = 5;
 const FOR_EVER = Number.MAX_SAFE_INTEGER;
 
 export class Queries {
@@ -81,24 +78,13 @@ export class Queries {
     toMs: number,
     most: number,
   ): Promise<QueryMatch[]> {
-    await this.indexed();
+    const { regions, clock } = this.context;
+    if (regions.store) await untilIndexed(regions.store, clock);
     const keys = await this.context.keys.open();
     for (let wanted = most; ; wanted *= 8) {
       const found = keys.find(route.topicId, key, fromMs, toMs, wanted);
       const there = found.filter((one) => this.isThere(route, one));
       if (there.length >= most || found.length < wanted || wanted >= FOUND_MAX) return there.slice(0, most);
-    }
-  }
-
-  /** The index follows the log at its own pace: what was stored before the query is waited for, within limits. */
-  private async indexed(): Promise<void> {
-    const { regions, clock } = this.context;
-    const { store } = regions;
-    if (!store) return;
-    const written = storeNumber(store, STORE_WRITTEN_LOW);
-    const deadline = clock() + INDEX_WAIT_MS;
-    while (storeNumber(store, STORE_INDEXED_LOW) < written && clock() < deadline) {
-      await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
     }
   }
 

@@ -3,9 +3,10 @@ import os from 'node:os';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { RingmqError } from '../../../src/base/codes.ts';
-import { LogQueries } from '../../../src/client/log-query.ts';
+import { LogQueries, type QueryKeys } from '../../../src/client/log-query.ts';
 import { locateInLog, locateInRing, readFromLog } from '../../../src/client/log-requests.ts';
 import { BatchView } from '../../../src/record/batch-view.ts';
+import { KeyFinder } from '../../../src/state/key-finder.ts';
 import { KeyIndexWriter } from '../../../src/state/key-index.ts';
 import type { CommandOf, TopicRoute } from '../../../src/wire/commands.ts';
 import { routeOf } from '../../support/fake-outlet.ts';
@@ -34,6 +35,12 @@ async function answered<T>(rig: DurableRig, promise: Promise<T>, most = 2): Prom
 
 function topicOf(rig: DurableRig): TopicRoute {
   return { ...routeOf(1, { topicId: TOPIC, durable: true }), partitions: [rig.route] };
+}
+
+/** `indexed`: when the index knows what the log has. */
+function keysIn(folder: string | undefined, indexed = Promise.resolve()): QueryKeys {
+  const finder = new KeyFinder(folder, Date.now);
+  return { open: () => finder.open(), close: () => finder.close(), indexed: () => indexed };
 }
 
 const ANY: CommandOf<'query'> = { type: 'query', topic: 't', key: '', fromTime: 0, toTime: 0, limit: 0 };
@@ -96,7 +103,7 @@ test('a part of the log is whole batches in memory of their own; what is gone is
 
 describe('queries by time', () => {
   const offsetsOf = async (rig: DurableRig, query: Partial<CommandOf<'query'>>): Promise<readonly number[]> => {
-    const reply = await answered(rig, new LogQueries(rig, undefined).find(topicOf(rig), { ...ANY, ...query }));
+    const reply = await answered(rig, new LogQueries(rig, keysIn(undefined)).find(topicOf(rig), { ...ANY, ...query }));
     return reply.matches.map((one) => one.offset);
   };
 
@@ -109,7 +116,7 @@ describe('queries by time', () => {
 
   test('say where, when, and whether there is more', async () => {
     const rig = timed(20);
-    const reply = await answered(rig, new LogQueries(rig, undefined).find(topicOf(rig), { ...ANY, limit: 4 }));
+    const reply = await answered(rig, new LogQueries(rig, keysIn(undefined)).find(topicOf(rig), { ...ANY, limit: 4 }));
     expect(reply.matches).toEqual([
       { partition: NUMBER, epoch: 1, offset: 0, storedAt: 1_000 },
       { partition: NUMBER, epoch: 1, offset: 1, storedAt: 1_000 },
@@ -117,10 +124,10 @@ describe('queries by time', () => {
       { partition: NUMBER, epoch: 1, offset: 3, storedAt: 1_010 },
     ]);
     expect(reply.more).toBe(true);
-    const all = await answered(rig, new LogQueries(rig, undefined).find(topicOf(rig), { ...ANY, limit: 60 }));
+    const all = await answered(rig, new LogQueries(rig, keysIn(undefined)).find(topicOf(rig), { ...ANY, limit: 60 }));
     expect([all.matches.length, all.more]).toEqual([60, false]);
     const long = timed(30);
-    const byDefault = await answered(long, new LogQueries(long, undefined).find(topicOf(long), ANY));
+    const byDefault = await answered(long, new LogQueries(long, keysIn(undefined)).find(topicOf(long), ANY));
     expect([byDefault.matches.length, byDefault.more]).toEqual([64, true]);
   });
 
@@ -148,12 +155,21 @@ describe('queries by time', () => {
     });
     writer.apply(entries, 1);
     await writer.pending;
-    const queries = new LogQueries(rig, folder);
+    let isIndexed = (): void => {};
+    const indexed = new Promise<void>((resolve) => {
+      isIndexed = resolve;
+    });
+    const queries = new LogQueries(rig, keysIn(folder, indexed));
     const find = async (query: Partial<CommandOf<'query'>>): Promise<readonly number[]> => {
       const reply = await queries.find(topicOf(rig), { ...ANY, key: 'fizz', ...query });
       return [...reply.matches.map((one) => one.offset), ...(reply.more ? [-1] : [])];
     };
-    expect(await find({})).toEqual([9, 12, 15, 18, 21, 24, 27]);
+    let answers = 0;
+    const early = find({}).finally(() => answers++);
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(answers, 'the index is not up to date').toBe(0);
+    isIndexed();
+    expect(await early).toEqual([9, 12, 15, 18, 21, 24, 27]);
     expect(await find({ limit: 2 })).toEqual([9, 12, -1]);
     expect(await find({ fromTime: 1_060, toTime: 1_080 })).toEqual([18, 21]);
     expect(await find({ key: 'nobody has it' })).toEqual([]);
@@ -164,9 +180,9 @@ describe('queries by time', () => {
 
   test('are refused for a volatile topic', async () => {
     const rig = timed(1);
-    const volatile = new LogQueries(rig, undefined).find({ ...topicOf(rig), durable: false }, ANY);
+    const volatile = new LogQueries(rig, keysIn(undefined)).find({ ...topicOf(rig), durable: false }, ANY);
     await expect(volatile).rejects.toMatchObject({ code: 'topic-volatile' });
-    await expect(new LogQueries(undefined, undefined).find(topicOf(rig), ANY)).rejects.toMatchObject({
+    await expect(new LogQueries(undefined, keysIn(undefined)).find(topicOf(rig), ANY)).rejects.toMatchObject({
       code: 'topic-volatile',
     });
   });
