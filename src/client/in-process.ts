@@ -13,6 +13,7 @@ import { BatchPool } from './batch-pool.ts';
 import type { Connection, ConsumerOptions, ProducerOptions, PullRequest, PullResult } from './connection.ts';
 import { RingConsumer } from './consumer.ts';
 import { DirectProducer } from './direct-producer.ts';
+import { diskRefusal, waitsForDisk } from './disk-gate.ts';
 import { Expected } from './expected.ts';
 import { FixedProducer } from './fixed-producer.ts';
 import type { OpenPool } from './group-consumer.ts';
@@ -354,7 +355,9 @@ export class InProcessConnection extends GroupingConnection implements Connectio
       route: (topic, create) => (create ? this.fetchRoute(topic, true) : this.route(topic)),
       expect: (expecting) => this.expected.add(expecting),
       forget: (request) => void this.expected.take(request),
+      waitsFor: (partition) => diskRefusal(this.participant.regions, partition),
       tryPut: (owner, bytes, lengthBytes) => {
+        if (waitsForDisk(this.participant.regions, bytes)) return false;
         if (!this.participant.tryPut(owner, bytes, lengthBytes)) return false;
         this.did += lengthBytes;
         return true;

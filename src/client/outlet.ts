@@ -1,4 +1,5 @@
 // What a producer needs from its transport: routes, a way out for closed batches, and answers.
+import type { RingmqError } from '../base/codes.ts';
 import type { TopicRoute } from '../wire/commands.ts';
 import type { BatchPool } from './batch-pool.ts';
 
@@ -25,6 +26,8 @@ export interface Outlet {
   forget(request: number): void;
   /** Copies a closed batch out. False if there is no room now; onRoom() tells when to try again. HOT */
   tryPut(owner: number, bytes: Uint8Array, lengthBytes: number): boolean;
+  /** What the batches of a partition wait for that tryPut() declines, if it is more than room. */
+  waitsFor?(partition: number): RingmqError | undefined;
   /** True while there is room for a batch of `lengthBytes`. HOT */
   hasRoom(owner: number, lengthBytes: number): boolean;
   /** After tryPut(): wakes whoever takes it. */

@@ -158,8 +158,8 @@ export class PartitionPipe implements PendingOwner {
       next = batch.next;
       if (nowMs - batch.closedAt < this.owner.timeoutMs) break;
       this.owner.outlet.forget(batch.request);
-      const timeout = new RingmqError('timeout', `no acknowledgement within ${this.owner.timeoutMs} ms`);
-      this.fail(batch, batch.waitsFor ?? timeout);
+      const why = batch.waitsFor ?? (batch.out ? undefined : this.owner.outlet.waitsFor?.(this.route.id));
+      this.fail(batch, why ?? new RingmqError('timeout', `no acknowledgement within ${this.owner.timeoutMs} ms`));
     }
     // Stalled without a batch: see tryBegin().
     const waits = this.queued > this.out || (this.stalled && this.first === undefined);
