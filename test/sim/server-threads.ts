@@ -6,8 +6,6 @@ import { BrokerAgent } from '../../src/broker/broker-agent.ts';
 import { OwnedPartitions } from '../../src/broker/owned-partitions.ts';
 import { BlockBuilder } from '../../src/log/block-builder.ts';
 import { alignedBytes } from '../../src/log/disk-node.ts';
-import { LogWriter } from '../../src/log/log-writer.ts';
-import { recoverLog } from '../../src/log/recovery.ts';
 import { queueKey, type RecoveredLog } from '../../src/log/run.ts';
 import { readTail } from '../../src/log/run-tail.ts';
 import { ArenaSet, claimArenaId } from '../../src/memory/arena.ts';
@@ -20,6 +18,7 @@ import { NameServerAgent } from '../../src/nameserver/nameserver-agent.ts';
 import type { LogReaderEvent } from '../../src/store/log-keeper.ts';
 import { extentOf, openLogReader } from '../../src/store/log-reader.ts';
 import { StoreAgent, type StoreContext } from '../../src/store/store-agent.ts';
+import { openStore, type StoreOptions, storeContext } from '../../src/store/store-successor.ts';
 import type { Agent } from '../../src/thread/agent.ts';
 import { Announcements } from '../../src/thread/announcements.ts';
 import type { SimDisk } from './sim-disk.ts';
@@ -114,20 +113,17 @@ export function startStore(life: Life): Started {
   const taken = take(life, SEAT_STORE, 'store');
   const { disk } = folder;
   const isFirst = seatGeneration(taken.regions.control, SEAT_STORE) === 1;
-  const found = isFirst ? life.recovered : recoverLog(disk, { onDamage: 'stop', ringBytesMax: 0, writeIndexes: false });
-  const next = new Map(found.queues.map((queue) => [queueKey(queue.topicId, queue.partition), queue.nextOffset]));
-  const writer = new LogWriter(disk, { mode, segmentBytes, generation, clock }, found);
   const { arenas, announcements } = hearing(life);
-  const context: StoreContext = {
+  const options: StoreOptions = {
     regions: storeRegions(taken.regions),
     seat: SEAT_STORE,
     arenas,
-    writer,
     builder: new BlockBuilder(alignedBytes(BLOCK_BYTES)),
     mode,
     disk,
     generation,
-    logNext: (topicId, partition) => next.get(queueKey(topicId, partition)) ?? 0,
+    segmentBytes,
+    clock,
     hear: () => announcements.poll(),
     wantArenas: () => announcements.say({ type: 'arenas-wanted' }),
     report: (event) => {
@@ -135,7 +131,10 @@ export function startStore(life: Life): Started {
       if (event.type === 'failed') disk.givenUp = true;
     },
   };
-  return { agent: new StoreAgent(life.sabotage(context)), letGo: () => announcements.close() };
+  const agent = openStore(options, isFirst ? life.recovered : undefined, (found) => {
+    return new StoreAgent(life.sabotage(storeContext(options, found)));
+  });
+  return { agent, letGo: () => announcements.close() };
 }
 
 export function startLogReader(life: Life): Started {

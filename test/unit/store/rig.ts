@@ -14,6 +14,7 @@ import type { Regions, StoreRegion } from '../../../src/memory/regions.ts';
 import { claimSeat } from '../../../src/memory/seats.ts';
 import { storeState } from '../../../src/memory/store-state.ts';
 import { StoreAgent, type StoreEvent } from '../../../src/store/store-agent.ts';
+import { type ClosableAgent, openStore } from '../../../src/store/store-successor.ts';
 import { batchOf, type Publisher, RING, Table, WORKER } from '../../support/engine-table.ts';
 import { FaultDisk } from '../../support/fault-disk.ts';
 
@@ -38,6 +39,8 @@ export class StoreRig {
   readonly events: StoreEvent[] = [];
   disk = new FaultDisk();
   store: StoreAgent;
+  /** In the place of `store`: see succeedStore(). */
+  successor: ClosableAgent | undefined;
   writer!: LogWriter;
   now = 1_000;
   private readonly options: RigOptions;
@@ -95,6 +98,29 @@ export class StoreRig {
     return this.store;
   }
 
+  /** The agent of a store thread that comes after another one: it looks for the end of the log by itself. */
+  succeedStore(): ClosableAgent {
+    const { disk, mode, regions } = this;
+    this.successor = openStore(
+      {
+        regions,
+        seat: SEAT_STORE,
+        arenas: this.table.arenas,
+        builder: new BlockBuilder(),
+        mode,
+        disk,
+        generation: 1,
+        segmentBytes: this.options.segmentBytes ?? SEGMENT,
+        clock: () => this.now,
+        hear: () => {},
+        wantArenas: () => {},
+        report: (event) => this.events.push(event),
+      },
+      undefined,
+    );
+    return this.successor;
+  }
+
   /** What a broker would find that starts on this disk, or on another one. */
   recovered(disk = this.disk): RecoveredLog {
     return recoverLog(disk, { onDamage: 'stop', ringBytesMax: 1 << 20 });
@@ -117,7 +143,8 @@ export class StoreRig {
 
   /** Turns of both until nobody has anything to do. */
   settle(): void {
-    while (this.broker.work(this.now) + this.store.work(this.now) > 0);
+    const store = this.successor ?? this.store;
+    while (this.broker.work(this.now) + store.work(this.now) > 0);
   }
 
   /** Answers since the last call: `request:code@offset`; refusals without an offset. */

@@ -106,3 +106,100 @@ test('buffered: after a write that failed nothing is synced, and it is said once
   expect(rig.events.map((one) => one.type)).toEqual(['failed']);
   expect(rig.answers()).toEqual(['1:store-failed', '2:store-failed']);
 });
+
+describe('a successor that cannot open the log', () => {
+  test.each(['buffered', 'direct'] as const)('has failed, whatever call of the disk it was (%s)', (mode) => {
+    for (let at = 1; ; at++) {
+      const rig = durableRig(mode);
+      rig.send(1, ['a']);
+      rig.settle();
+      rig.answers();
+      rig.disk.calls = 0;
+      rig.disk.plan = { at, code: 'EIO', forever: true };
+      rig.send(1, ['b']);
+      rig.succeedStore();
+      rig.settle();
+      if (rig.disk.faults === 0) {
+        expect(at).toBeGreaterThan(1);
+        return;
+      }
+      expect([rig.state, rig.answers()]).toEqual(['failed', ['2:store-failed']]);
+      expect(rig.events.map((one) => one.type)).toEqual(['failed']);
+      rig.send(1, ['c']);
+      rig.settle();
+      expect(rig.answers()).toEqual(['3:store-failed']);
+
+      // Its own successor leaves the disk alone, and so does the end of the broker.
+      const before = rig.disk.history.length;
+      const last = rig.succeedStore();
+      rig.delete(1);
+      rig.settle();
+      expect(last.finished).toBe(false);
+      setBrokerState(rig.regions.control, CONTROL_STATES.stopped);
+      releaseSeat(rig.regions.control, WORKER);
+      expect(last.finished).toBe(true);
+      last.close();
+      expect(rig.disk.history.length).toBe(before);
+      rig.disk.plan = undefined;
+      // Written and not synced may be there.
+      expect(rig.ends()[1]).toBeGreaterThanOrEqual(1);
+    }
+  });
+
+  test('has failed when the log ends before what was acknowledged', () => {
+    const rig = durableRig('direct');
+    rig.send(1, ['a']);
+    rig.settle();
+    for (const name of rig.disk.list()) rig.disk.remove(name);
+    const before = rig.disk.history.length;
+    rig.succeedStore();
+    rig.send(1, ['b']);
+    rig.settle();
+    expect([rig.state, rig.answers()]).toEqual(['failed', ['1:ok@0', '2:store-failed']]);
+    expect(rig.events.map((one) => (one.type === 'room' ? '' : one.error.message))).toEqual([
+      expect.stringMatching(/ends at 0 and was written up to \d+: files are missing/),
+    ]);
+    expect(rig.disk.history.slice(before)).toEqual([]);
+  });
+
+  test('waits where there is no room, and goes on when there is some', () => {
+    const rig = durableRig('buffered');
+    rig.send(1, ['a']);
+    rig.settle();
+    rig.answers();
+    const { open } = rig.disk;
+    rig.disk.open = () => {
+      throw Object.assign(new Error('EMFILE: too many open files'), { code: 'EMFILE' });
+    };
+    rig.succeedStore();
+    rig.send(1, ['b']);
+    rig.settle();
+    expect(rig.state).toBe('full');
+    rig.send(1, ['c']);
+    rig.settle();
+    expect(rig.answers()).toEqual(['3:disk-full']);
+    rig.disk.open = open;
+    rig.settle();
+    expect(rig.state, 'it does not try all the time').toBe('full');
+    rig.now += 500;
+    rig.settle();
+    expect([rig.state, rig.answers()]).toEqual(['running', ['2:ok@1']]);
+    expect(rig.events.map((one) => one.type)).toEqual(['full', 'room']);
+  });
+
+  test('looks again when a file vanishes meanwhile: the oldest segment was removed', () => {
+    const rig = durableRig('direct');
+    rig.send(1, ['a']);
+    rig.settle();
+    const { open } = rig.disk;
+    let times = 0;
+    rig.disk.open = (name, mode) => {
+      if (times++ === 0) throw Object.assign(new Error(`ENOENT: ${name}`), { code: 'ENOENT' });
+      return open.call(rig.disk, name, mode);
+    };
+    rig.succeedStore();
+    rig.send(1, ['b']);
+    rig.settle();
+    expect([rig.state, rig.answers()]).toEqual(['running', ['1:ok@0', '2:ok@1']]);
+  });
+});
