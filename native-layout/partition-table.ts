@@ -6,8 +6,9 @@
 //     128   place of the ring                   owner                   all
 //     256   cursors                             owner                   all readers
 //     384   which slots are taken (bits)        readers (or / and)      owner
-//     512   what the log has of it              store, log reader       all
+//     512   oldest offset that the log has      NameServer, log reader  all
 //     640   slot 0 .. slot 31, 128 bytes each   the slot's reader       owner
+//           slot 0 also: what the log has       store                   owner
 //
 // All words are Int32 and every access to them is atomic. The owner is the one thread that writes the ring: a broker
 // worker, or an embedding thread for a direct partition.
@@ -59,12 +60,9 @@ export const WRITER_BLOCKED = CURSOR_LINE + 4;
 /** Bit i is set while slot i is taken. */
 export const SLOT_MASK = (LINE_BYTES * 3) / 4;
 
-/** Ring positions up to which the log has the batches: given to the file system; on the disk (writer: the store). */
-export const STORED_WRITTEN = (LINE_BYTES * 4) / 4;
-export const STORED_DURABLE = STORED_WRITTEN + 1;
 /** Oldest offset that the log has, two words (writer: the NameServer at first, then the log reader). */
-export const OLDEST_OFFSET_LOW = STORED_WRITTEN + 2;
-export const OLDEST_OFFSET_HIGH = STORED_WRITTEN + 3;
+export const OLDEST_OFFSET_LOW = (LINE_BYTES * 4) / 4;
+export const OLDEST_OFFSET_HIGH = OLDEST_OFFSET_LOW + 1;
 
 export const SLOT_COUNT = 32;
 /** In durable partitions this slot is the store's: the owner takes it for the store's seat before the first batch. */
@@ -77,6 +75,12 @@ export const SLOT_CURSOR = 0;
 export const SLOT_OWNER = 1;
 /** 1 while a notice about this partition is on its way to the reader. */
 export const SLOT_NOTICED = 2;
+/**
+ * In the line of slot 0, which the store writes after each commit: ring positions up to which the log has the batches,
+ * given to the file system and on the disk. A line of their own would be one more for two threads to miss.
+ */
+export const STORED_WRITTEN = SLOT_BASE + JOURNAL_SLOT * SLOT_STRIDE + SLOT_NOTICED + 1;
+export const STORED_DURABLE = STORED_WRITTEN + 1;
 
 /** States in the low bits of SLOT_CURSOR. */
 export const CURSOR_STATE_MASK = 7;
@@ -109,4 +113,5 @@ export const RING_BATCH_DIVISOR = 4;
 
 layoutAssert(SLOT_COUNT <= 32, 'slots must fit one mask word');
 layoutAssert(PARTITION_RESERVED < PLACE_LINE, 'identity line overflows');
+layoutAssert(STORED_DURABLE < SLOT_BASE + SLOT_STRIDE, 'the line of slot 0 overflows');
 layoutAssert(NEXT_OFFSET_HIGH < SLOT_MASK && WRITER_BLOCKED < SLOT_MASK, 'cursor line overflows');

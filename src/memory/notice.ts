@@ -17,6 +17,8 @@ export class NoticeWriter {
   private readonly data: number;
   private readonly mask: number;
   private tail: number;
+  /** As seen last: the reader writes that line with every notice that it takes. */
+  private headCache: number;
 
   constructor(words: Int32Array, place: LanePlace) {
     this.words = words;
@@ -25,11 +27,15 @@ export class NoticeWriter {
     this.data = (place.byte + NOTICE_CONTROL_BYTES) >> 2;
     this.mask = entryMask(place);
     this.tail = Atomics.load(words, this.tailWord);
+    this.headCache = Atomics.load(words, this.headWord);
   }
 
   /** Adds one notice and shows it. HOT */
   push(partition: number): void {
-    assert(((this.tail - Atomics.load(this.words, this.headWord)) | 0) <= this.mask, 'notice ring full: I1 is broken');
+    if (((this.tail - this.headCache) | 0) > this.mask) {
+      this.headCache = Atomics.load(this.words, this.headWord); // OBSERVE: NoticeReader.take()
+      assert(((this.tail - this.headCache) | 0) <= this.mask, 'notice ring full: I1 is broken');
+    }
     this.words[this.data + (this.tail & this.mask)] = partition;
     this.tail = (this.tail + 1) | 0;
     Atomics.store(this.words, this.tailWord, this.tail); // PUBLISH: entry -> NoticeReader.take()
@@ -44,6 +50,8 @@ export class NoticeReader {
   private readonly data: number;
   private readonly mask: number;
   private head: number;
+  /** As seen last: the worker writes that line with every notice that it pushes. */
+  private tailCache: number;
 
   constructor(words: Int32Array, place: LanePlace) {
     this.words = words;
@@ -52,6 +60,7 @@ export class NoticeReader {
     this.data = (place.byte + NOTICE_CONTROL_BYTES) >> 2;
     this.mask = entryMask(place);
     this.head = Atomics.load(words, this.headWord);
+    this.tailCache = this.head;
   }
 
   /** True if take() would find something. */
@@ -61,8 +70,10 @@ export class NoticeReader {
 
   /** The next partition with news, or NONE. HOT */
   take(): number {
-    // OBSERVE: NoticeWriter.push()
-    if (Atomics.load(this.words, this.tailWord) === this.head) return NONE;
+    if (this.head === this.tailCache) {
+      this.tailCache = Atomics.load(this.words, this.tailWord); // OBSERVE: NoticeWriter.push()
+      if (this.head === this.tailCache) return NONE;
+    }
     const partition = this.words[this.data + (this.head & this.mask)];
     this.head = (this.head + 1) | 0;
     Atomics.store(this.words, this.headWord, this.head); // PUBLISH: free entry -> NoticeWriter.push()

@@ -4,7 +4,7 @@
 // Who writes: the reader's thread its slot (CURSOR, OWNER, NOTICED back to 0, its bit in SLOT_MASK); the owner of the
 // partition swaps CURSOR from idle to evicted and NOTICED from 0 to 1; the supervisor clears slots of dead threads.
 // I5  A cursor word is written by compare-exchange while idle and by plain store while pinned or evicted: the owner
-//     leaves pinned cursors alone, so nobody else writes then.
+//     leaves pinned cursors alone, so nobody else writes then. A cursor that holds is pinned all the time.
 import { BATCH_MAGIC, MAGIC_WORD_PADDING } from '../../native-layout/batch.ts';
 import { SEAT_STORE } from '../../native-layout/control.ts';
 import {
@@ -191,10 +191,11 @@ export class RingReader {
   tryPin(): number {
     const tail = Atomics.load(this.table, this.entry + RING_TAIL); // OBSERVE: RingWriter.publish()
     if (tail === this.current) return EMPTY;
-    const idle = this.current | this.idleState;
-    // CLAIM the bytes -> RingWriter.gateOf()
-    if (Atomics.compareExchange(this.table, this.slotWord + SLOT_CURSOR, idle, this.current | CURSOR_PINNED) !== idle) {
-      return EVICTED;
+    if (this.idleState === CURSOR_IDLE) {
+      const idle = this.current | CURSOR_IDLE;
+      const pinned = this.current | CURSOR_PINNED;
+      // CLAIM the bytes -> RingWriter.gateOf()
+      if (Atomics.compareExchange(this.table, this.slotWord + SLOT_CURSOR, idle, pinned) !== idle) return EVICTED;
     }
     let index = this.current & this.mask;
     const word = (this.place.byte + index) >> 2;

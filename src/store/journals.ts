@@ -2,7 +2,8 @@
 // deleted.
 //
 // Who writes, who reads: the store thread alone.
-// I1  A partition with news is in the list exactly once, from its notice until its ring was found empty.
+// I1  A partition with news is in the list exactly once, from its notice until its ring was found empty. No second
+//     notice comes meanwhile: the next one is allowed right before the store looks whether there is more.
 import { SEAT_FIRST_WORKER, SEAT_STORE } from '../../native-layout/control.ts';
 import { PARTITION_STATES } from '../../native-layout/partition-table.ts';
 import type { ArenaSet } from '../memory/arena.ts';
@@ -95,15 +96,21 @@ export class Journals {
 
   /** The block that took from it is in the log: it goes behind the others if it has more. HOT */
   requeue(partition: JournaledPartition): void {
-    partition.dirty = !partition.gone && partition.hasNews;
+    partition.dirty = this.hasMore(partition);
     if (partition.dirty) this.dirty.push(partition);
+  }
+
+  /** Allows the next notice of a partition, and looks for what came without one. HOT */
+  hasMore(partition: JournaledPartition): boolean {
+    // Of one that was deleted the store must not touch the entry (releaseJournalSlot()).
+    if (partition.gone) return false;
+    partition.noticed();
+    return partition.hasNews;
   }
 
   private news(id: number): void {
     const partition = this.partitions[id] ?? this.adopt(id);
-    if (partition === undefined) return;
-    partition.noticed();
-    if (partition.dirty) return;
+    if (partition === undefined || partition.dirty) return;
     partition.dirty = true;
     this.dirty.push(partition);
   }

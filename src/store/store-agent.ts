@@ -187,7 +187,9 @@ export class StoreAgent implements Agent {
         partition.dirty = false;
         continue;
       }
-      const outcome = partition.stage(builder, Math.floor(builder.room / (waiting.length - i)));
+      const shareBytes = Math.floor(builder.room / (waiting.length - i));
+      let outcome = partition.stage(builder, shareBytes);
+      if (outcome === STAGE.nothing && this.journals.hasMore(partition)) outcome = partition.stage(builder, shareBytes);
       if (outcome === STAGE.full) break;
       if (outcome === STAGE.staged) this.staged.push(partition);
       else this.rest(partition);

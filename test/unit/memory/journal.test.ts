@@ -2,7 +2,6 @@ import { describe, expect, test } from 'vitest';
 import { SEAT_STORE } from '../../../native-layout/control.ts';
 import {
   CURSOR_HOLDING,
-  CURSOR_PINNED,
   CURSOR_STATE_MASK,
   JOURNAL_SLOT,
   PARTITION_DURABLE,
@@ -69,7 +68,7 @@ describe.each([0, NEAR_WRAP])('the journal slot of a ring whose cursors start at
     publish(writer, BATCH, 1);
     expect(store.tryPin()).toBe(BATCH);
     expect(openJournalSlot(rig.table, rig.partition)).toBe(true);
-    expect(cursorOf(rig)).toEqual({ position: (start + BATCH) | 0, state: CURSOR_PINNED });
+    expect(cursorOf(rig)).toEqual({ position: (start + BATCH) | 0, state: CURSOR_HOLDING });
     expect(storedPosition(rig.table, rig.partition, 'written')).toBe((start + BATCH) | 0);
     expect(sequencesIn(store, BATCH)).toEqual([1]);
   });
