@@ -1,7 +1,7 @@
 // The staging area of the store: one block of the log in the making.
 //
 // Who writes, who reads: the store thread alone. HOT: copy() once per span of a ring, openRun() and closeRun() once per
-// run, seal() once per commit. A run costs small views of the staging memory (for the CRC: two, and one for each batch
+// run, seal() once per commit. A run costs small views of the staging memory (for the CRC: one, and one for each batch
 // that brings its own) and no other garbage.
 //   I1 A run holds whole batches of one partition, offsets without a gap, and no padding.
 //   I2 What is sealed stays as it is until begin(): a write that failed is tried again with the same bytes.
@@ -23,7 +23,7 @@ import {
 } from '../../native-layout/batch.ts';
 import * as log from '../../native-layout/log.ts';
 import { assert } from '../base/fault.ts';
-import { crc32Joined } from '../record/crc.ts';
+import { crc32Joined, crc32OfWords } from '../record/crc.ts';
 import { getInt64, putInt64 } from '../record/int64.ts';
 import { alignedBytes } from './disk-node.ts';
 import { NO_RUN, type Run } from './run.ts';
@@ -281,7 +281,7 @@ export function runCrc(bytes: Uint8Array, at: number, size: number): number {
  */
 function stagedCrc(bytes: Uint8Array, words: Int32Array, runAt: number, size: number): number {
   const end = runAt + size;
-  let crc = zlib.crc32(bytes.subarray(runAt, runAt + log.RUN_CRC));
+  let crc = crc32OfWords(words, runAt >> 2, log.RUN_CRC >> 2) >>> 0;
   let from = runAt + RUN_HEADER_BYTES;
   for (let at = from, next = 0; at < end; at = next) {
     next = at + words[(at + BATCH_SIZE) >> 2];

@@ -59,7 +59,7 @@ export class LogIndex {
   private loadedBytes = 0;
   private readonly unwritten = new Map<number, SegmentIndex>();
   private readonly lost = new Set<number>();
-  private columns = new RunColumns();
+  private readonly columns = new RunColumns();
   private openBase = 0;
   private openEnd = -1;
   /** Behind the last byte of the newest run. */
@@ -142,7 +142,7 @@ export class LogIndex {
     const index = encodeIndex(base, this.columns, this.order(), end);
     const segment = this.newSegment(base, end - base, index.directory.storedLast);
     for (const entry of this.entries.values()) entry.sealOpen(segment.ordinal);
-    this.columns = new RunColumns();
+    this.columns.clear();
     this.lengthBytes -= this.openEnd - base - (end - base);
     this.unwritten.set(base, index);
     this.keep(index);

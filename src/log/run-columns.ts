@@ -38,6 +38,11 @@ export class RunColumns {
     return i;
   }
 
+  /** Forgets all runs, and keeps the room: the next segment has about as many. */
+  clear(): void {
+    this.count = 0;
+  }
+
   run(i: number): Run {
     return {
       topicId: this.topicId[i],

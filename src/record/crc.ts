@@ -10,7 +10,7 @@ const TABLES = 8;
 const SLICE = 8;
 
 /** Slicing-by-8 (Intel, 2006): eight table look-ups for eight bytes. About 1 GB/s. */
-function makePortableCrc32(): Crc32 {
+function makeTables(): Int32Array[] {
   const tables = Array.from({ length: TABLES }, () => new Int32Array(256));
   for (let n = 0; n < 256; n++) {
     let c = n;
@@ -20,7 +20,12 @@ function makePortableCrc32(): Crc32 {
   for (let t = 1; t < TABLES; t++) {
     for (let n = 0; n < 256; n++) tables[t][n] = (tables[t - 1][n] >>> 8) ^ tables[0][tables[t - 1][n] & 255];
   }
-  const [t0, t1, t2, t3, t4, t5, t6, t7] = tables;
+  return tables;
+}
+
+const [t0, t1, t2, t3, t4, t5, t6, t7] = makeTables();
+
+function makePortableCrc32(): Crc32 {
   return (bytes) => {
     let c = -1;
     let i = 0;
@@ -53,6 +58,32 @@ export const portableCrc32: Crc32 = makePortableCrc32();
 
 /** CRC-32 of the bytes as an int32. 4-5 GB/s in Node, about 1 GB/s in browsers. */
 export const crc32: Crc32 = nativeCrc32() ?? portableCrc32;
+
+/**
+ * CRC-32 of whole words. For a few dozen bytes: a call of the native one costs 0.2 us, however little it reads. HOT
+ */
+export function crc32OfWords(words: Int32Array, at: number, count: number): number {
+  let c = -1;
+  let i = at;
+  for (const end = at + count - 1; i < end; i += 2) {
+    const low = c ^ words[i];
+    const high = words[i + 1];
+    c =
+      t7[low & 255] ^
+      t6[(low >>> 8) & 255] ^
+      t5[(low >>> 16) & 255] ^
+      t4[low >>> 24] ^
+      t3[high & 255] ^
+      t2[(high >>> 8) & 255] ^
+      t1[(high >>> 16) & 255] ^
+      t0[high >>> 24];
+  }
+  if (i < at + count) {
+    const low = c ^ words[i];
+    c = t3[low & 255] ^ t2[(low >>> 8) & 255] ^ t1[(low >>> 16) & 255] ^ t0[low >>> 24];
+  }
+  return ~c;
+}
 
 /** The polynomial of CRC-32, bits reversed: x^0 is the highest bit. */
 const POLYNOMIAL = 0xedb88320;

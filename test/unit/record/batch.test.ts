@@ -10,7 +10,7 @@ import {
 } from '../../../native-layout/batch.ts';
 import { BatchBuilder } from '../../../src/record/batch-builder.ts';
 import { BatchView, RecordView } from '../../../src/record/batch-view.ts';
-import { crc32, crc32Joined, portableCrc32 } from '../../../src/record/crc.ts';
+import { crc32, crc32Joined, crc32OfWords, portableCrc32 } from '../../../src/record/crc.ts';
 import { getInt64, putInt64 } from '../../../src/record/int64.ts';
 import { fromUtf8, hash32 } from '../../../src/record/text.ts';
 import { validateBatch } from '../../../src/record/validate.ts';
@@ -157,6 +157,17 @@ describe('numbers and text', () => {
       fc.property(fc.uint8Array({ maxLength: 300 }), (bytes) => {
         const native = zlibCrc32(bytes) | 0;
         return portableCrc32(bytes) === native && crc32(bytes) === native;
+      }),
+    );
+  });
+
+  test('the CRC-32 of words is that of their bytes', () => {
+    fc.assert(
+      fc.property(fc.int32Array({ maxLength: 40 }), fc.nat(3), (words, at) => {
+        const from = Math.min(at, words.length);
+        return (
+          crc32OfWords(words, from, words.length - from) === crc32(new Uint8Array(words.buffer).subarray(from * 4))
+        );
       }),
     );
   });
