@@ -62,6 +62,7 @@ export class RingProducer<T> implements Producer<T>, PipeOwner, HostedProducer {
   /** Longest body that needs no check of its length; 0 while a codec stands in between. */
   private quickMax = 0;
   private sticky: PartitionPipe | undefined;
+  private hasOnePipe = false;
   private readonly early = new EarlySends();
   private inflightBytes = 0;
   private flushAsked = false;
@@ -290,16 +291,16 @@ export class RingProducer<T> implements Producer<T>, PipeOwner, HostedProducer {
     }
     if (!builder.tryAdd(typeof body === 'string' ? utf8(body) : body, extras, now)) return false;
     // Key, tag and properties count too. A message that large is alone in its batch.
-    const { length } = builder;
-    if (length <= this.messageMax + MESSAGE_OVERHEAD_BYTES) return true;
+    const bodyBytes = builder.length - MESSAGE_OVERHEAD_BYTES;
+    if (bodyBytes <= this.messageMax) return true;
     builder.reset();
-    throw tooLarge(this.topic, this.messageMax, length - MESSAGE_OVERHEAD_BYTES);
+    throw tooLarge(this.topic, this.messageMax, bodyBytes);
   }
 
   private close1(pipe: PartitionPipe): void {
     this.filling = undefined;
     pipe.closeBatch();
-    if (pipe === this.sticky && !pipe.stalled) this.sticky = undefined;
+    if (pipe === this.sticky && !pipe.stalled && !this.hasOnePipe) this.sticky = undefined;
   }
 
   private stickyPipe(): PartitionPipe {
@@ -308,12 +309,11 @@ export class RingProducer<T> implements Producer<T>, PipeOwner, HostedProducer {
   }
 
   private choose(key: string | undefined): PartitionPipe {
-    const { selector } = this;
-    const { partition } = this.options;
+    const { selector, options } = this;
     let route: PartitionRoute | undefined;
-    if (partition !== undefined) route = selector?.byNumber(partition);
+    if (options.partition !== undefined) route = selector?.byNumber(options.partition);
     else route = key === undefined ? selector?.next(this.outlet.now()) : selector?.byKey(key);
-    if (!route) throw this.noPartition(partition);
+    if (!route) throw this.noPartition(options.partition);
     return this.pipe(route);
   }
 
@@ -377,6 +377,7 @@ export class RingProducer<T> implements Producer<T>, PipeOwner, HostedProducer {
     this.filling = undefined;
     if (this.selector) this.selector.update(route);
     else this.selector = new PartitionSelector(route, (hash32(this.topic) >>> 0) + Math.floor(Math.random() * 1024));
+    this.hasOnePipe = this.selector.single;
     for (const one of route.partitions) {
       const pipe = this.pipes[one.number];
       if (pipe) pipe.route = one;

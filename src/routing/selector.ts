@@ -34,6 +34,11 @@ export class PartitionSelector {
     this.writable = writableOf(route);
   }
 
+  /** True if there is one partition, and it takes messages: nothing is to be chosen. */
+  get single(): boolean {
+    return this.route.partitions.length === 1 && this.writable.length === 1;
+  }
+
   /** Partition for a key: the same one as long as the topic has the same partitions, whatever fails. */
   byKey(key: string): PartitionRoute | undefined {
     const { partitions } = this.route;
