@@ -3,7 +3,10 @@
 import fs from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
+import { dataFolders } from '../log/disk-folder.ts';
 import { alignedBytes, NodeDisk, probeDisk } from '../log/disk-node.ts';
+import { segmentsToVerify } from '../log/recovery.ts';
+import { segmentBases } from '../log/segment-files.ts';
 import type { Finding } from './doctor.ts';
 import { size } from './figures.ts';
 
@@ -77,6 +80,23 @@ function room(folder: string): Finding {
     verdict: 'note',
     text: `${text}; above 85 % the oldest messages go, above 90 % no new ones`,
   };
+}
+
+/** What the next start would read of the log that is there, and what it would believe. */
+export function logFindings(data: string): readonly Finding[] {
+  const what = 'log';
+  const { log } = dataFolders(data);
+  if (!fs.existsSync(log)) return [];
+  try {
+    const disk = new NodeDisk(log);
+    const all = segmentBases(disk).length;
+    const read = segmentsToVerify(disk).length;
+    const believed = `index files vouch for ${all - read}: damage there is found when it is read`;
+    const text = `${all} segments; a start verifies ${read}, ${believed}, or with \`ringmq log verify\``;
+    return [{ what, verdict: 'ok', text }];
+  } catch (error) {
+    return [{ what, verdict: 'bad', text: `${log} cannot be read: ${(error as Error).message}` }];
+  }
 }
 
 /** Packages with native code or threads of their own that the store needs. */

@@ -37,7 +37,7 @@ export function doctorCommand(done: (code: number) => void): Command {
 
 async function doctor(options: DoctorOptions): Promise<number> {
   const { runtimeFacts } = await import('../frontend/transport/uws-binding.ts');
-  const { diskFindings, packageFindings } = await import('./doctor-disk.ts');
+  const { diskFindings, logFindings, packageFindings } = await import('./doctor-disk.ts');
   const facts = runtimeFacts();
   const findings: Finding[] = [
     node(facts.node, facts.abi, facts.platform),
@@ -49,6 +49,7 @@ async function doctor(options: DoctorOptions): Promise<number> {
     openFiles(),
     sharedMemory(),
     ...diskFindings(options.data),
+    ...logFindings(options.data),
     ...packageFindings(),
     await broker(options),
   ];

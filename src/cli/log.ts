@@ -21,6 +21,9 @@ Examples:
   ringmq log inspect --data /var/lib/ringmq --json
   ringmq log verify                            reads everything and checks every checksum
 
+A start verifies what no index file vouches for: after a stop in order next to nothing, after a crash the newest
+segment. Damage anywhere else is found when it is read (readers get a gap), or by verify, which reads everything.
+
 Topics have numbers in the log: \`ringmq topic describe TOPIC --json\` says which (topicId). What is damaged but known
 was set aside at a start (--on-damage quarantine); a damaged index file is made again at the next start. Neither makes
 the exit code of verify 1; everything else that is damaged does.

@@ -153,6 +153,31 @@ const AIDS: readonly (readonly [string, (data: string) => void])[] = [
   ['checkpoint gone', (data) => fs.rmSync(path.join(data, 'log/checkpoint.json'))],
 ];
 
+test('after a stop in order index files vouch for the log: verify and doctor say what that means', async () => {
+  const data = dataFolder();
+  const first = await ServerProcess.start(['--data', data, ...SMALL]);
+  const writing = await clientOf(first);
+  const load = await fillLog(writing, 'orders', 32);
+  await writing.close();
+  expect(await first.stop()).toBe(0);
+  const segments = logFiles(data, SEGMENT);
+  const hit = flipMiddle(segments[0]);
+
+  const doctor = await ringmq(['doctor', '--data', data, '--json']);
+  const findings = doctor.stdout.trim().split('\n');
+  const found = findings.map((one) => JSON.parse(one) as { what: string; text: string });
+  const text = found.find(({ what }) => what === 'log')?.text;
+  expect(text).toContain(`${segments.length} segments; a start verifies 0, index files vouch for ${segments.length}`);
+  expect((await verified(data)).code).toBe(1);
+  const again = await ServerProcess.start(['--data', data, ...SMALL]);
+  const reading = await clientOf(again);
+  const { got, gaps } = await readBack(reading, 'orders');
+  expect(gaps.map((gap) => [gap.reason, gap.from <= hit && hit < gap.to])).toEqual([['damaged', true]]);
+  expect(got.size).toBe(load.acked.size - gaps[0].to + gaps[0].from);
+  await reading.close();
+  expect(await again.stop()).toBe(0);
+});
+
 test('index files, checkpoint and key index are made again', async () => {
   const data = dataFolder();
   const loads: Load[] = [];
