@@ -51,6 +51,13 @@ export const REQUEST_EPOCH = BATCH_EPOCH;
 export const REQUEST_WAITS = 1;
 /** The publisher sends what was refused as `ring-full` again, under the same sequence: what follows it must wait. */
 export const REQUEST_INSISTS = 2;
+/**
+ * The publisher has sent it before, over a connection that was lost. Then no attempt has an offset before the floor, 56
+ * bits: the low 32 in the second word, the others in this one from bit 8 on.
+ */
+export const REQUEST_REPEATS = 4;
+export const REQUEST_FLOOR_SHIFT = 8;
+export const REQUEST_FLOOR_LOW = REQUEST_FLAGS + 4;
 
 export const BATCH_MAGIC_VALUE = 0x4d52; // "RM"
 export const BATCH_VERSION_VALUE = 1;

@@ -111,6 +111,11 @@ export const CODES = {
   'transaction-ended': row(419, 'fix', 'the transaction was resolved the other way before'),
   'too-late': row(420, 'fix', 'the message was delivered or recalled already'),
   'unknown-method': row(421, 'fix', 'the coordinator has no such method'),
+  'outcome-unknown': row(
+    422,
+    'fix',
+    'it was sent before, over a connection that was lost, and the broker cannot know any more whether it was stored',
+  ),
 
   internal: row(500, 'report', 'an error inside ringmq: please report it with the log'),
   closed: row(501, 'fix', 'it was closed'),

@@ -79,9 +79,9 @@ export interface ProducerOptions<T = Uint8Array | string> {
    * - `durable`: the disk has it. Survives the loss of power.
    *
    * Default: `durable` on a durable topic, `accepted` on a volatile one; `written` and `durable` are refused there with
-   * `ack-unsupported`. While the disk is full messages wait for room until `timeoutMs`, and are refused with `disk-full`
-   * then. (In process what was on its way in the moment when the disk became full is refused at once.) `store-failed`
-   * is final until the broker restarts.
+   * `ack-unsupported`. While the disk is full messages wait for room until `timeoutMs`, and are refused with
+   * `disk-full` then. (In process what was on its way in the moment when the disk became full is refused at once.)
+   * `store-failed` is final until the broker restarts.
    */
   readonly ack?: AckLevel;
   /** Turns values into bytes. Default: strings as UTF-8, Uint8Array as they are. */

@@ -1,5 +1,5 @@
-// What a full disk means to publishers in the process: batches of durable topics stay with their producer until there is
-// room or their time is over, as over the network. The broker would refuse them, and their memory would be gone.
+// What a full disk means to publishers in the process: batches of durable topics stay with their producer until there
+// is room or their time is over, as over the network. The broker would refuse them, and their memory would be gone.
 import { BATCH_PARTITION, REQUEST_ACK } from '../../native-layout/batch.ts';
 import { CODES, RingmqError } from '../base/codes.ts';
 import { ACK_LEVELS } from '../base/units.ts';

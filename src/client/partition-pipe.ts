@@ -7,6 +7,7 @@ import type { BatchBuilder } from '../record/batch-builder.ts';
 import type { PartitionRoute } from '../wire/commands.ts';
 import type { Outlet } from './outlet.ts';
 import type { PendingBatch, PendingOwner } from './pending-batch.ts';
+import { newProducerId } from './producer-id.ts';
 import { BatchOutcome } from './sent.ts';
 
 /** What a pipe needs to know of its producer. */
@@ -41,6 +42,8 @@ const WAITS: ReadonlySet<CodeName> = new Set(['busy', 'lane-full', 'out-of-order
 export class PartitionPipe implements PendingOwner {
   route: PartitionRoute;
   private readonly owner: PipeOwner;
+  /** A batch that goes out now gets this offset or a later one. */
+  private floor: number;
   /** Only while a batch is open: its memory is the connection's. */
   private builder: BatchBuilder | undefined;
   private outcome: BatchOutcome | undefined;
@@ -73,7 +76,14 @@ export class PartitionPipe implements PendingOwner {
   constructor(owner: PipeOwner, route: PartitionRoute) {
     this.owner = owner;
     this.route = route;
+    this.floor = route.nextOffset;
     this.producerId = owner.ack === NO_ACK ? 0 : newProducerId();
+  }
+
+  /** A newer route. What a crash took back of an older epoch gives its offsets to others. */
+  follow(route: PartitionRoute): void {
+    this.floor = route.epoch === this.route.epoch ? Math.max(this.floor, route.nextOffset) : route.nextOffset;
+    this.route = route;
   }
 
   /** The batch to add to. HOT */
@@ -140,6 +150,7 @@ export class PartitionPipe implements PendingOwner {
         break;
       }
       batch.partition = this.route;
+      batch.floor = Math.min(batch.floor, this.floor);
       if (this.owner.ack !== NO_ACK) this.expect(batch);
       batch.restamp(this.producerId);
       if (!outlet.tryPut(this.route.owner, batch.bytes as Uint8Array, batch.length)) {
@@ -192,6 +203,8 @@ export class PartitionPipe implements PendingOwner {
     batch.length = length;
     batch.closedAt = outlet.now();
     batch.baseSequence = this.sequence;
+    batch.floor = this.floor;
+    batch.repeats = false;
     this.sequence = (this.sequence + count) | 0;
     this.outcome = undefined;
     this.owner.sealed(batch);
@@ -291,11 +304,15 @@ export class PartitionPipe implements PendingOwner {
   }
 
   lost(batch: PendingBatch): void {
+    batch.repeats = true;
     this.refused(batch, new RingmqError('connection-lost'));
   }
 
   answered(batch: PendingBatch, status: number, baseOffset: number): void {
     if (status === CODES.ok.number || status === CODES.duplicate.number) {
+      if (baseOffset >= 0 && batch.partition?.epoch === this.route.epoch) {
+        this.floor = Math.max(this.floor, baseOffset + batch.count);
+      }
       this.settle(batch, baseOffset, undefined);
       if (this.outMax !== UNLIMITED) this.accepted();
     } else this.refused(batch, new RingmqError(codeName(status)));
@@ -354,6 +371,8 @@ export class PartitionPipe implements PendingOwner {
     this.sequence = 0;
     for (let batch = this.first; batch !== undefined; batch = batch.next) {
       if (batch === failed || batch.out) continue;
+      // It was not taken under the old one.
+      batch.repeats = false;
       batch.baseSequence = this.sequence;
       this.sequence = (this.sequence + batch.count) | 0;
     }
@@ -378,10 +397,4 @@ export class PartitionPipe implements PendingOwner {
     batch.waitsFor = undefined;
     this.owner.outlet.pool.givePending(batch);
   }
-}
-
-/** 53 random bits, never 0: 0 asks for no deduplication. */
-function newProducerId(): number {
-  const [high, low] = crypto.getRandomValues(new Uint32Array(2));
-  return (high & 0xfffff) * 4_294_967_296 + low || 1;
 }

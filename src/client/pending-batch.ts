@@ -9,6 +9,7 @@ import {
 import type { RingmqError } from '../base/codes.ts';
 import type { BatchBuilder } from '../record/batch-builder.ts';
 import { putInt64 } from '../record/int64.ts';
+import { markRepeat } from '../record/repeat.ts';
 import type { PartitionRoute } from '../wire/commands.ts';
 import type { Expecting } from './outlet.ts';
 import type { BatchOutcome } from './sent.ts';
@@ -36,6 +37,10 @@ export class PendingBatch implements Expecting {
   attempts = 0;
   /** Handed to the transport and not answered yet. */
   out = false;
+  /** It was out when a connection was lost: it may be stored already. */
+  repeats = false;
+  /** If it is stored already, then at this offset or behind it. */
+  floor = 0;
   /** Why it is not out: more than time would say when it runs out. */
   waitsFor: RingmqError | undefined;
   /** Kept bytes for sending again; undefined in process. */
@@ -60,5 +65,6 @@ export class PendingBatch implements Expecting {
     words[REQUEST_ID >> 2] = this.request;
     putInt64(words, BATCH_PRODUCER_ID >> 2, producerId);
     words[BATCH_BASE_SEQUENCE >> 2] = this.baseSequence;
+    if (this.repeats) markRepeat(words, 0, this.floor);
   }
 }

@@ -380,7 +380,7 @@ export class RingProducer<T> implements Producer<T>, PipeOwner, HostedProducer {
     this.hasOnePipe = this.selector.single;
     for (const one of route.partitions) {
       const pipe = this.pipes[one.number];
-      if (pipe) pipe.route = one;
+      pipe?.follow(one);
     }
     this.early.go(this.place, this.failedEarly);
   }

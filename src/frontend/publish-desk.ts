@@ -11,12 +11,15 @@ import {
   REQUEST_ACK,
   REQUEST_FLAGS,
   REQUEST_ID,
+  REQUEST_INSISTS,
+  REQUEST_WAITS,
 } from '../../native-layout/batch.ts';
 import { SEATS_MAX } from '../../native-layout/control.ts';
 import { CODES } from '../base/codes.ts';
 import { ACK_LEVELS } from '../base/units.ts';
 import { COUNTER, type Counters } from '../memory/counters.ts';
 import { NONE } from '../memory/lane.ts';
+import { isRepeat } from '../record/repeat.ts';
 import { HELD_MAX_BYTES, PUBLISH_WINDOW_BYTES } from './config.ts';
 import type { HeldBatch, HeldBatches } from './held-batches.ts';
 import type { RequestTable, RequestTarget } from './request-table.ts';
@@ -72,8 +75,11 @@ export class PublishDesk {
   submit(publisher: Publisher, owner: number, bytes: Uint8Array, words: Int32Array, at: number): void {
     const size = words[(at + BATCH_SIZE) >> 2];
     const request = words[(at + REQUEST_ID) >> 2];
-    words[(at + REQUEST_FLAGS) >> 2] = 0;
-    words[(at + REQUEST_FLAGS + 4) >> 2] = 0;
+    if (isRepeat(words, at)) words[(at + REQUEST_FLAGS) >> 2] &= ~(REQUEST_WAITS | REQUEST_INSISTS);
+    else {
+      words[(at + REQUEST_FLAGS) >> 2] = 0;
+      words[(at + REQUEST_FLAGS + 4) >> 2] = 0;
+    }
     const first = publisher.held.count === 0 && this.waitingFor[owner] === 0;
     if (first && this.tryPut(publisher, owner, request, bytes, words, at, size)) return;
     this.hold(publisher, owner, request, bytes, words, at, size);

@@ -7,7 +7,9 @@ export const FRESH = 0;
 export const DUPLICATE = 1;
 /** An earlier batch of the producer is missing (it was refused and will be sent again): refuse this one too. */
 export const OUT_OF_ORDER = 2;
-export type Verdict = typeof FRESH | typeof DUPLICATE | typeof OUT_OF_ORDER;
+/** Sent before, and nobody knows any more whether it was accepted: refuse it for good. */
+export const UNPROVEN = 3;
+export type Verdict = typeof FRESH | typeof DUPLICATE | typeof OUT_OF_ORDER | typeof UNPROVEN;
 
 const REMEMBERED = 16;
 const UNKNOWN_OFFSET = -1;
@@ -20,6 +22,8 @@ class ProducerState {
   private readonly sequences = new Int32Array(REMEMBERED);
   private readonly offsets = new Float64Array(REMEMBERED).fill(UNKNOWN_OFFSET);
   private next = 0;
+  /** Offset of the newest batch; -1 if there is none. */
+  newest = UNKNOWN_OFFSET;
 
   constructor(id: number, expected: number) {
     this.id = id;
@@ -29,6 +33,7 @@ class ProducerState {
   remember(sequence: number, offset: number): void {
     this.sequences[this.next] = sequence;
     this.offsets[this.next] = offset;
+    this.newest = offset;
     this.next = (this.next + 1) % REMEMBERED;
   }
 
@@ -42,6 +47,8 @@ class ProducerState {
 
 /** All producers that one partition has heard of lately; the least recently seen is forgotten first. */
 export class Dedupe {
+  /** Every producer of a batch at this offset or behind it is remembered. */
+  knownFrom = 0;
   private readonly producers = new Map<number, ProducerState>();
   private readonly producersMax: number;
   private last: ProducerState | undefined;
@@ -55,10 +62,16 @@ export class Dedupe {
     return this.producers.size;
   }
 
-  /** Judges a batch; `strict`: an unknown producer must begin with sequence 0. Nothing changes. HOT */
-  check(producerId: number, baseSequence: number, strict = false): Verdict {
+  /**
+   * Judges a batch; `strict`: an unknown producer must begin with sequence 0. `floor`: if it was accepted before, then
+   * at this offset or behind it. Nothing changes. HOT
+   */
+  check(producerId: number, baseSequence: number, strict = false, floor = Number.MAX_SAFE_INTEGER): Verdict {
     const state = this.find(producerId);
-    if (state === undefined) return strict && baseSequence !== 0 ? OUT_OF_ORDER : FRESH;
+    if (state === undefined) {
+      if (floor < this.knownFrom) return UNPROVEN;
+      return strict && baseSequence !== 0 ? OUT_OF_ORDER : FRESH;
+    }
     if (state.expected === baseSequence) return FRESH;
     return ((baseSequence - state.expected) | 0) < 0 ? DUPLICATE : OUT_OF_ORDER;
   }
@@ -99,8 +112,9 @@ export class Dedupe {
 
   private add(producerId: number, expected: number): ProducerState {
     if (this.producers.size >= this.producersMax) {
-      const [oldest] = this.producers.keys();
+      const [[oldest, { newest }]] = this.producers;
       this.producers.delete(oldest);
+      this.knownFrom = Math.max(this.knownFrom, newest + 1);
       if (this.last?.id === oldest) this.last = undefined;
     }
     const state = new ProducerState(producerId, expected);

@@ -19,12 +19,14 @@ import { type PartitionIdentity, permissionOf, readIdentity, startOffset } from 
 import { type RingPlace, RingWriter } from '../memory/ring-writer.ts';
 import { BatchView } from '../record/batch-view.ts';
 import { getInt64, putInt64 } from '../record/int64.ts';
-import { Dedupe, DUPLICATE, FRESH } from './dedupe.ts';
+import { isRepeat, repeatFloor } from '../record/repeat.ts';
+import { Dedupe, DUPLICATE, FRESH, UNPROVEN } from './dedupe.ts';
 
 /** append(): readers hold the room; the same batch may fit later. */
 export const NO_ROOM = -1;
 
 const OK = CODES.ok.number;
+const NOTHING_KNOWN = Number.POSITIVE_INFINITY;
 
 export class Partition {
   readonly id: number;
@@ -57,8 +59,10 @@ export class Partition {
     this.rejects = identity.overflow === OVERFLOW_CODES.reject;
     this.writer = new RingWriter(table, id, place, identity.overflow);
     this.writable = (identity.permission & PERMISSION_WRITE) !== 0;
+    this.dedupe.knownFrom = NOTHING_KNOWN;
     if (tail) this.learnFrom(tail);
     this.recover();
+    if (this.dedupe.knownFrom === NOTHING_KNOWN) this.dedupe.knownFrom = this.nextOffset;
     // A predecessor may have died while it waited; its batch comes again.
     this.writer.setBlocked(false);
     this.published = this.nextOffset;
@@ -88,7 +92,8 @@ export class Partition {
       // Over the network a first batch may have been refused before it came here, and comes again: were a later one
       // taken as the first, that one would pass for a duplicate. In process nothing is refused on the way.
       const strict = (words[(at + REQUEST_FLAGS) >> 2] & REQUEST_WAITS) === 0;
-      const verdict = this.dedupe.check(producerId, sequence, strict);
+      const floor = isRepeat(words, at) ? repeatFloor(words, at) : Number.MAX_SAFE_INTEGER;
+      const verdict = this.dedupe.check(producerId, sequence, strict, floor);
       if (verdict !== FRESH) return this.notFresh(verdict, producerId, sequence);
     }
     if (refusal !== 0 && this.identity.durable) {
@@ -140,6 +145,7 @@ export class Partition {
   }
 
   private notFresh(verdict: number, producerId: number, sequence: number): number {
+    if (verdict === UNPROVEN) return CODES['outcome-unknown'].number;
     if (verdict !== DUPLICATE) return CODES['out-of-order'].number;
     this.baseOffset = this.dedupe.offsetOf(producerId, sequence);
     return CODES.duplicate.number;
@@ -187,6 +193,8 @@ export class Partition {
 
   private learn(batch: BatchView): void {
     this.nextOffset = batch.baseOffset + batch.count;
+    // The oldest comes first, and none is missing behind it.
+    if (this.dedupe.knownFrom === NOTHING_KNOWN) this.dedupe.knownFrom = batch.baseOffset;
     if (batch.producerId !== 0) {
       this.dedupe.accepted(batch.producerId, batch.baseSequence, batch.count, batch.baseOffset);
     }

@@ -1,6 +1,7 @@
-// What a store thread runs. The first one goes on where the start of the broker found the end of the log; a successor of
-// one that died looks for it in the files. Where the disk fails just then, it comes up as a store that has failed: what
-// is in memory and in readable segments stays readable, publishers are told, and the broker lives (ADR 7, "Failure").
+// What a store thread runs. The first one goes on where the start of the broker found the end of the log; a successor
+// of one that died looks for it in the files. Where the disk fails just then, it comes up as a store that has failed:
+// what is in memory and in readable segments stays readable, publishers are told, and the broker lives (ADR 7,
+// "Failure").
 //
 // Who writes: see store-agent.ts.
 // I1  Nothing is written behind a log that has less than was acknowledged.

@@ -163,6 +163,8 @@ test('a request stands in words that the owner of the partition stamps', () => {
   expect(batch.REQUEST_ID).toBe(batch.BATCH_BASE_OFFSET);
   expect(batch.REQUEST_ACK).toBe(batch.BATCH_BASE_OFFSET + 4);
   expect(batch.REQUEST_FLAGS).toBe(batch.BATCH_STORED_AT);
+  expect([batch.REQUEST_REPEATS, batch.REQUEST_FLOOR_SHIFT]).toEqual([4, 8]);
+  expect(batch.REQUEST_FLOOR_LOW).toBe(batch.BATCH_STORED_AT + 4);
   expect(batch.REQUEST_EPOCH).toBe(batch.BATCH_EPOCH);
 });
 

@@ -27,6 +27,7 @@ const MAY_FAIL = new Set([
   'connection-lost',
   'closed',
   'out-of-order',
+  'outcome-unknown',
   'broker-unavailable',
   'disk-full',
   'store-failed',

@@ -15,6 +15,7 @@ const MAY_FAIL = new Set([
   'connection-lost',
   'closed',
   'out-of-order',
+  'outcome-unknown',
   'broker-unavailable',
   'coordinator-unavailable',
   'disk-full',

@@ -15,6 +15,7 @@ import type { Expecting, Outlet } from '../../src/client/outlet.ts';
 import { RingProducer } from '../../src/client/producer.ts';
 import { BatchView, RecordView } from '../../src/record/batch-view.ts';
 import { getInt64 } from '../../src/record/int64.ts';
+import { isRepeat, repeatFloor } from '../../src/record/repeat.ts';
 import { validateBatch } from '../../src/record/validate.ts';
 import type { TopicRoute } from '../../src/wire/commands.ts';
 
@@ -27,6 +28,8 @@ export interface PutBatch {
   readonly producerId: number;
   readonly sequence: number;
   readonly count: number;
+  /** Of a batch that is sent again; -1 of others. */
+  readonly floor: number;
   readonly texts: readonly string[];
 }
 
@@ -138,6 +141,7 @@ function read(owner: number, bytes: Uint8Array, checked: boolean): PutBatch {
     producerId: getInt64(words, BATCH_PRODUCER_ID >> 2),
     sequence: words[BATCH_BASE_SEQUENCE >> 2],
     count: words[BATCH_COUNT >> 2],
+    floor: isRepeat(words, 0) ? repeatFloor(words, 0) : -1,
     texts,
   };
 }

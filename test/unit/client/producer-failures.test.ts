@@ -93,6 +93,50 @@ describe('over a network', () => {
     expect((await second).offset).toBe(0);
   });
 
+  test('what is sent again over another connection says where it cannot stand', async () => {
+    const { outlet, batch, resend, producer } = await network({ timeoutMs: 60_000 });
+    const first = batch('a');
+    outlet.answer('ok', 41);
+    await first;
+    const sent = ['b', 'c'].map((text) => codeOf(batch(text)));
+    expect(outlet.put.map((one) => one.floor)).toEqual([-1, -1]);
+    outlet.lose();
+    resend();
+    expect(outlet.put.map(({ sequence, floor }) => [sequence, floor])).toEqual([
+      [1, 42],
+      [2, 42],
+    ]);
+    // Offsets of an epoch that a crash took back are given again: it may stand before what was told.
+    const route = routeOf(1);
+    producer.updateRoute({ ...route, partitions: [{ ...route.partitions[0], epoch: 2, nextOffset: 30 }] });
+    outlet.lose();
+    resend();
+    expect(outlet.put.map(({ epoch, floor }) => [epoch, floor])).toEqual([
+      [2, 30],
+      [2, 30],
+    ]);
+    outlet.answer('ok', 30);
+    outlet.answer('ok', 31);
+    expect(await Promise.all(sent)).toEqual(['ok', 'ok']);
+  });
+
+  test('what may be stored already is not sent under another identity; what is behind it is', async () => {
+    const { outlet, batch, resend } = await network({ timeoutMs: 60_000 });
+    const a = codeOf(batch('a'));
+    outlet.lose();
+    const b = codeOf(batch('b'));
+    resend();
+    const { producerId } = outlet.answer('outcome-unknown');
+    expect(await a).toBe('outcome-unknown');
+    resend();
+    expect(outlet.put[0]).toMatchObject({ producerId, texts: ['b'], sequence: 1 });
+    outlet.answer('out-of-order');
+    resend();
+    expect(outlet.put[0]).toMatchObject({ texts: ['b'], sequence: 0, floor: -1 });
+    expect(outlet.answer('ok', 0).producerId).not.toBe(producerId);
+    expect(await b).toBe('ok');
+  });
+
   test('a full disk is waited for as long as there is time, a failed one is not', async () => {
     const { outlet, batch, resend } = await network({ timeoutMs: 60_000 });
     const sent = batch('a');

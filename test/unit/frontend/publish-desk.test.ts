@@ -1,11 +1,20 @@
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { BATCH_PARTITION, BATCH_SIZE, REQUEST_ACK, REQUEST_FLAGS, REQUEST_ID } from '../../../native-layout/batch.ts';
+import {
+  BATCH_PARTITION,
+  BATCH_SIZE,
+  REQUEST_ACK,
+  REQUEST_FLAGS,
+  REQUEST_ID,
+  REQUEST_REPEATS,
+  REQUEST_WAITS,
+} from '../../../native-layout/batch.ts';
 import { codeNumber } from '../../../src/base/codes.ts';
 import { HELD_MAX_BYTES, PUBLISH_WINDOW_BYTES } from '../../../src/frontend/config.ts';
 import { HeldBatches } from '../../../src/frontend/held-batches.ts';
 import { type Lanes, PublishDesk, type Publisher } from '../../../src/frontend/publish-desk.ts';
 import { RequestTable } from '../../../src/frontend/request-table.ts';
+import { isRepeat, markRepeat, repeatFloor } from '../../../src/record/repeat.ts';
 import { counters } from './support.ts';
 
 const SIZE = 128;
@@ -186,4 +195,30 @@ test('what was put out is let go of, also where something always waits', () => {
   expect({ count: held.count, bytes: held.bytes }).toEqual({ count: 10, bytes: 80 });
   const { batches } = held as unknown as { readonly batches: readonly unknown[] };
   expect(batches.length).toBeLessThan(1_000);
+});
+
+test('a batch that is sent again keeps its floor, and nothing that only threads of the broker may ask for', () => {
+  const sent: (number | boolean)[][] = [];
+  const lanes: Lanes = {
+    tryPut: (_owner, bytes) => {
+      const words = new Int32Array(bytes.slice().buffer);
+      sent.push([isRepeat(words, 0), repeatFloor(words, 0), words[REQUEST_FLAGS >> 2] & REQUEST_WAITS]);
+      return true;
+    },
+    push: () => {},
+  };
+  const desk = new PublishDesk(lanes, new RequestTable(), counters());
+  for (const repeats of [true, false]) {
+    const words = new Int32Array(SIZE / 4);
+    words[BATCH_SIZE >> 2] = SIZE;
+    words[REQUEST_ACK >> 2] = 1;
+    markRepeat(words, 0, 2 ** 40 + 5);
+    words[REQUEST_FLAGS >> 2] |= REQUEST_WAITS;
+    if (!repeats) words[REQUEST_FLAGS >> 2] &= ~REQUEST_REPEATS;
+    desk.submit(new FakePublisher(), 2, new Uint8Array(words.buffer), words, 0);
+  }
+  expect(sent).toEqual([
+    [true, 2 ** 40 + 5, 0],
+    [false, 0, 0],
+  ]);
 });

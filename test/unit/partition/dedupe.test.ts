@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { Dedupe, DUPLICATE, FRESH, OUT_OF_ORDER } from '../../../src/partition/dedupe.ts';
+import { Dedupe, DUPLICATE, FRESH, OUT_OF_ORDER, UNPROVEN } from '../../../src/partition/dedupe.ts';
 
 test('the first batch of a producer is fresh whatever its sequence, and then only the next one is', () => {
   const dedupe = new Dedupe();
@@ -59,4 +59,24 @@ test('a producer that nobody knows must begin at the beginning where batches may
   expect(dedupe.check(5, 0, true)).toBe(FRESH);
   dedupe.accepted(5, 0, 10, 0);
   expect(dedupe.check(5, 10, true)).toBe(FRESH);
+});
+
+test('a batch that may have been accepted before what is remembered is unproven, unless its producer is known', () => {
+  const dedupe = new Dedupe(2);
+  dedupe.knownFrom = 100;
+  dedupe.accepted(1, 5, 1, 100);
+  expect(dedupe.check(2, 0, true, 99)).toBe(UNPROVEN);
+  expect(dedupe.check(2, 7, true, 99)).toBe(UNPROVEN);
+  expect(dedupe.check(2, 0, true, 100)).toBe(FRESH);
+  expect(dedupe.check(2, 7, true, 100)).toBe(OUT_OF_ORDER);
+  expect([dedupe.check(1, 5, true, 99), dedupe.check(1, 6, true, 99)]).toEqual([DUPLICATE, FRESH]);
+});
+
+test('who was forgotten to make room is not known any more up to his newest batch', () => {
+  const dedupe = new Dedupe(2);
+  dedupe.accepted(1, 0, 1, 40);
+  dedupe.accepted(2, 0, 1, 50);
+  dedupe.accepted(3, 0, 1, 60);
+  expect(dedupe.knownFrom).toBe(41);
+  expect([dedupe.check(1, 0, true, 40), dedupe.check(9, 0, true, 41)]).toEqual([UNPROVEN, FRESH]);
 });

@@ -4,6 +4,7 @@ import { CODES, codeName } from '../../../src/base/codes.ts';
 import { readIdentity, readPlace, setPermission } from '../../../src/memory/partition-entry.ts';
 import { NO_ROOM, Partition } from '../../../src/partition/partition.ts';
 import type { BatchBuilder } from '../../../src/record/batch-builder.ts';
+import { markRepeat } from '../../../src/record/repeat.ts';
 import { batchOf, RING, Table, textsIn } from '../../support/engine-table.ts';
 
 const ID = 3;
@@ -173,6 +174,25 @@ describe('a successor', () => {
     expect(append(successor, batchOf(ID, ['x'], { producerId: 1, sequence: 499 }))).toBe('duplicate');
     expect(successor.baseOffset).toBe(499);
     expect(append(successor, batchOf(ID, ['x'], { producerId: 1, sequence: 500 }))).toBe('ok');
+  });
+
+  test('does not store again what may stand before the oldest batch of its ring', () => {
+    const { table, partition } = rig();
+    for (let i = 0; i < 500; i++) {
+      append(partition, batchOf(ID, ['x'.repeat(200)], { producerId: i < 3 ? 7 : 8, sequence: i < 3 ? i : i - 3 }));
+      partition.publish();
+    }
+    const again = (sequence: number, floor: number, producerId = 7): string => {
+      const batch = batchOf(ID, ['x'], { producerId, sequence });
+      markRepeat(batch.words, 0, floor);
+      return append(successor, batch);
+    };
+    const successor = partitionIn(table);
+    expect([again(0, 0), again(2, 2), again(3, 3)]).toEqual(Array(3).fill('outcome-unknown'));
+    expect(successor.nextOffset).toBe(500);
+    // Its ring begins where its oldest batch stands: whoever stored something behind that is known.
+    expect([again(0, 499, 9), again(5, 499, 10), again(496, 3, 8)]).toEqual(['ok', 'out-of-order', 'duplicate']);
+    expect(append(successor, batchOf(ID, ['first'], { producerId: 11 }))).toBe('ok');
   });
 
   test('does not say that it waits only because its predecessor did', () => {
