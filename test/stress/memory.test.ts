@@ -14,8 +14,9 @@ import {
 } from '../../native-layout/partition-table.ts';
 import { Bells } from '../../src/memory/bell.ts';
 import { releaseSlotsOf } from '../../src/memory/ring-reader.ts';
+import { until } from '../support/until.ts';
 import { SIZES, START } from './sizes.ts';
-import { type Buffers, runFor, SEED, STRESS_MS, stop, Thread, until, withDeadline } from './threads.ts';
+import { type Buffers, runFor, SEED, STRESS_MS, stop, Thread, withDeadline } from './threads.ts';
 
 console.log(`stress: RINGMQ_STRESS_SEED=${SEED} RINGMQ_STRESS_S=${STRESS_MS / 1000}`);
 

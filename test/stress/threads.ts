@@ -81,15 +81,6 @@ export async function stop(regions: Buffers, threads: readonly Thread[]): Promis
   }
 }
 
-/** Waits until `condition` holds. */
-export async function until(condition: () => boolean, what: string): Promise<void> {
-  const deadline = performance.now() + DEADLINE_MS;
-  while (!condition()) {
-    if (performance.now() > deadline) throw new Error(`${what}: not within ${DEADLINE_MS} ms`);
-    await new Promise((resolve) => setTimeout(resolve, 1));
-  }
-}
-
 export async function withDeadline<T>(promise: Promise<T>, what: string): Promise<T> {
   const late = resolvers<never>();
   const timer = setTimeout(() => late.reject(new Error(`${what}: not within ${DEADLINE_MS} ms`)), DEADLINE_MS);

@@ -3,11 +3,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import net, { type AddressInfo } from 'node:net';
-import { fileURLToPath } from 'node:url';
 import { afterEach } from 'vitest';
+import { CLI } from './command.ts';
 import { until } from './until.ts';
-
-const CLI = fileURLToPath(new URL('../../dist/src/cli/main.js', import.meta.url));
 
 const running = new Set<ServerProcess>();
 

@@ -1,63 +1,29 @@
 // The `ringmq` command as a person or script meets it: real processes, their output and exit codes.
-import { type ChildProcess, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { type Ended, RunningCommand, runCommand } from '../../support/command.ts';
 import { freePort } from '../../support/engine-server.ts';
 import { until } from '../../support/until.ts';
 
-const CLI = fileURLToPath(new URL('../../../dist/src/cli/main.js', import.meta.url));
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'ringmq-cli-'));
-let server: Running;
+let server: RunningCommand;
 let url = '';
 
-/** A process of ours, and what it has said. */
-interface Running {
-  readonly child: ChildProcess;
-  stdout: Buffer;
-  stderr: string;
-  readonly ended: Promise<number | null>;
+function start(args: readonly string[]): RunningCommand {
+  return new RunningCommand(args, { env: { RINGMQ_URL: url } });
 }
 
-interface Ended {
-  readonly code: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-function start(args: readonly string[], env: Record<string, string> = {}): Running {
-  const child = spawn(process.execPath, [CLI, ...args], { env: { ...process.env, RINGMQ_URL: url, ...env } });
-  const chunks: Buffer[] = [];
-  const running: Running = {
-    child,
-    get stdout() {
-      return Buffer.concat(chunks);
-    },
-    stderr: '',
-    ended: new Promise((resolve) => child.on('close', (code, signal) => resolve(signal ? null : code))),
-  } as Running;
-  child.stdout?.on('data', (chunk: Buffer) => chunks.push(chunk));
-  child.stderr?.on('data', (chunk: Buffer) => {
-    running.stderr += chunk;
-  });
-  return running;
-}
-
-async function run(args: readonly string[], input?: Buffer | string, env?: Record<string, string>): Promise<Ended> {
-  const running = start(args, env);
-  running.child.stdin?.on('error', () => {});
-  running.child.stdin?.end(input);
-  const code = await running.ended;
-  return { code, stdout: running.stdout.toString(), stderr: running.stderr };
+function run(args: readonly string[], input?: Buffer | string, env: Record<string, string> = {}): Promise<Ended> {
+  return runCommand(args, { env: { RINGMQ_URL: url, ...env } }, input);
 }
 
 beforeAll(async () => {
   server = start(['serve', '--volatile', '--port', '0', '--log-level', 'error', '--json']);
   await until(() => server.stdout.includes('\n'), 'the server is there', 20_000);
-  url = (JSON.parse(server.stdout.toString()) as { url: string }).url;
+  url = (JSON.parse(server.stdout) as { url: string }).url;
 });
 
 afterAll(async () => {
@@ -92,11 +58,11 @@ test('a binary file goes through pub and sub unchanged', async () => {
   const sub = start(['sub', 'lines', '--count', String(lines)]);
   await until(() => sub.stderr.includes('subscribed'), 'subscribed');
   const pub = start(['pub', 'lines']);
-  fs.createReadStream(source).pipe(pub.child.stdin as NonNullable<ChildProcess['stdin']>);
+  fs.createReadStream(source).pipe(pub.child.stdin);
   expect([await pub.ended, pub.stderr]).toEqual([0, expect.stringContaining('acknowledged')]);
   expect(await sub.ended).toBe(0);
-  expect(sub.stdout.length).toBe(bytes.length);
-  expect(digest(sub.stdout)).toBe(digest(bytes));
+  expect(sub.bytes.length).toBe(bytes.length);
+  expect(digest(sub.bytes)).toBe(digest(bytes));
 });
 
 test('a last line without a newline counts; sub adds one, or none at all', async () => {
@@ -228,7 +194,7 @@ test('help teaches, the version is said, doctor finds the broker', async () => {
 test('a subscriber whose reader goes away ends quietly', async () => {
   const sub = start(['sub', 'pipes', '--from', 'earliest']);
   await until(() => sub.stderr.includes('subscribed'), 'subscribed');
-  sub.child.stdout?.destroy();
+  sub.child.stdout.destroy();
   await run(['pub', 'pipes', '--message', 'x', '--count', '1000']);
   expect(await sub.ended).toBe(0);
   expect(sub.stderr).not.toMatch(/EPIPE|Error/);
@@ -240,7 +206,7 @@ test('Ctrl-C ends a subscriber with a summary and a publisher with 130', async (
   sub.child.kill('SIGINT');
   expect([await sub.ended, sub.stderr]).toEqual([0, expect.stringContaining('received 0 messages')]);
   const pub = start(['pub', 'stops']);
-  pub.child.stdin?.write('one\n');
+  pub.child.stdin.write('one\n');
   const seen = start(['sub', 'stops', '--from', 'earliest', '--count', '1']);
   expect(await seen.ended).toBe(0);
   pub.child.kill('SIGINT');
@@ -252,11 +218,11 @@ test('a gap is said and makes the exit code 3', async () => {
   const sub = start(['sub', 'drops', '--count', '200000']);
   await until(() => sub.stderr.includes('subscribed'), 'subscribed');
   // Stopped by its reader: the ring turns over meanwhile.
-  sub.child.stdout?.pause();
+  sub.child.stdout.pause();
   sub.child.kill('SIGSTOP');
   await run(['pub', 'drops', '--message', 'x'.repeat(1_000), '--count', '100000']);
   sub.child.kill('SIGCONT');
-  sub.child.stdout?.resume();
+  sub.child.stdout.resume();
   await until(() => sub.stderr.includes('gap in drops/0'), 'the gap is told', 20_000);
   sub.child.kill('SIGINT');
   expect(await sub.ended).toBe(3);

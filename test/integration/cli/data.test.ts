@@ -1,45 +1,18 @@
 // The `ringmq` command with a broker that keeps its data: queries, retention, groups, the log's own commands.
-import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { type Ended, jsonLines, runCommand } from '../../support/command.ts';
 import { ServerProcess } from '../../support/engine-server.ts';
+import { untilAnswer } from '../../support/until.ts';
 
-const CLI = fileURLToPath(new URL('../../../dist/src/cli/main.js', import.meta.url));
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'ringmq-cli-data-'));
 const data = path.join(folder, 'data');
 let server: ServerProcess;
 
-interface Ended {
-  readonly code: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
 function run(args: readonly string[], input = ''): Promise<Ended> {
-  const env = { ...process.env, RINGMQ_URL: server.url, RINGMQ_DATA: data };
-  const child = spawn(process.execPath, [CLI, ...args], { env });
-  let stdout = '';
-  let stderr = '';
-  child.stdout.on('data', (chunk: Buffer) => {
-    stdout += chunk;
-  });
-  child.stderr.on('data', (chunk: Buffer) => {
-    stderr += chunk;
-  });
-  child.stdin.on('error', () => {});
-  child.stdin.end(input);
-  return new Promise((resolve) => child.on('close', (code) => resolve({ code, stdout, stderr })));
-}
-
-function lines(text: string): Record<string, unknown>[] {
-  return text
-    .trim()
-    .split('\n')
-    .filter((line) => line !== '')
-    .map((line) => JSON.parse(line) as Record<string, unknown>);
+  return runCommand(args, { env: { RINGMQ_URL: server.url, RINGMQ_DATA: data } }, input);
 }
 
 beforeAll(async () => {
@@ -61,11 +34,12 @@ test('query finds by key, by time, by offset and by id, and says who stored what
   ]) {
     expect((await run(['pub', 'orders', '--key', key, '--tag', 'drink', '--message', body])).code).toBe(0);
   }
-  const found = await until(
+  const found = await untilAnswer(
     () => run(['query', 'orders', '--key', 'anna', '--json']),
-    ({ stdout }) => lines(stdout).length === 2,
+    ({ stdout }) => jsonLines(stdout).length === 2,
+    'the key index has caught up with the log',
   );
-  const [first, second] = lines(found.stdout);
+  const [first, second] = jsonLines(found.stdout);
   expect([first, second]).toMatchObject([
     { topic: 'orders', key: 'anna', tag: 'drink', body: 'a1' },
     { topic: 'orders', key: 'anna', body: 'a2' },
@@ -74,12 +48,12 @@ test('query finds by key, by time, by offset and by id, and says who stored what
   expect(String(first.id)).toMatch(/^[0-9A-F]{24}$/);
 
   const byId = await run(['query', 'orders', '--id', String(second.id), '--json']);
-  expect(lines(byId.stdout)).toMatchObject([{ offset: second.offset, body: 'a2' }]);
+  expect(jsonLines(byId.stdout)).toMatchObject([{ offset: second.offset, body: 'a2' }]);
   const byOffset = await run(['query', 'orders', '--partition', String(first.partition), '--offset', '0', '--json']);
-  expect(lines(byOffset.stdout)[0]).toMatchObject({ offset: 0, partition: first.partition });
+  expect(jsonLines(byOffset.stdout)[0]).toMatchObject({ offset: 0, partition: first.partition });
   const byTime = await run(['query', 'orders', '--from', '-1h', '--json']);
   expect(
-    lines(byTime.stdout)
+    jsonLines(byTime.stdout)
       .map(({ body }) => body)
       .sort(),
   ).toEqual(['a1', 'a2', 'b1']);
@@ -95,7 +69,9 @@ test("retention of a topic is set, shown and kept apart from the broker's", asyn
   expect((await run(['topic', 'retention', 'audit'])).stdout).toBe('audit: for 30 days\n');
   expect((await run(['topic', 'retention', 'audit', '--bytes', '64m'])).stdout).toMatch(/30 days, up to 67.1 MB/);
   const set = await run(['topic', 'retention', 'audit', '--age', '0s', '--json']);
-  expect(lines(set.stdout)).toEqual([{ topic: 'audit', durable: true, retentionMs: 0, retentionBytes: 64 * 2 ** 20 }]);
+  expect(jsonLines(set.stdout)).toEqual([
+    { topic: 'audit', durable: true, retentionMs: 0, retentionBytes: 64 * 2 ** 20 },
+  ]);
   expect((await run(['topic', 'describe', 'audit'])).stdout).toMatch(/kept +in the log/);
   await run(['topic', 'create', 'ticks', '--volatile']);
   expect((await run(['topic', 'retention', 'ticks'])).stdout).toMatch(/volatile/);
@@ -134,12 +110,3 @@ test('log inspect and log verify look at the folder of a broker that runs', asyn
   const verified = await run(['log', 'verify']);
   expect([verified.code, verified.stdout]).toEqual([0, expect.stringMatching(/sound/)]);
 });
-
-/** Asks again until the answer is as wanted: the key index follows the log at its own pace. */
-async function until(ask: () => Promise<Ended>, good: (ended: Ended) => boolean): Promise<Ended> {
-  const deadline = performance.now() + 15_000;
-  for (;;) {
-    const ended = await ask();
-    if (good(ended) || performance.now() > deadline) return ended;
-  }
-}

@@ -1,16 +1,14 @@
 // Groups, dead letters, delays and filters as a person or script meets them: real processes, their output, exit codes.
-import { type ChildProcess, spawn } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Connection } from '../../../src/client/connection.ts';
 import { connect } from '../../../src/client/node.ts';
 import { type Broker, startBroker } from '../../../src/server/broker.ts';
+import { type Ended, jsonLines, RunningCommand, runCommand } from '../../support/command.ts';
 import { until, untilAnswer } from '../../support/until.ts';
 
-const CLI = fileURLToPath(new URL('../../../dist/src/cli/main.js', import.meta.url));
 const data = fs.mkdtempSync(path.join(os.tmpdir(), 'ringmq-cli-groups-'));
 let broker: Broker;
 let connection: Connection;
@@ -26,39 +24,16 @@ afterAll(async () => {
   fs.rmSync(data, { recursive: true });
 });
 
-interface Running {
-  readonly child: ChildProcess;
-  stdout: string;
-  stderr: string;
-  readonly ended: Promise<number | null>;
+function env(): Record<string, string> {
+  return { RINGMQ_URL: broker.url as string };
 }
 
-function start(...args: readonly string[]): Running {
-  const child = spawn(process.execPath, [CLI, ...args], { env: { ...process.env, RINGMQ_URL: broker.url as string } });
-  const ended = new Promise<number | null>((resolve) => child.on('close', resolve));
-  const running: Running = { child, stdout: '', stderr: '', ended };
-  child.stdout.on('data', (chunk) => {
-    running.stdout += chunk;
-  });
-  child.stderr.on('data', (chunk) => {
-    running.stderr += chunk;
-  });
-  return running;
+function start(...args: readonly string[]): RunningCommand {
+  return new RunningCommand(args, { env: env() });
 }
 
-async function run(...args: readonly string[]): Promise<Running & { readonly code: number | null }> {
-  const running = start(...args);
-  const code = await running.ended;
-  return { ...running, code };
-}
-
-/** JSON lines. */
-function lines(text: string): Record<string, unknown>[] {
-  return text
-    .trim()
-    .split('\n')
-    .filter((one) => one !== '')
-    .map((one) => JSON.parse(one));
+function run(...args: readonly string[]): Promise<Ended> {
+  return runCommand(args, { env: env() });
 }
 
 test('two members of a group share a topic, and the group goes on where it was', async () => {
@@ -93,7 +68,7 @@ test('groups are listed, described, reset and deleted', async () => {
   await producer.sendBatch(['a', 'b', 'c']);
   await run('sub', 'ledger', '--group', 'books', '--from', 'earliest', '--count', '2');
   expect((await run('group', 'list')).stdout).toMatch(/^books +0 +1 +ledger$/m);
-  expect(lines((await run('group', 'list', '--json')).stdout)).toContainEqual(
+  expect(jsonLines((await run('group', 'list', '--json')).stdout)).toContainEqual(
     expect.objectContaining({ group: 'books', lag: 1, members: 0 }),
   );
   const described = (await run('group', 'describe', 'books')).stdout;
@@ -102,7 +77,7 @@ test('groups are listed, described, reset and deleted', async () => {
   expect(described).toMatch(/^ledger +0 +- +2 +1 /m);
   const reset = await run('group', 'reset', 'books', '--topic', 'ledger', '--to', 'earliest', '--json');
   expect([reset.code, reset.stderr]).toEqual([0, '']);
-  expect(lines(reset.stdout)[0]).toMatchObject({ queues: expect.arrayContaining([{ partition: 0, offset: 0 }]) });
+  expect(jsonLines(reset.stdout)[0]).toMatchObject({ queues: expect.arrayContaining([{ partition: 0, offset: 0 }]) });
   expect((await run('sub', 'ledger', '--group', 'books', '--count', '3')).stdout).toBe('a\nb\nc\n');
   const one = await run('group', 'reset', 'books', '--topic', 'ledger', '--to', 'offset:1', '--partition', '0');
   expect(one.stdout).toMatch(/0@1/);
@@ -114,7 +89,7 @@ test('groups are listed, described, reset and deleted', async () => {
 test('settings are shown and set', async () => {
   const set = await run('group', 'settings', 'strict', '--retry-delays', '10ms,1s', '--attempts', '3');
   expect([set.code, set.stdout]).toEqual([0, 'strict: 3 attempts, retries after 10 ms, 1 s\n']);
-  expect(lines((await run('group', 'settings', 'strict', '--json')).stdout)[0]).toMatchObject({
+  expect(jsonLines((await run('group', 'settings', 'strict', '--json')).stdout)[0]).toMatchObject({
     attemptsMax: 3,
     retryDelaysMs: [10, 1000],
   });
@@ -138,7 +113,10 @@ test('dead letters are listed, shown with their reason, and replayed', async () 
   expect((await run('dlq', 'list')).stdout).toMatch(/^picky +1$/m);
   const shown = (await run('dlq', 'show', 'picky')).stdout;
   expect(shown).toMatch(/from parcels\/\d@0 {2}key k1 {2}tag fragile.*because: it is broken\nglass\n$/);
-  expect(lines((await run('dlq', 'show', 'picky', '--json')).stdout)[0]).toMatchObject({ body: 'glass', key: 'k1' });
+  expect(jsonLines((await run('dlq', 'show', 'picky', '--json')).stdout)[0]).toMatchObject({
+    body: 'glass',
+    key: 'k1',
+  });
   expect((await run('dlq', 'replay', 'picky')).stdout).toBe('replayed 1 dead letters of picky, 0 are left\n');
   const { stdout } = await run('sub', 'parcels', '--from', 'earliest', '--count', '2');
   expect(stdout).toBe('glass\nglass\n');
@@ -151,14 +129,14 @@ test('a delayed message comes when it is due, and one that was taken back does n
   const sub = start('sub', 'reminders', '--count', '1', '--json');
   await until(() => sub.stderr.includes('subscribed'), 'subscribed');
   const second = await run('pub', 'reminders', '--delay', '1h', '--message', 'too late', '--json');
-  const [{ handle }, totals] = lines(second.stdout);
+  const [{ handle }, totals] = jsonLines(second.stdout);
   expect(totals).toMatchObject({ topic: 'reminders', messages: 1 });
   const before = Date.now();
   const first = await run('pub', 'reminders', '--delay', '800ms', '--message', 'now', '--tag', 't', '--priority', '7');
   expect(first.stderr).toMatch(/delivered at .*; to take it back: ringmq recall /);
   expect(await sub.ended).toBe(0);
   expect(Date.now() - before).toBeGreaterThanOrEqual(800);
-  expect(lines(sub.stdout)).toMatchObject([{ body: 'now', tag: 't', priority: 7 }]);
+  expect(jsonLines(sub.stdout)).toMatchObject([{ body: 'now', tag: 't', priority: 7 }]);
   expect((await run('recall', handle as string)).stdout).toMatch(/recalled/);
   const again = await run('recall', handle as string);
   expect([again.code, again.stderr]).toEqual([1, expect.stringMatching(/too-late|delivered or recalled/)]);
@@ -203,7 +181,7 @@ test('a traced message tells who stored, delivered, failed and acknowledged it',
   const simple = remote.simpleConsumer('watched', { group: 'leasing', from: 'earliest' });
   const [leased] = await simple.receive({ max: 1, waitMs: 10_000 });
   await simple.ack(leased);
-  const steps = async () => lines((await run('trace', id, '--json')).stdout);
+  const steps = async () => jsonLines((await run('trace', id, '--json')).stdout);
   const all = await untilAnswer(steps, (found) => found.length >= 7, 'all steps are told', 20_000);
   const of = (group: string | undefined) => all.filter((one) => one.group === group).map((one) => one.step);
   expect(of(undefined)).toEqual(['stored']);

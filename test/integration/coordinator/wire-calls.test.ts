@@ -10,8 +10,8 @@ import { CALLS_HELD_MAX } from '../../../src/frontend/config.ts';
 import type { Broker } from '../../../src/server/broker.ts';
 import type { GroupDescription, GroupSync } from '../../../src/wire/services.ts';
 import { errorOf } from '../../support/engine.ts';
-import { untilAnswer } from '../../support/until.ts';
-import { BinaryClient, KINDS, RawClient, start, stopAll, until } from '../frontend/harness.ts';
+import { until, untilAnswer } from '../../support/until.ts';
+import { BinaryClient, KINDS, RawClient, start, stopAll } from '../frontend/harness.ts';
 
 type Said = Record<string, unknown> & { readonly op: string; readonly id?: number };
 

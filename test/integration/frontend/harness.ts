@@ -1,6 +1,5 @@
 // What the front-end tests share: a broker that listens, raw WebSocket clients with hand-made frames, conditions
 // awaited with a deadline. Nothing of src/client is used: what is tested is the wire.
-import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { WebSocket } from 'ws';
 import { ACK_LEVELS, type AckLevel } from '../../../src/base/units.ts';
@@ -22,6 +21,7 @@ import type {
   TopicRoute,
 } from '../../../src/wire/commands.ts';
 import { isCommand } from '../../../src/wire/frame.ts';
+import { until } from '../../support/until.ts';
 
 export type Kind = 'uws' | 'ws';
 /** The native transport is optional: where it does not load, the other one is tested alone. */
@@ -87,15 +87,6 @@ export async function stopAll(): Promise<void> {
   for (const client of clients.splice(0)) client.terminate();
   for (const thread of threads.splice(0)) if (thread.exitCode === undefined) await thread.stop();
   for (const broker of brokers.splice(0)) await broker.stop();
-}
-
-/** Waits until `condition` holds; fails with `what` after `ms`. */
-export async function until(condition: () => boolean, what: string, ms = 15_000): Promise<void> {
-  const deadline = performance.now() + ms;
-  while (!condition()) {
-    if (performance.now() > deadline) throw new Error(`not within ${ms} ms: ${what}`);
-    await sleep(2);
-  }
 }
 
 /** One record that was delivered. */

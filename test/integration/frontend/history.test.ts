@@ -6,7 +6,8 @@ import { afterEach, describe, expect, test } from 'vitest';
 import type { Broker } from '../../../src/server/broker.ts';
 import type { BrokerOptions } from '../../../src/server/options.ts';
 import type { CommandOf, PartitionRoute, TopicRoute } from '../../../src/wire/commands.ts';
-import { BinaryClient, KINDS, RawClient, start, stopAll, until } from './harness.ts';
+import { until } from '../../support/until.ts';
+import { BinaryClient, KINDS, RawClient, start, stopAll } from './harness.ts';
 
 const folders: string[] = [];
 const RING_BYTES = 64 * 1024;

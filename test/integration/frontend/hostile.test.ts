@@ -5,7 +5,8 @@ import type { Broker } from '../../../src/server/broker.ts';
 import { encodeFrame } from '../../../src/wire/codec.ts';
 import type { PartitionRoute } from '../../../src/wire/commands.ts';
 import { SAMPLE_LIST } from '../../layout/command-samples.ts';
-import { BinaryClient, batchOf, joined, KINDS, RawClient, start, stopAll, until } from './harness.ts';
+import { until } from '../../support/until.ts';
+import { BinaryClient, batchOf, joined, KINDS, RawClient, start, stopAll } from './harness.ts';
 
 const RUNS = 150;
 const opened: RawClient[] = [];

@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { WebSocket } from 'ws';
 import type { Broker } from '../../../src/server/broker.ts';
-import { BinaryClient, KINDS, RawClient, start, stopAll, until } from './harness.ts';
+import { until } from '../../support/until.ts';
+import { BinaryClient, KINDS, RawClient, start, stopAll } from './harness.ts';
 
 let broker: Broker;
 let base: string;

@@ -2,7 +2,8 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { BATCH_CRC, BATCH_HEADER_BYTES } from '../../../native-layout/batch.ts';
 import { codeNumber } from '../../../src/base/codes.ts';
 import type { Broker } from '../../../src/server/broker.ts';
-import { type BatchOptions, BinaryClient, batchOf, joined, KINDS, start, stopAll, until } from './harness.ts';
+import { until } from '../../support/until.ts';
+import { type BatchOptions, BinaryClient, batchOf, joined, KINDS, start, stopAll } from './harness.ts';
 
 let broker: Broker;
 afterEach(stopAll);

@@ -3,7 +3,8 @@
 import { afterEach, expect, test } from 'vitest';
 import type { Broker } from '../../../src/server/broker.ts';
 import type { Supervisor } from '../../../src/thread/supervisor.ts';
-import { BinaryClient, start, stopAll, until } from './harness.ts';
+import { until } from '../../support/until.ts';
+import { BinaryClient, start, stopAll } from './harness.ts';
 
 afterEach(stopAll);
 

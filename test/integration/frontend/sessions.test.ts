@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, test } from 'vitest';
 import type { Broker } from '../../../src/server/broker.ts';
-import { BinaryClient, FrontEndThread, KINDS, RawClient, start, stopAll, until } from './harness.ts';
+import { until } from '../../support/until.ts';
+import { BinaryClient, FrontEndThread, KINDS, RawClient, start, stopAll } from './harness.ts';
 
 afterEach(stopAll);
 

@@ -2,7 +2,8 @@ import { afterEach, describe, expect, test } from 'vitest';
 import type { OverflowPolicy } from '../../../native-layout/partition-table.ts';
 import type { Broker } from '../../../src/server/broker.ts';
 import type { PartitionRoute } from '../../../src/wire/commands.ts';
-import { BinaryClient, FrontEndThread, KINDS, start, stopAll, until } from './harness.ts';
+import { until } from '../../support/until.ts';
+import { BinaryClient, FrontEndThread, KINDS, start, stopAll } from './harness.ts';
 
 afterEach(stopAll);
 

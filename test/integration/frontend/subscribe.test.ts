@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Broker } from '../../../src/server/broker.ts';
 import type { PartitionRoute, StartFrom } from '../../../src/wire/commands.ts';
-import { BinaryClient, batchOf, KINDS, start, stopAll, until } from './harness.ts';
+import { until } from '../../support/until.ts';
+import { BinaryClient, batchOf, KINDS, start, stopAll } from './harness.ts';
 
 let broker: Broker;
 let writer: BinaryClient;

@@ -5,11 +5,12 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { expect, test } from 'vitest';
 import { connect } from '../../../src/client/node.ts';
+import { runCommand } from '../../support/command.ts';
 import { dataFolder } from '../../support/engine.ts';
 import { Load } from '../../support/engine-ledger.ts';
 import { ServerProcess } from '../../support/engine-server.ts';
 import { until, untilAnswer } from '../../support/until.ts';
-import { fillLog, lost, readBack, refusedStart, ringmq } from './failures-harness.ts';
+import { fillLog, lost, readBack, refusedStart } from './failures-harness.ts';
 
 const MIB = 1024 * 1024;
 const NOBODY = 65_534;
@@ -76,7 +77,7 @@ test('a full disk: publishers are told, readers read on, and with room everythin
     const found = await untilAnswer(
       async () => {
         fill(ballast);
-        return await ringmq(['doctor', '--data', data, '--url', server.url]);
+        return await runCommand(['doctor', '--data', data, '--url', server.url]);
       },
       ({ stdout }) => /its store is full/.test(stdout),
       'doctor says that the store is full',

@@ -1,50 +1,24 @@
 // Helpers of the failure tests: a broker process with a small log, damage to its files, and what readers were told.
-import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
 import type { Connection, Gap } from '../../../src/client/connection.ts';
+import { type Ended, RunningCommand } from '../../support/command.ts';
 import { Load } from '../../support/engine-ledger.ts';
 
-const CLI = fileURLToPath(new URL('../../../dist/src/cli/main.js', import.meta.url));
+const START_MAX_MS = 20_000;
 
 /** Small segments and rings, so that most of a topic can only be read from the log. */
 export const SMALL = ['--segment-bytes', '1m', '--ring-bytes', '64k'] as const;
 
-export interface Ended {
-  readonly code: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-/** Runs a command to its end. `uid`: as another user. */
-export function ringmq(args: readonly string[], uid?: number): Promise<Ended> {
-  const child = spawn(process.execPath, [CLI, ...args], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-    ...(uid === undefined ? {} : { uid }),
-  });
-  let stdout = '';
-  let stderr = '';
-  child.stdout.on('data', (chunk: Buffer) => {
-    stdout += chunk;
-  });
-  child.stderr.on('data', (chunk: Buffer) => {
-    stderr += chunk;
-  });
-  // One that starts although it should not have been able to is ended.
-  const timer = setTimeout(() => child.kill('SIGKILL'), 20_000);
-  return new Promise((resolve) =>
-    child.on('close', (code) => {
-      clearTimeout(timer);
-      resolve({ code, stdout, stderr });
-    }),
-  );
-}
-
-/** Starts that must be refused. */
-export function refusedStart(data: string, more: readonly string[] = [], uid?: number): Promise<Ended> {
-  return ringmq(['serve', '--port', '0', '--log-level', 'warn', '--data', data, ...more], uid);
+/** Starts that must be refused; one that starts all the same is ended. */
+export async function refusedStart(data: string, more: readonly string[] = [], uid?: number): Promise<Ended> {
+  const args = ['serve', '--port', '0', '--log-level', 'warn', '--data', data, ...more];
+  const running = new RunningCommand(args, uid === undefined ? {} : { uid });
+  const timer = setTimeout(() => running.child.kill('SIGKILL'), START_MAX_MS);
+  const code = await running.ended;
+  clearTimeout(timer);
+  return { code, stdout: running.stdout, stderr: running.stderr };
 }
 
 /** Sends 4 KB messages in `blocks` blocks of 20, each block acknowledged before the next one. */

@@ -3,6 +3,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { expect, test } from 'vitest';
 import { connect, type WsConnection } from '../../../src/client/node.ts';
+import { runCommand } from '../../support/command.ts';
 import { dataFolder } from '../../support/engine.ts';
 import { Load } from '../../support/engine-ledger.ts';
 import { ServerProcess } from '../../support/engine-server.ts';
@@ -16,7 +17,6 @@ import {
   lost,
   readBack,
   refusedStart,
-  ringmq,
   SEGMENT,
   SMALL,
 } from './failures-harness.ts';
@@ -30,7 +30,7 @@ async function clientOf(server: ServerProcess): Promise<WsConnection> {
 
 /** Damage as `ringmq log verify --json` lists it. */
 async function verified(data: string): Promise<{ code: number | null; damage: Record<string, unknown>[] }> {
-  const { code, stdout } = await ringmq(['log', 'verify', '--data', data, '--json']);
+  const { code, stdout } = await runCommand(['log', 'verify', '--data', data, '--json']);
   const lines = stdout.trim().split('\n');
   const damage = lines.map((line) => JSON.parse(line) as Record<string, unknown>).filter((one) => 'damage' in one);
   return { code, damage };

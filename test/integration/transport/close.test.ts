@@ -1,7 +1,8 @@
 // The contract of both transports: how connections end.
 import { afterEach, describe, expect, test } from 'vitest';
 import { DROPPED, type Socket } from '../../../src/frontend/transport/transport.ts';
-import { connect, connectRaw, KINDS, start, stopAll, until, upgradeText } from './harness.ts';
+import { until } from '../../support/until.ts';
+import { connect, connectRaw, KINDS, start, stopAll, upgradeText } from './harness.ts';
 
 afterEach(stopAll);
 

@@ -2,7 +2,6 @@
 // that keeps what it got, raw TCP for what no client would send, and conditions awaited with a deadline.
 import { once } from 'node:events';
 import { connect as connectTcp, type Socket as TcpSocket } from 'node:net';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { WebSocket } from 'ws';
 import { openTransport } from '../../../src/frontend/transport/open-transport.ts';
 import {
@@ -14,6 +13,7 @@ import {
   type UpgradeRequest,
 } from '../../../src/frontend/transport/transport.ts';
 import { loadUwsBinding } from '../../../src/frontend/transport/uws-binding.ts';
+import { until } from '../../support/until.ts';
 
 export type Kind = 'uws' | 'ws';
 
@@ -117,15 +117,6 @@ function chooseProtocol(request: UpgradeRequest) {
   if (known !== undefined) return { accept: known };
   if (request.protocols.length === 0) return { accept: SUBPROTOCOLS.json };
   return { refuse: 400, text: `unknown subprotocols ${request.protocols.join(' ')}` };
-}
-
-/** Waits until `condition` holds; fails with `what` after `ms`. */
-export async function until(condition: () => boolean, what: string, ms = 10_000): Promise<void> {
-  const deadline = performance.now() + ms;
-  while (!condition()) {
-    if (performance.now() > deadline) throw new Error(`not within ${ms} ms: ${what}`);
-    await sleep(2);
-  }
 }
 
 /** A WebSocket client and all that it got. */

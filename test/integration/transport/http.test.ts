@@ -2,7 +2,8 @@
 import http from 'node:http';
 import { afterEach, describe, expect, test } from 'vitest';
 import type { HttpRequest, HttpResponse } from '../../../src/frontend/transport/transport.ts';
-import { connect, connectRaw, HOST, KINDS, LIMITS, start, stopAll, until } from './harness.ts';
+import { until } from '../../support/until.ts';
+import { connect, connectRaw, HOST, KINDS, LIMITS, start, stopAll } from './harness.ts';
 
 afterEach(stopAll);
 

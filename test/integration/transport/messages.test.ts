@@ -1,7 +1,8 @@
 // The contract of both transports: handshake and messages.
 import { afterEach, describe, expect, test } from 'vitest';
 import { DROPPED, SUBPROTOCOLS } from '../../../src/frontend/transport/transport.ts';
-import { clientFrame, connect, connectRaw, KINDS, start, stopAll, until, upgradeText } from './harness.ts';
+import { until } from '../../support/until.ts';
+import { clientFrame, connect, connectRaw, KINDS, start, stopAll, upgradeText } from './harness.ts';
 
 afterEach(stopAll);
 

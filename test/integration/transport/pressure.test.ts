@@ -1,7 +1,8 @@
 // The contract of both transports: slow readers, limits on what is buffered, silence.
 import { afterEach, describe, expect, test } from 'vitest';
 import { BUFFERED, DROPPED, SENT, type Socket } from '../../../src/frontend/transport/transport.ts';
-import { connect, connectRaw, KINDS, start, stopAll, until, upgradeText } from './harness.ts';
+import { until } from '../../support/until.ts';
+import { connect, connectRaw, KINDS, start, stopAll, upgradeText } from './harness.ts';
 
 afterEach(stopAll);
 

@@ -5,7 +5,8 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { afterEach, describe, expect, test } from 'vitest';
-import { connect, connectRaw, KINDS, type Kind, NATIVE, stopAll, until } from './harness.ts';
+import { until } from '../../support/until.ts';
+import { connect, connectRaw, KINDS, type Kind, NATIVE, stopAll } from './harness.ts';
 
 const SERVER = new URL('server-thread.mjs', import.meta.url);
 const LIFE = fileURLToPath(new URL('process-life.mjs', import.meta.url));
