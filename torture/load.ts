@@ -3,6 +3,7 @@
 import { type Consumer, connect, type Producer, RingmqError, type WsConnection } from '../src/client/node.ts';
 import type { Checker } from './checker.ts';
 import { bodyOf, nameOf } from './message.ts';
+import { pause } from './topic-reader.ts';
 
 /** Acks that a producer asks for, in turn. */
 const LEVELS = ['durable', 'written', 'durable', 'accepted'] as const;
@@ -155,8 +156,4 @@ export class Load {
     const text = error instanceof RingmqError ? `${error.code} ${error.message}` : String(error);
     if (!/connection-lost|closed|shutting-down/.test(text)) this.faults.push(`${who}: ${text}`);
   }
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }

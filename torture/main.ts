@@ -2,10 +2,10 @@
 // named places in the code, starts it again and has everything checked. Says what it did; ends with 1 if a promise was
 // broken.
 import { mkdtempSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { Command } from 'commander';
+import { freePort } from '../bench/support/free-port.ts';
 import { CRASH_POINTS } from '../src/log/crash-point.ts';
 import { Run, type RunOptions } from './run.ts';
 
@@ -16,10 +16,6 @@ interface Options {
   readonly json?: boolean;
   readonly serve?: string[];
 }
-
-const PORT_FIRST = 12_000;
-const PORTS = 16_000;
-const PORT_TRIES = 50;
 
 const program = new Command('torture')
   .description('Kills a broker under load and checks that it kept what it had acknowledged.')
@@ -47,24 +43,4 @@ async function main(options: Options): Promise<void> {
     process.stderr.write(`the data are kept in ${folder}; again: --kills ${kills} --seed ${seed}\n`);
     process.exitCode = 1;
   } else if (options.data === undefined) rmSync(folder, { recursive: true, force: true });
-}
-
-/**
- * A port for the whole run: clients come back to the address that they know. Below the range that the system gives to
- * outgoing connections, or one of them could sit on it while the broker is dead.
- */
-async function freePort(): Promise<number> {
-  for (let tries = 0; tries < PORT_TRIES; tries++) {
-    const port = PORT_FIRST + Math.floor(Math.random() * PORTS);
-    if (await isFree(port)) return port;
-  }
-  throw new Error(`no free port from ${PORT_FIRST} to ${PORT_FIRST + PORTS - 1}`);
-}
-
-function isFree(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const server = createServer();
-    server.once('error', () => resolve(false));
-    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
-  });
 }

@@ -5,6 +5,7 @@ import { Checker } from './checker.ts';
 import { Load } from './load.ts';
 import { Messaging } from './messaging.ts';
 import { Server } from './server.ts';
+import { pause } from './topic-reader.ts';
 
 export interface RunOptions {
   readonly kills: number;
@@ -127,8 +128,8 @@ export class Run {
       await this.auditNow(server, url);
       const wanted = number % FRESH_TOPIC_EVERY === 0 || point === 'state.topic-created';
       if (wanted && this.topics.length < TOPICS.length + FRESH_TOPICS_MAX) this.freshTopic();
-      if (point) await Promise.race([server.ended, after(POINT_MAX_MS)]);
-      else await Promise.race([server.ended, after(LIFE_MIN_MS + this.random() * LIFE_SPAN_MS)]);
+      if (point) await Promise.race([server.ended, pause(POINT_MAX_MS)]);
+      else await Promise.race([server.ended, pause(LIFE_MIN_MS + this.random() * LIFE_SPAN_MS)]);
     }
     const itself = !server.alive;
     if (itself && point === undefined)
@@ -155,7 +156,7 @@ export class Run {
       return new Map<string, number>();
     });
     const deadline = Date.now() + CATCH_UP_MAX_MS;
-    while (!this.load.caughtUp(ends) && Date.now() < deadline) await after(50);
+    while (!this.load.caughtUp(ends) && Date.now() < deadline) await pause(50);
     await this.load.close();
     const how = await server.stop();
     if (how !== 'code 0') this.faults.push(`the last stop ended with ${how}: ${server.log.slice(-5).join(' | ')}`);
@@ -223,10 +224,6 @@ export class Run {
       faults,
     };
   }
-}
-
-function after(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
 function shuffled<T>(all: readonly T[], random: () => number): readonly T[] {

@@ -2,8 +2,8 @@
 // unless it serves all tests of a file.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import net, { type AddressInfo } from 'node:net';
 import { afterEach } from 'vitest';
+import { freePort } from '../../bench/support/free-port.ts';
 import { CLI } from './command.ts';
 import { until } from './until.ts';
 
@@ -86,13 +86,4 @@ export class ServerProcess {
     }
     return this.exitCode;
   }
-}
-
-/** A port that nobody listens on. */
-export async function freePort(): Promise<number> {
-  const probe = net.createServer();
-  await new Promise<void>((resolve) => probe.listen(0, '127.0.0.1', resolve));
-  const { port } = probe.address() as AddressInfo;
-  await new Promise((resolve) => probe.close(resolve));
-  return port;
 }

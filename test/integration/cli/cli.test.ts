@@ -4,8 +4,8 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { freePort } from '../../../bench/support/free-port.ts';
 import { type Ended, RunningCommand, runCommand } from '../../support/command.ts';
-import { freePort } from '../../support/engine-server.ts';
 import { until } from '../../support/until.ts';
 
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'ringmq-cli-'));

@@ -1,8 +1,9 @@
 // How a connection begins, ends and comes back, against a broker that can be made to misbehave.
 import { once } from 'node:events';
 import http from 'node:http';
-import net, { type AddressInfo } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import { afterEach, expect, test } from 'vitest';
+import { freePort } from '../../../bench/support/free-port.ts';
 import type { StateChange } from '../../../src/client/connection.ts';
 import { connect } from '../../../src/client/node.ts';
 import type { WsConnection } from '../../../src/client/ws-connection.ts';
@@ -216,12 +217,3 @@ test('frames that break the protocol end the connection with 4500', async () => 
     expect(errors).toHaveLength(1);
   }
 });
-
-async function freePort(): Promise<number> {
-  const server = net.createServer();
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}

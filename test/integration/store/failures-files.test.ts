@@ -4,9 +4,9 @@ import { once } from 'node:events';
 import net from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
+import { freePort } from '../../../bench/support/free-port.ts';
 import { connect } from '../../../src/client/node.ts';
 import { dataFolder } from '../../support/engine.ts';
-import { freePort } from '../../support/engine-server.ts';
 import { until } from '../../support/until.ts';
 import { fillLog, lost, readBack, SMALL } from './failures-harness.ts';
 

@@ -1,10 +1,11 @@
 // kill -9 of a broker process between begin, commit and what follows: over WebSocket, with retries and dead letters on
 // the way. What was answered holds afterwards, and nothing comes twice.
 import { expect, test } from 'vitest';
+import { freePort } from '../../../bench/support/free-port.ts';
 import { connect } from '../../../src/client/node.ts';
 import type { Connection, Message, TransactionalProducer } from '../../../src/index.ts';
 import { dataFolder } from '../../support/engine.ts';
-import { freePort, ServerProcess } from '../../support/engine-server.ts';
+import { ServerProcess } from '../../support/engine-server.ts';
 import { until } from '../../support/until.ts';
 
 /** What is known of a message: it must come, must not come, or its call got no answer. */

@@ -1,10 +1,11 @@
 // kill -9 of a broker process under load: what was acknowledged as written or durable is there afterwards, once, in
 // order, at the offsets that its receipts named; clients go on.
 import { expect, test } from 'vitest';
+import { freePort } from '../../../bench/support/free-port.ts';
 import { connect } from '../../../src/client/node.ts';
 import { dataFolder } from '../../support/engine.ts';
 import { Check, Load, readAll } from '../../support/engine-ledger.ts';
-import { freePort, ServerProcess } from '../../support/engine-server.ts';
+import { ServerProcess } from '../../support/engine-server.ts';
 import { until } from '../../support/until.ts';
 
 const SILENT = { onError: () => {} };
