@@ -9,7 +9,7 @@ import {
 import type { RingmqError } from '../base/codes.ts';
 import type { BatchBuilder } from '../record/batch-builder.ts';
 import { putInt64 } from '../record/int64.ts';
-import { markRepeat } from '../record/repeat.ts';
+import { isRepeat, markRepeat, unmarkRepeat } from '../record/repeat.ts';
 import type { PartitionRoute } from '../wire/commands.ts';
 import type { Expecting } from './outlet.ts';
 import type { BatchOutcome } from './sent.ts';
@@ -66,5 +66,6 @@ export class PendingBatch implements Expecting {
     putInt64(words, BATCH_PRODUCER_ID >> 2, producerId);
     words[BATCH_BASE_SEQUENCE >> 2] = this.baseSequence;
     if (this.repeats) markRepeat(words, 0, this.floor);
+    else if (isRepeat(words, 0)) unmarkRepeat(words, 0);
   }
 }

@@ -11,6 +11,12 @@ export function markRepeat(words: Int32Array, at: number, floor: number): void {
   words[(at + REQUEST_FLOOR_LOW) >> 2] = floor | 0;
 }
 
+/** Takes the mark away. */
+export function unmarkRepeat(words: Int32Array, at: number): void {
+  words[(at + REQUEST_FLAGS) >> 2] = 0;
+  words[(at + REQUEST_FLOOR_LOW) >> 2] = 0;
+}
+
 /** True if the batch may have been stored before. HOT */
 export function isRepeat(words: Int32Array, at: number): boolean {
   return (words[(at + REQUEST_FLAGS) >> 2] & REQUEST_REPEATS) !== 0;

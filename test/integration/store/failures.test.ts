@@ -163,7 +163,7 @@ test('after a stop in order index files vouch for the log: verify and doctor say
   const segments = logFiles(data, SEGMENT);
   const hit = flipMiddle(segments[0]);
 
-  const doctor = await ringmq(['doctor', '--data', data, '--json']);
+  const doctor = await runCommand(['doctor', '--data', data, '--json']);
   const findings = doctor.stdout.trim().split('\n');
   const found = findings.map((one) => JSON.parse(one) as { what: string; text: string });
   const text = found.find(({ what }) => what === 'log')?.text;

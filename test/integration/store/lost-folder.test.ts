@@ -5,7 +5,7 @@ import path from 'node:path';
 import { expect, test } from 'vitest';
 import { dataFolder, errorOf, kill, startConnected } from '../../support/engine.ts';
 import { until, untilAnswer } from '../../support/until.ts';
-import { ringmq, SEGMENT } from './failures-harness.ts';
+import { SEGMENT } from './failures-harness.ts';
 
 test('a log that is gone when the store thread is started again: publishers are told, readers read on', async () => {
   const data = dataFolder();
@@ -33,7 +33,7 @@ test('a log that is gone when the store thread is started again: publishers are 
   expect((await volatile.send('x')).offset).toBe(0);
   const metrics = await (await fetch(`${url}/metrics`)).text();
   expect(metrics).toMatch(/^ringmq_store_state\{state="failed"\} 1$/m);
-  const doctor = await ringmq(['doctor', '--url', String(broker.url)]);
+  const doctor = await runCommand(['doctor', '--url', String(broker.url)]);
   expect(doctor.stdout).toMatch(/store is failed/);
 
   await connection.close();

@@ -137,6 +137,20 @@ describe('over a network', () => {
     expect(await b).toBe('ok');
   });
 
+  test('what the broker says it has not taken is no repeat any more under a new identity', async () => {
+    const { outlet, batch, resend } = await network({ timeoutMs: 60_000 });
+    const sent = ['a', 'b'].map((text) => codeOf(batch(text)));
+    outlet.lose();
+    resend();
+    expect(outlet.put.map(({ floor }) => floor >= 0)).toEqual([true, true]);
+    outlet.answer('outcome-unknown');
+    outlet.answer('out-of-order');
+    resend();
+    expect(outlet.put[0]).toMatchObject({ texts: ['b'], sequence: 0, floor: -1 });
+    outlet.answer('ok', 0);
+    expect(await Promise.all(sent)).toEqual(['outcome-unknown', 'ok']);
+  });
+
   test('a full disk is waited for as long as there is time, a failed one is not', async () => {
     const { outlet, batch, resend } = await network({ timeoutMs: 60_000 });
     const sent = batch('a');
