@@ -3,6 +3,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { expect, test } from 'vitest';
+import { runCommand } from '../../support/command.ts';
 import { dataFolder, errorOf, kill, startConnected } from '../../support/engine.ts';
 import { until, untilAnswer } from '../../support/until.ts';
 import { SEGMENT } from './failures-harness.ts';
