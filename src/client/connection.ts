@@ -229,13 +229,18 @@ export interface PullRequest {
   readonly max?: number;
   /** Milliseconds to wait for the first message. Default 15,000 (RocketMQ's long poll); 0 answers at once. */
   readonly waitMs?: number;
+  /** Which messages are wanted; see Filter. Default: all. Throws `illegal-filter`. */
+  readonly filter?: Filter;
   readonly signal?: AbortSignal;
 }
 
 export interface PullResult {
   readonly messages: readonly Message[];
   readonly epoch: number;
-  /** Offset to pull from next. */
+  /**
+   * Offset to pull from next: behind what a filter left out as well. With a filter there may be no message although
+   * later ones are wanted; then it has moved on.
+   */
   readonly nextOffset: number;
   /** True if what was asked for was no longer there and the oldest that is was given. */
   readonly gap: boolean;

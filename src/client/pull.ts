@@ -36,6 +36,7 @@ export async function pullOnce(host: PullHost, request: PullRequest): Promise<Pu
   const consumer = host.open(topic, {
     from: start,
     partitions: [partition],
+    ...(request.filter === undefined ? {} : { filter: request.filter }),
     onGap: (gap) => gaps.push(gap),
     onMessage: (message) => {
       messages.push(message);

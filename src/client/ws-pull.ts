@@ -1,5 +1,6 @@
 // Pull with a long poll, as one request of the wire: the broker waits, not the client.
 import { RingmqError } from '../base/codes.ts';
+import { filterText } from '../filter/filter.ts';
 import { BatchView, RecordView } from '../record/batch-view.ts';
 import type { Command, CommandOf } from '../wire/commands.ts';
 import type { PullRequest, PullResult } from './connection.ts';
@@ -18,12 +19,13 @@ type Ask = (command: Command, options: { timeoutMs: number }) => Promise<Command
 export async function pullOverWire(ask: Ask, identity: TopicIdentity, request: PullRequest): Promise<PullResult> {
   const { topic, partition = 0, from = 'latest', max = MAX, waitMs = WAIT_MS, signal } = request;
   if (!(max >= 1 && waitMs >= 0)) throw new RingmqError('illegal-argument', `pull: max ${max} and waitMs ${waitMs}`);
+  const filter = filterText(request.filter);
   const deadline = Date.now() + waitMs;
   let place: { from: typeof from; epoch: number } = { from, epoch: request.epoch ?? 0 };
   for (;;) {
     const left = Math.max(0, deadline - Date.now());
     const answer = ask(
-      { type: 'pull', topic, partition, ...place, maxBytes: REPLY_MAX_BYTES, waitMs: left },
+      { type: 'pull', topic, partition, ...place, maxBytes: REPLY_MAX_BYTES, waitMs: left, filter },
       { timeoutMs: left + ANSWER_MS },
     );
     const reply = await (signal ? unlessAborted(answer, signal) : answer);

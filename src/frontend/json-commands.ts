@@ -160,10 +160,14 @@ export class JsonCommands {
 
   private pull(session: JsonSession, command: Op<'pull'>): void {
     const { id, topic } = command;
-    this.context.pulls.begin(session, command, {
-      answer: (result) => session.say(jsonPulled(id, result, pulledTexts(topic, command, result))),
-      refuse: (error) => session.refuse(id, error.code, error.message),
-    });
+    this.context.pulls.begin(
+      session,
+      { ...command, filter: filterText(command.filter) },
+      {
+        answer: (result) => session.say(jsonPulled(id, result, pulledTexts(topic, command, result))),
+        refuse: (error) => session.refuse(id, error.code, error.message),
+      },
+    );
   }
 
   private offsets(session: JsonSession, { id, group, topic }: Op<'offsets'>): void {

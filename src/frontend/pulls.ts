@@ -2,12 +2,14 @@
 // ring of a durable partition comes from the log.
 import { PERMISSION_READ } from '../../native-layout/partition-table.ts';
 import { RingmqError } from '../base/codes.ts';
+import type { RecordFilter } from '../filter/filter.ts';
 import type { CommandOf, PartitionRoute, PartitionStart, StartFrom } from '../wire/commands.ts';
 import type { FeedWaiter } from './catch-up.ts';
 import { PULL_MAX_BYTES, PULL_WAIT_MAX_MS, PULLS_ALL_MAX, PULLS_MAX } from './config.ts';
 import type { PartitionFeed } from './feed.ts';
 import type { Feeds, Place } from './feeds.ts';
 import type { LogQuestions } from './log-questions.ts';
+import { wantedOf } from './pull-filter.ts';
 import { refusalOf } from './refusal.ts';
 import type { Rings } from './rings.ts';
 import type { RouteBook } from './routes.ts';
@@ -54,9 +56,10 @@ export class Pulls {
     if (puller.pulls >= PULLS_MAX || this.waiting.size >= PULLS_ALL_MAX) {
       throw new RingmqError('busy', `at most ${PULLS_MAX} pulls of a session wait at a time`);
     }
+    const filter = this.feeds.filters.filter(request.filter)?.records;
     puller.pulls++;
     const deadline = this.clock() + Math.min(request.waitMs, PULL_WAIT_MAX_MS);
-    this.begun({ request, puller, target, deadline });
+    this.begun({ request, filter, puller, target, deadline });
   }
 
   /** Ends what has waited long enough, and the pulls of those who have gone. */
@@ -91,7 +94,7 @@ export class Pulls {
       await this.rings.ready(partition, this.clock());
       const inLog = this.look(job, partition, aim);
       if (inLog === undefined) return;
-      const found = await this.readLog(request, partition, inLog);
+      const found = await this.readLog(job, partition, inLog);
       if ('batches' in found) {
         puller.pulls--;
         if (!puller.closed) target.answer(found);
@@ -119,13 +122,15 @@ export class Pulls {
   private readOrWait(feed: PartitionFeed, { start, wide }: Place, job: Job, from: StartFrom): boolean {
     const most = mostOf(job.request);
     const { bytes, nextOffset } = from === 'latest' ? NONE_READ : feed.read(wide, most);
+    const { filter } = job;
     if (bytes.length === 0 && feed.durable && start.offset < feed.endOffset) return false;
     const one: WaitingPull = new WaitingPull(feed, start, job, most, {
       done: (bytes, nextOffset) => this.finish(one, bytes, nextOffset),
       passed: () => this.again(one),
     });
     this.waiting.add(one);
-    if (bytes.length > 0) this.finish(one, bytes, nextOffset);
+    // Without any that is wanted too: whoever asks goes on from there, and others have their turn meanwhile.
+    if (bytes.length > 0) this.finish(one, filter === undefined ? bytes : wantedOf(bytes, filter), nextOffset);
     else if (start.gap || this.clock() >= job.deadline) this.finish(one, NOTHING, start.offset);
     else {
       feed.wait(one);
@@ -136,7 +141,7 @@ export class Pulls {
 
   /** What the log has, or where to look instead. */
   private async readLog(
-    request: PullRequest,
+    { request, filter }: Job,
     partition: PartitionRoute,
     { topicId, start }: LogPlace,
   ): Promise<PullResult | Aim> {
@@ -145,7 +150,8 @@ export class Pulls {
     const part = await this.log.read({ topicId, number }, offset, mostOf(request));
     const { code, baseOffset, nextOffset, oldestOffset, bytes } = part;
     if (bytes.length > 0) {
-      return { id, number, epoch, nextOffset, gap: start.gap || baseOffset > offset, batches: bytes };
+      const batches = filter === undefined ? bytes : wantedOf(bytes, filter);
+      return { id, number, epoch, nextOffset, gap: start.gap || baseOffset > offset, batches };
     }
     const missing = start.gap ? start.gapFrom : undefined;
     const next = code === 'log-damaged' ? nextOffset : oldestOffset;
@@ -175,6 +181,8 @@ export class Pulls {
 /** One pull on its way. */
 interface Job {
   readonly request: PullRequest;
+  /** Undefined: everything is wanted. */
+  readonly filter: RecordFilter | undefined;
   readonly puller: Puller;
   readonly target: PullTarget;
   /** Until when it waits for messages, however often it looks. */
@@ -208,6 +216,8 @@ class WaitingPull implements FeedWaiter {
   private readonly start: PartitionStart;
   private readonly maxBytes: number;
   private readonly ends: PullEnds;
+  /** The offset that it waits for: what came before it was not wanted. */
+  offset: number;
 
   constructor(feed: PartitionFeed, start: PartitionStart, job: Job, maxBytes: number, ends: PullEnds) {
     this.feed = feed;
@@ -215,18 +225,21 @@ class WaitingPull implements FeedWaiter {
     this.job = job;
     this.maxBytes = maxBytes;
     this.ends = ends;
-  }
-
-  /** The offset that it waits for. */
-  get offset(): number {
-    return this.start.offset;
+    this.offset = start.offset;
   }
 
   tryTake(span: Span): boolean {
-    if (span.nextOffset <= this.offset) return false;
-    const { bytes, nextOffset } = span.copyFrom(this.offset, this.maxBytes);
-    this.ends.done(bytes, nextOffset);
-    return true;
+    const { filter } = this.job;
+    while (this.offset < span.nextOffset) {
+      const { bytes, nextOffset } = span.copyFrom(this.offset, this.maxBytes);
+      const wanted = filter === undefined ? bytes : wantedOf(bytes, filter);
+      if (wanted.length > 0) {
+        this.ends.done(wanted, nextOffset);
+        return true;
+      }
+      this.offset = nextOffset;
+    }
+    return false;
   }
 
   passed(): void {

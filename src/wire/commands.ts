@@ -203,6 +203,8 @@ export type Command =
       readonly from: 'latest' | 'earliest' | { readonly offset: number };
       readonly maxBytes: number;
       readonly waitMs: number;
+      /** Canonical text of the filter (src/filter); '' for none. */
+      readonly filter: string;
     }
   | {
       readonly type: 'pull-reply';

@@ -254,6 +254,7 @@ function decodePull(t: TableReader): CommandOf<'pull'> {
     from: start === 'offset' ? { offset: t.offset(3, 'offset') } : start,
     maxBytes: t.count(5, 'max_bytes'),
     waitMs: t.count(6, 'wait_ms'),
+    filter: t.text(7, 'filter'),
   };
 }
 

@@ -293,6 +293,7 @@ function encodePull(w: FrameWriter, c: CommandOf<'pull'>): Place {
     startOf(c.from),
     count(c.maxBytes, 'maxBytes'),
     count(c.waitMs, 'waitMs'),
+    w.text(c.filter),
   );
 }
 

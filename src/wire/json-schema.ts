@@ -134,6 +134,7 @@ export const OP_SCHEMAS = {
     from: pullFrom,
     maxBytes: v.optional(count, 0),
     waitMs: v.optional(count, 0),
+    filter,
   }),
   ping: v.strictObject({ op: v.literal('ping'), id }),
   topics: v.strictObject({

@@ -64,7 +64,12 @@ export type JsonCommand =
       readonly filter?: string | { readonly sql: string } | undefined;
     }
   | { readonly op: 'unsubscribe'; readonly id: number; readonly topic: string }
-  | ({ readonly op: 'pull'; readonly id: number } & Omit<CommandOf<'pull'>, 'type'>)
+  | ({
+      readonly op: 'pull';
+      readonly id: number;
+      /** As of `subscribe`. There may be no message and a `nextOffset` that has moved on: pull again from there. */
+      readonly filter?: string | { readonly sql: string } | undefined;
+    } & Omit<CommandOf<'pull'>, 'type' | 'filter'>)
   | { readonly op: 'ping'; readonly id: number }
   | { readonly op: 'topics'; readonly id: number; readonly after: string; readonly limit: number }
   | { readonly op: 'route'; readonly id: number; readonly topic: string; readonly create: boolean }

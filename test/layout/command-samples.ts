@@ -84,6 +84,7 @@ const PULL: CommandOf<'pull'> = {
   from: { offset: 4_294_967_297 },
   maxBytes: 65_536,
   waitMs: 500,
+  filter: 'A || B',
 };
 
 const PULL_REPLY: CommandOf<'pull-reply'> = {

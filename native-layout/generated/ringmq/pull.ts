@@ -59,8 +59,15 @@ waitMs():number {
   return offset ? this.bb!.readInt32(this.bb_pos + offset) : 0;
 }
 
+filter():string|null
+filter(optionalEncoding:flatbuffers.Encoding):string|Uint8Array|null
+filter(optionalEncoding?:any):string|Uint8Array|null {
+  const offset = this.bb!.__offset(this.bb_pos, 18);
+  return offset ? this.bb!.__string(this.bb_pos + offset, optionalEncoding) : null;
+}
+
 static startPull(builder:flatbuffers.Builder) {
-  builder.startObject(7);
+  builder.startObject(8);
 }
 
 static addTopic(builder:flatbuffers.Builder, topicOffset:flatbuffers.Offset) {
@@ -91,13 +98,17 @@ static addWaitMs(builder:flatbuffers.Builder, waitMs:number) {
   builder.addFieldInt32(6, waitMs, 0);
 }
 
+static addFilter(builder:flatbuffers.Builder, filterOffset:flatbuffers.Offset) {
+  builder.addFieldOffset(7, filterOffset, 0);
+}
+
 static endPull(builder:flatbuffers.Builder):flatbuffers.Offset {
   const offset = builder.endObject();
   builder.requiredField(offset, 4) // topic
   return offset;
 }
 
-static createPull(builder:flatbuffers.Builder, topicOffset:flatbuffers.Offset, number:number, epoch:number, offset:bigint, start:StartKind, maxBytes:number, waitMs:number):flatbuffers.Offset {
+static createPull(builder:flatbuffers.Builder, topicOffset:flatbuffers.Offset, number:number, epoch:number, offset:bigint, start:StartKind, maxBytes:number, waitMs:number, filterOffset:flatbuffers.Offset):flatbuffers.Offset {
   Pull.startPull(builder);
   Pull.addTopic(builder, topicOffset);
   Pull.addNumber(builder, number);
@@ -106,6 +117,7 @@ static createPull(builder:flatbuffers.Builder, topicOffset:flatbuffers.Offset, n
   Pull.addStart(builder, start);
   Pull.addMaxBytes(builder, maxBytes);
   Pull.addWaitMs(builder, waitMs);
+  Pull.addFilter(builder, filterOffset);
   return Pull.endPull(builder);
 }
 }

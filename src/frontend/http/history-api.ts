@@ -99,7 +99,7 @@ export class HistoryApi {
     const { pulls, kick } = this.context;
     const puller = { pulls: 0, closed: false };
     return new Promise((resolve, reject) => {
-      const asked = { topic, partition, epoch: 0, from: { offset }, maxBytes: 1, waitMs: 0 };
+      const asked = { topic, partition, epoch: 0, from: { offset }, maxBytes: 1, waitMs: 0, filter: '' };
       pulls.begin(puller, asked, { answer: resolve, refuse: reject });
       kick();
     });

@@ -1,5 +1,6 @@
 // Publishing and pulling over plain HTTP.
 import { CODES, codeName, RingmqError } from '../../base/codes.ts';
+import { filterText } from '../../filter/filter.ts';
 import { PULL_MAX_BYTES, PULL_WAIT_MAX_MS } from '../config.ts';
 import { HeldBatches } from '../held-batches.ts';
 import { pulledTexts } from '../json-commands.ts';
@@ -64,18 +65,29 @@ export class MessagesApi {
 
   /** GET /api/topics/NAME/messages */
   async pull(request: HttpRequest, topic: string): Promise<HttpResponse> {
-    const query = new Query(request.query, ['partition', 'offset', 'from', 'max', 'wait', 'epoch']);
+    const query = new Query(request.query, ['partition', 'offset', 'from', 'max', 'wait', 'epoch', 'filter', 'sql']);
     const max = Math.min(query.count('max', MESSAGES_MAX), MESSAGES_MAX);
-    const asked: PullRequest = {
+    const waitMs = Math.min(query.count('wait', 0), PULL_WAIT_MAX_MS);
+    let asked: PullRequest = {
       topic,
       partition: query.count('partition', 0),
       epoch: query.count('epoch', 0) | 0,
       from: fromOf(query),
       maxBytes: PULL_MAX_BYTES,
-      waitMs: Math.min(query.count('wait', 0), PULL_WAIT_MAX_MS),
+      waitMs,
+      filter: filterOf(query),
     };
-    const result = await this.pulled(request, asked);
-    const texts = pulledTexts(topic, asked, result);
+    const deadline = Date.now() + waitMs;
+    let result = await this.pulled(request, asked);
+    let texts = pulledTexts(topic, asked, result);
+    // What there was is not wanted: the wait goes on behind it.
+    while (texts.length === 0 && !result.gap && Date.now() < deadline && request.signal?.aborted !== true) {
+      await new Promise((resolve) => setImmediate(resolve));
+      const { epoch, nextOffset } = result;
+      asked = { ...asked, epoch, from: { offset: nextOffset }, waitMs: Math.max(0, deadline - Date.now()) };
+      result = await this.pulled(request, asked);
+      texts = pulledTexts(topic, asked, result);
+    }
     const shown = texts.slice(0, max);
     const nextOffset = shown.length < texts.length ? offsetOf(texts[max]) : result.nextOffset;
     const { number, epoch, gap } = result;
@@ -148,6 +160,12 @@ function fromOf(query: Query): PullRequest['from'] {
   if (from === 'latest' || from === 'earliest') return from;
   if (/^\d/.test(from)) return { offset: query.count('from', 0) };
   throw new RingmqError('illegal-argument', 'from is latest, earliest or an offset');
+}
+
+function filterOf(query: Query): string {
+  if (!query.has('sql')) return filterText(query.text('filter'));
+  if (!query.has('filter')) return filterText({ sql: query.text('sql') });
+  throw new RingmqError('illegal-argument', 'filter or sql: one of them');
 }
 
 function offsetOf(text: string): number {

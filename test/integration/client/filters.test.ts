@@ -94,6 +94,43 @@ for (const kind of KINDS) {
     });
   }
 
+  test.each([
+    ['a topic in the ring', 3_000, {}],
+    ['a topic in the log', 20_000, { durable: true, ringBytes: 64 * 1024 }],
+  ])(`pulls of %s give what matches, and go on behind what does not (${kind})`, async (_, count, options) => {
+    const topic = await filled(count, options);
+    const bus = client(kind);
+    const got: string[] = [];
+    let from: 'earliest' | { offset: number } = 'earliest';
+    for (let next = 0; next < count; ) {
+      const pulled = await bus.pull({ topic, from, filter: 'rare', max: 4, waitMs: 0 });
+      got.push(...pulled.messages.map((one) => one.text()));
+      expect(pulled.messages.length).toBeLessThanOrEqual(4);
+      expect(pulled.nextOffset).toBeGreaterThan(next);
+      next = pulled.nextOffset;
+      from = { offset: next };
+    }
+    expect(got).toEqual(every(count / 100));
+    const sql = "n BETWEEN 100 AND 104 AND TAGS = 'plenty'";
+    const some = await bus.pull({ topic, from: { offset: 98 }, filter: { sql }, waitMs: 0 });
+    expect(some.messages.map((one) => one.offset)).toEqual([100, 101, 102, 103, 104]);
+  });
+
+  test(`a pull waits for what matches, and says how far it is if nothing does (${kind})`, async () => {
+    const topic = await filled(0);
+    const bus = client(kind);
+    const waiting = bus.pull({ topic, from: { offset: 0 }, filter: 'rare', waitMs: 10_000 });
+    for (let i = 0; i < 7; i++) await publish(topic, i, 1);
+    const nothing = await bus.pull({ topic, from: { offset: 2 }, filter: 'rare', waitMs: 100 });
+    expect(nothing).toMatchObject({ messages: [], nextOffset: 7, gap: false });
+    await publish(topic, 7, 1);
+    const { messages, nextOffset } = await waiting;
+    expect([messages.map((one) => one.text()), nextOffset]).toEqual([['message 7'], 8]);
+    await expect(bus.pull({ topic, filter: { sql: 'n >' }, waitMs: 0 })).rejects.toMatchObject({
+      code: 'illegal-filter',
+    });
+  });
+
   test(`SQL over properties, tag and key (${kind})`, async () => {
     const topic = await filled(500);
     const got: string[] = [];

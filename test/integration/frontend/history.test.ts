@@ -169,7 +169,7 @@ test('who comes too late is told what retention took, and gets the rest', async 
   const [{ fromOffset, toOffset }] = gaps;
   expect(offsetsOf(slow)).toEqual([...range(0, fromOffset), ...range(toOffset, end)]);
 
-  const pull = { topic: 't', partition: 0, epoch: partition.epoch, maxBytes: 1, waitMs: 0 };
+  const pull = { topic: 't', partition: 0, epoch: partition.epoch, maxBytes: 1, waitMs: 0, filter: '' };
   const reply = await publisher.ask<'pull-reply'>({ type: 'pull', ...pull, from: { offset: 3 } });
   expect(reply.gap).toBe(true);
   expect(reply.nextOffset).toBeGreaterThan(left);
@@ -181,7 +181,7 @@ test('pulls read the log from any offset, and go on in the ring', async () => {
   const seen: number[] = [];
   let from: CommandOf<'pull'>['from'] = 'earliest';
   for (let next = 0; next < TOTAL; ) {
-    const request = { topic: 't', partition: 0, epoch: partition.epoch, maxBytes: 50_000, waitMs: 1_000 };
+    const request = { topic: 't', partition: 0, epoch: partition.epoch, maxBytes: 50_000, waitMs: 1_000, filter: '' };
     const reply = await publisher.ask<'pull-reply'>({ type: 'pull', ...request, from });
     expect(reply.gap).toBe(false);
     seen.push(reply.nextOffset - next);

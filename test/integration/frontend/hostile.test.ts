@@ -154,7 +154,16 @@ describe.each(KINDS)('hostile clients over %s', (transport) => {
     client.raw.pause();
     const pull = encodeFrame({
       correlation: 1,
-      command: { type: 'pull', topic: 't', partition: 0, epoch: 0, from: 'earliest', maxBytes: 1 << 20, waitMs: 0 },
+      command: {
+        type: 'pull',
+        topic: 't',
+        partition: 0,
+        epoch: 0,
+        from: 'earliest',
+        maxBytes: 1 << 20,
+        waitMs: 0,
+        filter: '',
+      },
     });
     for (let i = 0; i < 40; i++) good.publish(partition, ['filler'.repeat(200)]);
     // Answers of about 50 KB each: in the end more than the sockets and the limit on buffered bytes hold.

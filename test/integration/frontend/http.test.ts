@@ -89,6 +89,32 @@ describe.each(KINDS)('HTTP over %s', (transport) => {
     }
   });
 
+  test('a pull with a filter gives what matches, waits for it, and says where to go on', async () => {
+    await call('PUT', '/api/topics/t', { partitions: 1 });
+    const post = (tag: string, n: number) =>
+      call('POST', '/api/topics/t/messages', { body: n, tag, properties: { n: String(n) } });
+    for (let i = 0; i < 6; i++) await post(i % 2 === 0 ? 'even' : 'odd', i);
+    const offsets = (answer: { body: { messages: { offset: number }[] } }) =>
+      answer.body.messages.map(({ offset }) => offset);
+    const odd = await call('GET', '/api/topics/t/messages?filter=odd');
+    expect([offsets(odd), odd.body.nextOffset]).toEqual([[1, 3, 5], 6]);
+    const one = await call('GET', '/api/topics/t/messages?filter=odd%20%7C%7C%20none&max=1');
+    expect([offsets(one), one.body.nextOffset]).toEqual([[1], 3]);
+    const sql = await call('GET', `/api/topics/t/messages?sql=${encodeURIComponent("n > 2 AND TAGS = 'even'")}`);
+    expect(offsets(sql)).toEqual([4]);
+    const none = await call('GET', '/api/topics/t/messages?filter=none&wait=50');
+    expect(none.body).toMatchObject({ messages: [], nextOffset: 6, gap: false });
+    const waiting = call('GET', '/api/topics/t/messages?offset=0&filter=late&wait=10000');
+    await post('odd', 6);
+    await post('late', 7);
+    const late = await waiting;
+    expect([offsets(late), late.body.nextOffset]).toEqual([[7], 8]);
+    const both = await call('GET', '/api/topics/t/messages?filter=odd&sql=n');
+    expect([both.status, both.body.error.code]).toEqual([400, 'illegal-argument']);
+    const wrong = await call('GET', '/api/topics/t/messages?sql=n%20%3E');
+    expect([wrong.status, wrong.body.error.code]).toEqual([400, 'illegal-filter']);
+  });
+
   test('a pull waits for the first message', async () => {
     await call('PUT', '/api/topics/t', { partitions: 1 });
     const waiting = call('GET', '/api/topics/t/messages?from=latest&wait=10000');

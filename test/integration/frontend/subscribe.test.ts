@@ -215,7 +215,16 @@ describe('subscriptions', () => {
     await writer.ask({ type: 'set-permission', topic: 't', owner: -1, permission: 2 });
     await expect(writer.subscribe('t')).rejects.toThrow('no-read-permission');
     await expect(
-      writer.ask({ type: 'pull', topic: 't', partition: 0, epoch: 0, from: 'earliest', maxBytes: 0, waitMs: 0 }),
+      writer.ask({
+        type: 'pull',
+        topic: 't',
+        partition: 0,
+        epoch: 0,
+        from: 'earliest',
+        maxBytes: 0,
+        waitMs: 0,
+        filter: '',
+      }),
     ).rejects.toThrow('no-read-permission');
   });
 
@@ -307,6 +316,7 @@ describe('pull', () => {
       from,
       maxBytes: 0,
       waitMs: 0,
+      filter: '',
       ...more,
     });
 

@@ -124,6 +124,7 @@ const FIELDS: FieldArbitraries = {
     ),
     maxBytes: count,
     waitMs: count,
+    filter: text,
   },
   'pull-reply': {
     id: count,
