@@ -1,4 +1,5 @@
 // What groups look like just now, for metrics: asked of the coordinator, and kept for some seconds.
+import { wholeDescription } from '../wire/group-pages.ts';
 import type { CoordinatorFigures, GroupDescription, Method, ParamsOf, ResultOf } from '../wire/services.ts';
 
 /** Groups with series of their own: labels without a bound would cost the collector more than the broker. */
@@ -59,9 +60,15 @@ export class GroupFigures {
     const names = result.groups.slice(0, LABELLED_GROUPS_MAX).map((one) => one.group);
     const described = await Promise.all(
       // One that was deleted meanwhile has no figures.
-      names.map((group) => this.ask('group-describe', { group }).catch(() => undefined)),
+      names.map((group) => this.whole(group).catch(() => undefined)),
     );
-    return described.filter((one) => one !== undefined).map((one) => one.result);
+    return described.filter((one) => one !== undefined);
+  }
+
+  private whole(group: string): Promise<GroupDescription> {
+    return wholeDescription(async (after) => {
+      return (await this.ask('group-describe', after === undefined ? { group } : { group, after })).result;
+    });
   }
 }
 

@@ -1,6 +1,7 @@
 // What every kind of connection does with groups of consumers: looks at them, sets them, moves them, ends them.
 import { RingmqError } from '../base/codes.ts';
 import { isGroupName, isTopicName } from '../base/units.ts';
+import { wholeDescription } from '../wire/group-pages.ts';
 import type {
   CallOptions,
   GroupDescription,
@@ -39,7 +40,9 @@ export abstract class GroupAdmin extends ConnectionEvents {
 
   async describeGroup(group: string): Promise<GroupDescription> {
     checkGroup(group);
-    return (await this.call('group-describe', { group })).result;
+    return wholeDescription(async (after) => {
+      return (await this.call('group-describe', after === undefined ? { group } : { group, after })).result;
+    });
   }
 
   async setGroup(group: string, settings: Partial<GroupSettings>): Promise<GroupSettings> {

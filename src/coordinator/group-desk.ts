@@ -47,7 +47,7 @@ export class GroupDesk implements Service {
       'group-leave': ({ group, topic, member }) => this.leave(group, topic, member),
       'group-commit': (params) => this.commit(params),
       'group-list': (params) => reports.list(params),
-      'group-describe': ({ group }) => reports.describe(group),
+      'group-describe': (params) => reports.describe(params),
       'group-settings': (params) => settings.set(params),
       'group-reset': (params) => settings.reset(params),
       'group-delete': ({ group }) => settings.delete(group),

@@ -1,10 +1,12 @@
 // What people are told of groups: which there are, who is in them, how far they have come.
-import type { Answered, GroupSummary, ParamsOf, QueueDescription } from '../wire/services.ts';
+import type { Answered, GroupSummary, ParamsOf, QueueDescription, QueueRef } from '../wire/services.ts';
 import type { GroupBook } from './group-book.ts';
 import type { Group, GroupQueue, GroupTopic } from './group-state.ts';
 
 /** Groups in one answer. */
 const PAGE = 500;
+/** Queues in one answer: also with the longest names they fit the smallest lane. */
+const QUEUES_PAGE = 500;
 /** Numbers of ranges and attempts in one answer; queues behind come without them. */
 const NUMBERS_MAX = 16_000;
 
@@ -35,19 +37,22 @@ export class GroupReports {
     return { result: { groups, more: later.length > PAGE } };
   }
 
-  async describe(name: string): Promise<Answered<'group-describe'>> {
-    await this.lookUp(this.book.known(name), () => true);
+  async describe({ group: name, after }: ParamsOf<'group-describe'>): Promise<Answered<'group-describe'>> {
+    // Those that ask for another page have been told how things are.
+    await this.lookUp(this.book.known(name), ({ isOpen }) => after === undefined || !isOpen);
     const deadLetters = await this.sources.deadLetters(name);
     const group = this.book.known(name);
     const topics = [...group.topics.values()];
     const now = this.book.monotonic();
     let left = NUMBERS_MAX;
-    const queues = topics.flatMap((topic) => {
-      return [...topic.queues.values()].map((queue) => {
-        const described = this.queue(topic, queue, left);
-        left -= described.acked.length + described.attempts.length;
-        return described;
-      });
+    const later = topics
+      .flatMap((topic) => [...topic.queues.values()].map((queue) => ({ topic, queue })))
+      .filter(({ queue }) => after === undefined || inOrder(after, queue) < 0)
+      .sort((a, b) => inOrder(a.queue, b.queue));
+    const queues = later.slice(0, QUEUES_PAGE).map(({ topic, queue }) => {
+      const described = this.queue(topic, queue, left);
+      left -= described.acked.length + described.attempts.length;
+      return described;
     });
     const result = {
       group: name,
@@ -62,6 +67,7 @@ export class GroupReports {
       }),
       queues,
       deadLetters,
+      more: later.length > QUEUES_PAGE,
     };
     return { result };
   }
@@ -97,4 +103,9 @@ export class GroupReports {
   private async lookUp({ name, topics }: Group, which: (topic: GroupTopic) => boolean): Promise<void> {
     for (const one of [...topics.values()].filter(which)) await this.book.reopen(name, one.topic);
   }
+}
+
+function inOrder(a: QueueRef, b: QueueRef): number {
+  if (a.topic !== b.topic) return a.topic < b.topic ? -1 : 1;
+  return a.partition - b.partition;
 }

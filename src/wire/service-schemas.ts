@@ -172,7 +172,10 @@ export const SERVICE_SCHEMAS = {
     anew: v.optional(v.boolean('must be a boolean')),
   }),
   'group-list': v.strictObject({ after: v.optional(text(COORDINATED_GROUP_LENGTH_MAX), '') }),
-  'group-describe': v.strictObject({ group }),
+  'group-describe': v.strictObject({
+    group,
+    after: v.optional(queue),
+  }),
   'group-settings': v.strictObject({ group, settings }),
   'group-reset': v.strictObject({ group, topic, partition: v.optional(integer(-1, INT32_MAX), -1), to }),
   'group-delete': v.strictObject({ group }),

@@ -199,7 +199,11 @@ export interface Services {
     readonly params: { readonly after?: string };
     readonly result: { readonly groups: readonly GroupSummary[]; readonly more: boolean };
   };
-  'group-describe': { readonly params: { readonly group: string }; readonly result: GroupDescription };
+  /** Its queues by topic and partition, those behind `after`; `more`: ask again behind the last one. */
+  'group-describe': {
+    readonly params: { readonly group: string; readonly after?: QueueRef };
+    readonly result: GroupDescription & { readonly more: boolean };
+  };
   'group-settings': {
     readonly params: { readonly group: string; readonly settings: Partial<GroupSettings> };
     readonly result: GroupSettings;
@@ -225,7 +229,7 @@ export interface Services {
   };
   /**
    * Payload: one batch of records; deliverAt has a time for each. Acknowledged when durable (volatile: when
-   * accepted).
+   * kept by the coordinator).
    */
   schedule: {
     readonly params: { readonly topic: string; readonly deliverAt: readonly number[] };

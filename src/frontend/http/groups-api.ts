@@ -1,5 +1,6 @@
 // Groups over plain HTTP: what there is, and what each one looks like.
-import type { ResultOf } from '../../wire/services.ts';
+import { wholeDescription } from '../../wire/group-pages.ts';
+import type { QueueRef, ResultOf } from '../../wire/services.ts';
 import type { Calls } from '../calls.ts';
 import type { HttpRequest, HttpResponse } from '../transport/transport.ts';
 import { json } from './answers.ts';
@@ -26,7 +27,13 @@ export class GroupsApi {
 
   /** GET /api/groups/NAME */
   async describe(_request: HttpRequest, group: string): Promise<HttpResponse> {
-    return json(200, await this.ask(this.context.calls.call('group-describe', { group })));
+    const { calls } = this.context;
+    const page = (after?: QueueRef) => {
+      return this.ask<'group-describe'>(
+        calls.call('group-describe', after === undefined ? { group } : { group, after }),
+      );
+    };
+    return json(200, await wholeDescription(page));
   }
 
   private async ask<M extends 'group-list' | 'group-describe'>(

@@ -189,7 +189,7 @@ test('figures of groups are asked for now and then, and nobody waits for a coord
       const group = 'group' in params ? params.group : '';
       if (group === 'gone') return Promise.reject(new Error('unknown-group'));
       const list = { groups: [{ group: 'gone' }, { group: 'here' }], more: false };
-      return Promise.resolve({ result: method === 'group-list' ? list : { group } } as never);
+      return Promise.resolve({ result: method === 'group-list' ? list : { group, queues: [], more: false } } as never);
     },
     () => now,
   );

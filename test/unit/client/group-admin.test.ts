@@ -39,6 +39,27 @@ test('groups() ends with a page that has none, whatever it says', async () => {
   expect(await admin.groups()).toEqual([]);
 });
 
+test('describeGroup() asks for queues page by page, and ends with a page that has none', async () => {
+  const queues = Array.from({ length: 5 }, (_, partition) => ({ topic: 't', partition }));
+  const isBehind = (partition: number, params: unknown): boolean => {
+    return partition > ((params as { after?: { partition: number } }).after?.partition ?? -1);
+  };
+  const admin = new Scripted((_method, params) => {
+    const later = queues.filter(({ partition }) => isBehind(partition, params));
+    return { group: 'g', queues: later.slice(0, 2), more: later.length > 2 };
+  });
+  expect(await admin.describeGroup('g')).toEqual({ group: 'g', queues });
+  expect(admin.asked.map(([, params]) => params)).toEqual([
+    { group: 'g' },
+    { group: 'g', after: { topic: 't', partition: 1 } },
+    { group: 'g', after: { topic: 't', partition: 3 } },
+  ]);
+  const endless = new Scripted((_method, params) => {
+    return { group: 'g', queues: queues.filter(({ partition }) => isBehind(partition, params)), more: true };
+  });
+  expect((await endless.describeGroup('g')).queues).toEqual(queues);
+});
+
 test('replayDeadLetters() goes on until none are left, or as many as were asked for are replayed', async () => {
   const dlq = (count: number) => {
     let left = count;

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { wholeDescription } from '../../../src/wire/group-pages.ts';
 import { GroupHouse, ScriptedMember } from '../../support/group-house.ts';
 
 const coded = (code: string, text = '') => expect.objectContaining({ code, message: expect.stringContaining(text) });
@@ -155,6 +156,25 @@ describe('people', () => {
     expect(groups).toEqual([{ group: 'g', topics: ['t'], members: 1, lag: 110 }]);
     expect(more).toBe(false);
     await expect(house.call('group-describe', { group: 'x' })).rejects.toEqual(coded('unknown-group', 'named x'));
+  });
+
+  test('see ten thousand queues in answers that fit the smallest lane', async () => {
+    const house = new GroupHouse();
+    for (const letter of ['c', 'a', 'b']) {
+      const topic = letter.repeat(110);
+      house.topics.make(topic, 3_400);
+      await new ScriptedMember(house, 'm'.repeat(128), { topic }).sync();
+    }
+    let pages = 0;
+    const { queues } = await wholeDescription(async (after) => {
+      pages++;
+      const page = await house.call('group-describe', after ? { group: 'g', after } : { group: 'g' });
+      expect(JSON.stringify(page).length).toBeLessThan(256 * 1024);
+      return page;
+    });
+    expect(pages).toBe(21);
+    expect(queues).toHaveLength(10_200);
+    expect(new Set(queues.map(({ topic, partition }) => `${topic}/${partition}`)).size).toBe(10_200);
   });
 
   test('see lag also after a restart, before any member has come', async () => {
