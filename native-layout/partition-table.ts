@@ -5,9 +5,9 @@
 //       0   identity                            NameServer thread       all
 //     128   place of the ring                   owner                   all
 //     256   cursors                             owner                   all readers
-//     384   which slots are taken (bits)        readers (or / and)      owner
-//     512   oldest offset that the log has      NameServer, log reader  all
-//     640   slot 0 .. slot 31, 128 bytes each   the slot's reader       owner
+//           which slots are taken (bits)        readers (or / and)      owner
+//     384   oldest offset that the log has      NameServer, log reader  all
+//     512   slot 0 .. slot 31, 128 bytes each   the slot's reader       owner
 //           slot 0 also: what the log has       store                   owner
 //
 // All words are Int32 and every access to them is atomic. The owner is the one thread that writes the ring: a broker
@@ -56,18 +56,17 @@ export const NEXT_OFFSET_LOW = CURSOR_LINE + 2;
 export const NEXT_OFFSET_HIGH = CURSOR_LINE + 3;
 /** Set while the owner has something that does not fit: the readers that hold it back then ring the owner. */
 export const WRITER_BLOCKED = CURSOR_LINE + 4;
-
-/** Bit i is set while slot i is taken. */
-export const SLOT_MASK = (LINE_BYTES * 3) / 4;
+/** Bit i is set while slot i is taken. In the line that the owner looks at with every batch: readers seldom join. */
+export const SLOT_MASK = CURSOR_LINE + 5;
 
 /** Oldest offset that the log has, two words (writer: the NameServer at first, then the log reader). */
-export const OLDEST_OFFSET_LOW = (LINE_BYTES * 4) / 4;
+export const OLDEST_OFFSET_LOW = (LINE_BYTES * 3) / 4;
 export const OLDEST_OFFSET_HIGH = OLDEST_OFFSET_LOW + 1;
 
 export const SLOT_COUNT = 32;
 /** In durable partitions this slot is the store's: the owner takes it for the store's seat before the first batch. */
 export const JOURNAL_SLOT = 0;
-export const SLOT_BASE = (LINE_BYTES * 5) / 4;
+export const SLOT_BASE = (LINE_BYTES * 4) / 4;
 export const SLOT_STRIDE = LINE_BYTES / 4;
 /** Words of a slot. Cursor: position | state (positions are multiples of 8, which leaves three bits). */
 export const SLOT_CURSOR = 0;
@@ -94,7 +93,7 @@ export const CURSOR_EVICTED = 3;
 /** Waiting at the position and never evicted, whatever the policy says (the journal; lossless readers). */
 export const CURSOR_HOLDING = 4;
 
-export const PARTITION_ENTRY_BYTES = LINE_BYTES * (5 + SLOT_COUNT);
+export const PARTITION_ENTRY_BYTES = LINE_BYTES * (4 + SLOT_COUNT);
 export const PARTITION_ENTRY_WORDS = PARTITION_ENTRY_BYTES / 4;
 
 export const PARTITION_STATES = { free: 0, active: 1, deleted: 2 } as const;
@@ -114,4 +113,4 @@ export const RING_BATCH_DIVISOR = 4;
 layoutAssert(SLOT_COUNT <= 32, 'slots must fit one mask word');
 layoutAssert(PARTITION_RESERVED < PLACE_LINE, 'identity line overflows');
 layoutAssert(STORED_DURABLE < SLOT_BASE + SLOT_STRIDE, 'the line of slot 0 overflows');
-layoutAssert(NEXT_OFFSET_HIGH < SLOT_MASK && WRITER_BLOCKED < SLOT_MASK, 'cursor line overflows');
+layoutAssert(SLOT_MASK < CURSOR_LINE + LINE_BYTES / 4, 'cursor line overflows');

@@ -19,8 +19,8 @@ class ProducerState {
   readonly id: number;
   /** Sequence that the next batch must start with; int32, wraps. */
   expected: number;
-  private readonly sequences = new Int32Array(REMEMBERED);
-  private readonly offsets = new Float64Array(REMEMBERED).fill(UNKNOWN_OFFSET);
+  /** Sequence and offset side by side: one array is one object less to fetch, of a partition that no cache holds. */
+  private readonly batches = new Float64Array(REMEMBERED * 2).fill(UNKNOWN_OFFSET);
   private next = 0;
   /** Offset of the newest batch; -1 if there is none. */
   newest = UNKNOWN_OFFSET;
@@ -31,15 +31,15 @@ class ProducerState {
   }
 
   remember(sequence: number, offset: number): void {
-    this.sequences[this.next] = sequence;
-    this.offsets[this.next] = offset;
+    this.batches[this.next] = sequence;
+    this.batches[this.next + 1] = offset;
+    this.next = (this.next + 2) % (REMEMBERED * 2);
     this.newest = offset;
-    this.next = (this.next + 1) % REMEMBERED;
   }
 
   offsetOf(sequence: number): number {
-    for (let i = 0; i < REMEMBERED; i++) {
-      if (this.sequences[i] === sequence && this.offsets[i] !== UNKNOWN_OFFSET) return this.offsets[i];
+    for (let i = 0; i < REMEMBERED * 2; i += 2) {
+      if (this.batches[i] === sequence && this.batches[i + 1] !== UNKNOWN_OFFSET) return this.batches[i + 1];
     }
     return UNKNOWN_OFFSET;
   }
