@@ -220,12 +220,12 @@ export class RingProducer<T> implements Producer<T>, PipeOwner, HostedProducer {
 
   settled(pipe: PartitionPipe, batch: PendingBatch, baseOffset: number, error: RingmqError | undefined): void {
     this.inflightBytes -= batch.length;
-    const now = this.outlet.now();
     if (error) {
       this.firstError ??= error;
-      this.selector?.failed(pipe.route.owner, now);
+      this.selector?.failed(pipe.route.owner, this.outlet.now());
       this.unheard.add(batch.outcome ?? pipe.newOutcome(), error);
-    } else {
+    } else if (!this.hasOnePipe || this.host.trace) {
+      const now = this.outlet.now();
       const tookMs = now - batch.closedAt;
       this.selector?.answered(pipe.route.owner, tookMs, now);
       this.host.trace?.stored(this.topic, this.topicId, pipe.route.number, baseOffset, batch.count, tookMs);
@@ -274,10 +274,9 @@ export class RingProducer<T> implements Producer<T>, PipeOwner, HostedProducer {
   }
 
   private opened(pipe: PartitionPipe): PartitionPipe {
-    if (!this.flushAsked) {
-      this.flushAsked = true;
-      this.outlet.soon(this.flushLater);
-    }
+    if (this.flushAsked) return pipe;
+    this.flushAsked = true;
+    this.outlet.soon(this.flushLater);
     return pipe;
   }
 
@@ -378,6 +377,7 @@ export class RingProducer<T> implements Producer<T>, PipeOwner, HostedProducer {
     if (this.selector) this.selector.update(route);
     else this.selector = new PartitionSelector(route, (hash32(this.topic) >>> 0) + Math.floor(Math.random() * 1024));
     this.hasOnePipe = this.selector.single;
+    if (!this.sticky?.isFilling) this.sticky = undefined;
     for (const one of route.partitions) {
       const pipe = this.pipes[one.number];
       pipe?.follow(one);

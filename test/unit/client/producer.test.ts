@@ -13,6 +13,22 @@ const codes = (promises: readonly PromiseLike<unknown>[]): Promise<string[]> =>
     ),
   );
 
+test('who has one partition stays with it, until a second one comes or it takes nothing', async () => {
+  const { outlet, producer } = fakeProducer(false, {}, routeOf(1));
+  await producer.ready();
+  const sendOne = (): number => {
+    void producer.send('x');
+    outlet.turn();
+    return outlet.answer('ok', 0).partition;
+  };
+  expect([sendOne(), sendOne()]).toEqual([10, 10]);
+  producer.updateRoute(routeOf(2));
+  expect([sendOne(), sendOne(), sendOne(), sendOne()].sort()).toEqual([10, 10, 11, 11]);
+  const readOnly = routeOf(1).partitions.map((one) => ({ ...one, permission: 4 }));
+  producer.updateRoute(routeOf(1, { partitions: readOnly }));
+  expect(await codes([producer.send('y')])).toEqual(['no-write-permission']);
+});
+
 describe('before the route is known', () => {
   test('messages wait for it, keep their order, and get receipts of their own', async () => {
     const { outlet, producer } = fakeProducer(false, {}, routeOf(1));
