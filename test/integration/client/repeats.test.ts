@@ -1,5 +1,5 @@
-// A message whose answer was lost with its connection, and that the client sends again when the broker does not know its
-// producer any more: nobody can say whether it is stored, and it is not stored twice.
+// A message whose answer was lost with its connection, and that the client sends again when the broker does not know
+// its producer any more: nobody can say whether it is stored, and it is not stored twice.
 import { expect, onTestFinished, test } from 'vitest';
 import { BATCH_HEADER_BYTES } from '../../../native-layout/batch.ts';
 import { connect } from '../../../src/client/node.ts';
