@@ -7,32 +7,13 @@ import { dataFolder, kill, startConnected } from '../../support/engine.ts';
 import { TcpProxy } from '../../support/proxy.ts';
 import { randomFrom } from '../../support/random.ts';
 import { until, untilAnswer } from '../../support/until.ts';
-
-const handled = (): { times: Map<string, number>; take(text: string): void; twice(): string[] } => {
-  const times = new Map<string, number>();
-  return {
-    times,
-    take: (text) => void times.set(text, (times.get(text) ?? 0) + 1),
-    twice: () => [...times].filter(([, count]) => count > 1).map(([text]) => text),
-  };
-};
-
-async function sendNumbers(bus: Connection, from: number, to: number): Promise<void> {
-  const producer = bus.producer('t', { attemptsMax: Number.POSITIVE_INFINITY, timeoutMs: 20_000 });
-  for (let i = from; i < to; i++) void producer.send(`${i}`, { key: `k${i % 8}` });
-  await producer.close();
-}
+import { Handled, KEYS, member, sendNumbers } from './harness.ts';
 
 test('what was committed before a coordinator died is not handled again, and everything else is', async () => {
   const { broker, connection } = await startConnected({ data: dataFolder() });
   await connection.createTopic('t', { partitions: 4 });
-  const seen = handled();
-  const consumer = connection.consumer('t', {
-    group: 'g',
-    from: 'earliest',
-    commitMs: 20,
-    onMessage: (message) => seen.take(message.text()),
-  });
+  const seen = new Handled();
+  const consumer = member(connection, 'm', seen);
   await consumer.ready();
   for (let round = 0; round < 3; round++) {
     await sendNumbers(connection, round * 50, round * 50 + 50);
@@ -46,7 +27,7 @@ test('what was committed before a coordinator died is not handled again, and eve
   }
   await sendNumbers(connection, 150, 200);
   await until(() => seen.times.size === 200, 'the rest', 20_000);
-  expect(seen.twice()).toEqual([]);
+  expect(seen.twice).toEqual([]);
   await consumer.close();
 });
 
@@ -82,13 +63,8 @@ test('a member over WebSocket goes on after a restart of the broker', async () =
   const port = Number(new URL(first.broker.url ?? '').port);
   await first.connection.createTopic('t', { partitions: 4 });
   const bus = connect(`ws://127.0.0.1:${port}`, { reconnect: { minMs: 20, maxMs: 50 } });
-  const seen = handled();
-  const consumer = bus.consumer('t', {
-    group: 'g',
-    from: 'earliest',
-    commitMs: 20,
-    onMessage: (message) => seen.take(message.text()),
-  });
+  const seen = new Handled();
+  const consumer = member(bus, 'm', seen);
   await consumer.ready();
   await sendNumbers(first.connection, 0, 50);
   await until(() => seen.times.size === 50, 'the first 50');
@@ -97,7 +73,7 @@ test('a member over WebSocket goes on after a restart of the broker', async () =
   const second = await startConnected({ data, listen: { port, transport: 'ws' } });
   await sendNumbers(second.connection, 50, 100);
   await until(() => seen.times.size === 100, 'the rest', 30_000);
-  expect(seen.twice()).toEqual([]);
+  expect(seen.twice).toEqual([]);
   await consumer.close();
   await bus.close();
 });
@@ -107,13 +83,8 @@ test('a member whose connection was cut goes on, and nothing that was acknowledg
   await connection.createTopic('t', { partitions: 4 });
   const proxy = await TcpProxy.start(Number(new URL(broker.url ?? '').port));
   const bus = connect(proxy.url, { reconnect: { minMs: 10, maxMs: 20 } });
-  const seen = handled();
-  const consumer = bus.consumer('t', {
-    group: 'g',
-    from: 'earliest',
-    commitMs: 20,
-    onMessage: (message) => seen.take(message.text()),
-  });
+  const seen = new Handled();
+  const consumer = member(bus, 'm', seen);
   await consumer.ready();
   for (let round = 0; round < 3; round++) {
     await sendNumbers(connection, round * 50, round * 50 + 50);
@@ -123,7 +94,7 @@ test('a member whose connection was cut goes on, and nothing that was acknowledg
   }
   await sendNumbers(connection, 150, 200);
   await until(() => seen.times.size === 200, 'the rest', 20_000);
-  expect(seen.twice()).toEqual([]);
+  expect(seen.twice).toEqual([]);
   await consumer.close();
   await bus.close();
   await proxy.stop();
@@ -161,8 +132,8 @@ test('members that come and go while handlers fail: each message once, each key 
   await until(() => done.length >= 600, `everything (seed ${seed})`, 30_000);
   await Promise.all(members.map((one) => one.close()));
   expect(new Set(done).size, `seed ${seed}`).toBe(done.length);
-  for (let key = 0; key < 8; key++) {
-    const own = done.map(Number).filter((one) => one % 8 === key);
+  for (let key = 0; key < KEYS; key++) {
+    const own = done.map(Number).filter((one) => one % KEYS === key);
     expect(own, `seed ${seed}, key ${key}`).toEqual([...own].sort((a, b) => a - b));
   }
 });

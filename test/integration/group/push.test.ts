@@ -2,7 +2,7 @@
 // WebSocket alike.
 import { Worker } from 'node:worker_threads';
 import { describe, expect, test } from 'vitest';
-import type { Connection, Consumer, ConsumerOptions } from '../../../src/client/connection.ts';
+import type { Connection, ConsumerOptions } from '../../../src/client/connection.ts';
 import type { InProcessConnection } from '../../../src/client/in-process.ts';
 import { RetryLater } from '../../../src/client/messaging.ts';
 import { connect } from '../../../src/client/node.ts';
@@ -10,6 +10,7 @@ import type { Broker } from '../../../src/server/broker.ts';
 import { dlqTopic } from '../../../src/wire/services.ts';
 import { kill, startConnected } from '../../support/engine.ts';
 import { until, untilAnswer } from '../../support/until.ts';
+import { Handled, member, sendNumbers } from './harness.ts';
 
 const WAYS = ['in process', 'over WebSocket'] as const;
 type Way = (typeof WAYS)[number];
@@ -27,42 +28,6 @@ async function started(way: Way, partitions = 4): Promise<Started> {
   await connection.createTopic('t', { partitions });
   const join = (): Connection => (way === 'in process' ? broker.connect() : connect(broker.url ?? ''));
   return { broker, admin: connection, join };
-}
-
-/** What the members of a group have handled, and how often. */
-class Handled {
-  readonly times = new Map<string, number>();
-  readonly by = new Map<string, string[]>();
-
-  readonly take = (member: string, text: string): void => {
-    this.times.set(text, (this.times.get(text) ?? 0) + 1);
-    this.by.set(member, [...(this.by.get(member) ?? []), text]);
-  };
-
-  countOf(member: string): number {
-    return this.by.get(member)?.length ?? 0;
-  }
-
-  get twice(): string[] {
-    return [...this.times].filter(([, times]) => times > 1).map(([text]) => text);
-  }
-}
-
-function member(bus: Connection, name: string, handled: Handled, options: ConsumerOptions = {}): Consumer {
-  return bus.consumer('t', {
-    group: 'g',
-    member: name,
-    from: 'earliest',
-    commitMs: 50,
-    onMessage: (message) => handled.take(name, message.text()),
-    ...options,
-  });
-}
-
-async function sendNumbers(bus: Connection, from: number, to: number): Promise<void> {
-  const producer = bus.producer('t');
-  for (let i = from; i < to; i++) void producer.send(`${i}`, { key: `k${i % 16}` });
-  await producer.close();
 }
 
 /** Who holds the queues; nobody knows while the group is not there yet. */
