@@ -24,8 +24,11 @@ import { TIMERS_PART, type TimerRecord } from './timer-records.ts';
 const KIND = 'timer';
 /** Messages taken in one turn. */
 const TURN_MESSAGES = 4_096;
-/** Bytes under way to one topic from which on its messages are put aside. */
-const TOPIC_BYTES = 8 * 1024 * 1024;
+/**
+ * Bytes under way to all topics. Each topic may have as many as are free (dynamic thresholds, Choudhury and Hahne
+ * 1998): one alone gets half, and however many are stuck, there is room for those that are not.
+ */
+const UNDER_WAY_BYTES = 16 * 1024 * 1024;
 /** What was put aside after a refusal that passes is tried again so much later. */
 const AGAIN_MS = 200;
 
@@ -79,6 +82,8 @@ export class TimerFire {
   /** Messages that could not be delivered, by topic and reason, since the last warning. */
   private readonly dropped = new Map<string, number>();
   private waits = false;
+  /** Under way, to all topics. */
+  private bytes = 0;
 
   constructor(host: TimerFireHost) {
     this.host = host;
@@ -143,18 +148,26 @@ export class TimerFire {
     return false;
   }
 
+  /** Bytes that may still be put under way to a topic. One that has none may always have one message. */
+  private roomOf({ bytes }: Target): number {
+    const free = UNDER_WAY_BYTES - this.bytes;
+    return bytes === 0 ? Math.max(1, free) : free - bytes;
+  }
+
   private fireAside(now: number): void {
     for (const target of this.targets.values()) {
       const { aside } = target;
-      if (aside.length === 0 || now < target.notBefore || target.bytes >= TOPIC_BYTES || !this.hasRoom()) continue;
+      if (aside.length === 0 || now < target.notBefore || this.roomOf(target) <= 0 || !this.hasRoom()) continue;
       target.aside = [];
-      // The oldest ones, until there is no room: fire() puts the rest aside again, in order.
+      // The oldest ones, until there is no room: what is left is put aside again, in order.
       for (const { bucket, ordinals } of aside) {
-        for (let i = 0; i < ordinals.length; i += TURN_MESSAGES) {
-          const some = ordinals.slice(i, i + TURN_MESSAGES);
-          if (target.bytes < TOPIC_BYTES) this.fire(bucket, some, now);
-          else target.aside.push({ bucket, ordinals: some });
+        let next = 0;
+        while (next < ordinals.length && target.aside.length === 0 && this.roomOf(target) > 0) {
+          const some = asManyAs(bucket, ordinals, next, this.roomOf(target));
+          next += some.length;
+          this.fire(bucket, some, now);
         }
+        if (next < ordinals.length) target.aside.push({ bucket, ordinals: ordinals.slice(next) });
       }
     }
   }
@@ -163,7 +176,7 @@ export class TimerFire {
     const ordinals = taken.filter((ordinal) => !bucket.over.has(ordinal));
     if (ordinals.length === 0) return;
     for (const [topic, some] of this.byTopic(bucket, ordinals, now)) {
-      this.move(bucket, topic, some.ordinals, some.payload());
+      this.move(bucket, topic, some);
     }
   }
 
@@ -174,6 +187,7 @@ export class TimerFire {
     const payloads = new Map<string, Payload>();
     const damaged: number[] = [];
     let topic = '';
+    let target: Target | undefined;
     let payload: Payload | undefined;
     let blocked: Lot | undefined;
     for (let i = 0; i < ordinals.length; i++) {
@@ -184,34 +198,48 @@ export class TimerFire {
       }
       // Most follow one that goes to the same topic.
       const next = envelope.topic;
-      if (next !== topic) {
+      if (target === undefined || next !== topic) {
         topic = next;
-        const target = this.target(topic);
-        const isBlocked = target.bytes >= TOPIC_BYTES || now < target.notBefore || target.aside.length > 0;
-        blocked = isBlocked ? { bucket, ordinals: [] } : undefined;
-        if (blocked) target.aside.push(blocked);
-        payload = blocked ? undefined : (payloads.get(topic) ?? new Payload(bytes, now));
-        if (payload) payloads.set(topic, payload);
+        target = this.target(topic);
+        payload = payloads.get(topic);
+        blocked = undefined;
       }
-      if (blocked) blocked.ordinals.push(ordinals[i]);
-      else payload?.add(ordinals[i], envelope.recordAt, envelope.recordLength);
+      if (blocked === undefined && (now < target.notBefore || target.aside.length > 0 || this.roomOf(target) <= 0)) {
+        blocked = { bucket, ordinals: [] };
+        target.aside.push(blocked);
+      }
+      if (blocked) {
+        blocked.ordinals.push(ordinals[i]);
+        continue;
+      }
+      if (payload === undefined) {
+        payload = new Payload(bytes, now);
+        payloads.set(topic, payload);
+      }
+      this.underWay(target, envelope.recordLength);
+      payload.add(ordinals[i], envelope.recordAt, envelope.recordLength);
     }
     if (damaged.length > 0) this.giveUp(bucket, damaged, `${bucket.name} is damaged`);
     return payloads;
   }
 
-  private move(bucket: TimerBucket, topic: string, ordinals: readonly number[], payload: Uint8Array): void {
+  private underWay(target: Target, bytes: number): void {
+    target.bytes += bytes;
+    this.bytes += bytes;
+  }
+
+  private move(bucket: TimerBucket, topic: string, some: Payload): void {
     const target = this.target(topic);
-    target.bytes += payload.length;
+    const { ordinals, recordBytes } = some;
     bucket.firing.add(ordinals);
     const source: TimerSource = { kind: KIND, topic, bucket: bucket.id, runs: toRuns(ordinals) };
     this.host.mover
-      .move({ topic, source, payload })
+      .move({ topic, source, payload: some.payload() })
       .catch((error: unknown) => this.refused(bucket, target, ordinals, error))
       .finally(() => {
         bucket.firing.delete(ordinals);
-        target.bytes -= payload.length;
-        if (target.aside.length > 0) this.host.again();
+        this.underWay(target, -recordBytes);
+        if (this.hasAside) this.host.again();
       });
   }
 
@@ -275,6 +303,15 @@ export class TimerFire {
   }
 }
 
+/** The first of these from `from` on that go into `bytes`; one at least. */
+function asManyAs(bucket: TimerBucket, ordinals: readonly number[], from: number, bytes: number): readonly number[] {
+  let to = from;
+  for (let left = bytes; to < ordinals.length && to - from < TURN_MESSAGES && left > 0; to++) {
+    left -= bucket.wheel?.length(ordinals[to]) ?? 0;
+  }
+  return ordinals.slice(from, to);
+}
+
 function lostFile(bucket: TimerBucket): RingmqError {
   return new RingmqError('log-damaged', `${bucket.name} does not have the messages that were to be delivered`);
 }
@@ -285,7 +322,8 @@ class Payload {
   private readonly source: Uint8Array;
   private readonly bornAt: number;
   private readonly pieces: number[] = [];
-  private length = BATCH_HEADER_BYTES;
+  /** Bytes of its records. */
+  recordBytes = 0;
 
   constructor(source: Uint8Array, bornAt: number) {
     this.source = source;
@@ -296,14 +334,14 @@ class Payload {
   add(ordinal: number, at: number, length: number): void {
     this.ordinals.push(ordinal);
     this.pieces.push(at, length);
-    this.length += length;
+    this.recordBytes += length;
   }
 
   /** A batch of them: the mover numbers the records and cuts them by partition. */
   payload(): Uint8Array {
-    const bytes = new Uint8Array(this.length);
+    const bytes = new Uint8Array(BATCH_HEADER_BYTES + this.recordBytes);
     const words = new Int32Array(bytes.buffer);
-    words[BATCH_SIZE >> 2] = this.length;
+    words[BATCH_SIZE >> 2] = bytes.length;
     words[BATCH_MAGIC >> 2] = MAGIC_WORD;
     words[BATCH_COUNT >> 2] = this.ordinals.length;
     putInt64(words, BATCH_BORN_FIRST >> 2, this.bornAt);

@@ -192,3 +192,31 @@ test('a topic that takes nothing holds up no other', async () => {
   await until(() => count >= 12_000, 'everything comes when there is room', 20_000);
   expect(count).toBe(12_000);
 }, 30_000);
+
+test('however many topics take nothing, the others get their messages', async () => {
+  const broker = await startTestBroker({ ringBytes: 1024 * 1024 });
+  const rig = rigOf(broker);
+  const stuck = ['stuck-1', 'stuck-2', 'stuck-3', 'stuck-4', 'stuck-5'];
+  const counts = new Map<string, number>();
+  const readers = [];
+  for (const topic of stuck) {
+    await rig.connection.createTopic(topic, { partitions: 1, overflow: 'block', ringBytes: 64 * 1024 });
+    const count = (more: number) => counts.set(topic, (counts.get(topic) ?? 0) + more);
+    const reader = broker.connect().consumer(topic, { onBatch: (batch) => void count(batch.count) });
+    await reader.ready();
+    reader.pause();
+    readers.push(reader);
+  }
+  const heard = await listen(rig, 'orders');
+  const body = 'x'.repeat(10_000);
+  const deliverAt = rig.now() + 100;
+  for (const topic of stuck) {
+    const some = Array.from({ length: 90 }, () => ({ body, deliverAt }));
+    for (let i = 0; i < 10; i++) await rig.schedule(topic, some);
+  }
+  await until(() => rig.now() > deliverAt, 'they are due');
+  for (let i = 0; i < 20; i++) await rig.schedule('orders', [{ body: `free ${i}`, deliverAt: rig.now() + 10 * i }]);
+  await until(() => heard.length === 20, 'the other topic gets its messages');
+  for (const reader of readers) reader.resume();
+  await until(() => stuck.every((topic) => counts.get(topic) === 900), 'everything comes when there is room', 20_000);
+}, 40_000);
