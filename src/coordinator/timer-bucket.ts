@@ -64,7 +64,7 @@ export class TimerBucket {
   /** Bytes and messages of the file. */
   length = 0;
   count = 0;
-  /** In the timer topic, of the newest message. */
+  /** In the timer topic, of the newest message; -1 besides: its messages are of a topic that is no more. */
   lastOffset = -1;
   /** What of the file is on the disk for good, as the journal has it. */
   safe: SafePart = NOTHING;
@@ -104,7 +104,7 @@ export class TimerBucket {
 
   /** It gets no more messages. */
   get isFull(): boolean {
-    return this.total >= BUCKET_MESSAGES;
+    return this.total >= BUCKET_MESSAGES || (this.total > 0 && this.lastOffset < 0);
   }
 
   get isDirty(): boolean {

@@ -238,6 +238,7 @@ export class TimerBuckets {
     this.forgetUnread();
     const files: number[] = [];
     for (const bucket of this.all.values()) {
+      if (this.unsaved !== undefined) bucket.safe = bucket.sync();
       bucket.lastOffset = -1;
       bucket.safe = { ...bucket.safe, offset: -1 };
       files.push(bucket.id, bucket.safe.length, bucket.safe.count, -1);

@@ -72,7 +72,7 @@ export class TimerDesk implements Service {
       message: (deliverAt, offset, source, at, length) => this.take(deliverAt, offset, source, at, length),
       turn: () => this.wasRead(),
       from: () => this.buckets.start,
-      lost: (anew) => (anew ? this.buckets.forgetOffsets() : this.buckets.forgetUnread()),
+      lost: (anew) => (anew ? this.beginAnew() : this.buckets.forgetUnread()),
     });
     this.ready = new Promise<void>((resolve) => {
       this.opened = resolve;
@@ -95,11 +95,7 @@ export class TimerDesk implements Service {
   }
 
   start(): void {
-    const { journal } = this.context;
-    if (this.store === '') {
-      this.store = newStoreName();
-      journal.append(TIMERS_PART, { store: this.store } satisfies TimerRecord);
-    }
+    if (this.store === '') this.nameStore();
     this.buckets.open();
     // Reading what a predecessor left takes as long as it takes: nobody else must wait for it.
     void this.catchUp();
@@ -129,9 +125,10 @@ export class TimerDesk implements Service {
     record.open(batch);
     while (record.next()) checkLength(record, topic, most);
     const times = deliverAt.map((time) => Math.max(time, now));
+    const { store } = this;
     const offsets = await this.topic.store(envelopes(topic, record.open(batch), times));
     crashPoint('timer.stored');
-    return offsets.map((offset, i) => encodeHandle(this.store, times[i], offset));
+    return offsets.map((offset, i) => encodeHandle(store, times[i], offset));
   }
 
   /** Makes the topic of what waits, if it is not there: for who stores in it by other ways. */
@@ -200,6 +197,17 @@ export class TimerDesk implements Service {
     crashPoint('timer.recalled');
     journal.sync();
     return { result: {} };
+  }
+
+  private nameStore(): void {
+    this.store = newStoreName();
+    this.context.journal.append(TIMERS_PART, { store: this.store } satisfies TimerRecord);
+  }
+
+  /** The timer topic is another one: handles from before must not mean its messages. */
+  private beginAnew(): void {
+    this.buckets.forgetOffsets();
+    this.nameStore();
   }
 
   private async catchUp(): Promise<void> {

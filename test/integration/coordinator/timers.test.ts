@@ -1,7 +1,11 @@
 // The timer desk on a real broker: what is scheduled comes once, when it shall.
 import { expect, test } from 'vitest';
 import type { Message } from '../../../src/client/message.ts';
-import { errorOf, startTestBroker } from '../../support/engine.ts';
+import { MemoryDisk } from '../../../src/log/disk-memory.ts';
+import { FileBook } from '../../../src/memory/shared-file.ts';
+import type { Broker } from '../../../src/server/broker.ts';
+import { TIMER_TOPIC } from '../../../src/wire/services.ts';
+import { dataFolder, errorOf, startTestBroker } from '../../support/engine.ts';
 import { type Scheduled, TimerRig } from '../../support/timer-rig.ts';
 import { until } from '../../support/until.ts';
 
@@ -146,6 +150,33 @@ test('of messages that are due together only those are dropped that the topic do
   await until(() => rig.warnings.length > 0, 'a warning', 5_000);
   expect(rig.warnings).toEqual(['1 scheduled messages were dropped: shrunk: message-too-large']);
 });
+
+test.each([true, false])(
+  'handles of a timer topic that was deleted are not good in the next (durable: %s)',
+  async (durable) => {
+    const broker = await startTestBroker(durable ? { data: dataFolder(), ringBytes: 1024 * 1024 } : {});
+    const book = new FileBook();
+    const open = (): MemoryDisk => new MemoryDisk(book.files, (change) => book.hear(change));
+    let rig = new TimerRig(broker, open(), { durable });
+    const heard: string[] = [];
+    const consumer = broker.connect().consumer('orders', { onMessage: (message) => void heard.push(message.text()) });
+    await consumer.ready();
+    const deliverAt = rig.now() + 3_600_000;
+    const [first] = await rig.schedule('orders', [{ body: 'first', deliverAt }]);
+    await until(() => rig.desk.pending === 1, 'it is in a file');
+    await rig.connection.deleteTopic(TIMER_TOPIC);
+    await until(() => rig.warnings.some((text) => text.includes('was deleted')), 'the desk hears of it');
+    const [second] = await rig.schedule('orders', [{ body: 'second', deliverAt }]);
+    expect(await errorOf(rig.recall(first))).toMatchObject({ code: 'not-found' });
+    await rig.recall(second);
+    await rig.stop();
+    rig = new TimerRig(broker, open(), { durable, ahead: 2 * 3_600_000 });
+    expect(await errorOf(rig.recall(first))).toMatchObject({ code: 'not-found' });
+    await rig.schedule('orders', [{ body: 'third', deliverAt }]);
+    await until(() => heard.length === 2, 'two come');
+    expect(heard.sort()).toEqual(['first', 'third']);
+  },
+);
 
 test('when the clock jumps ahead timers fire at once, when it jumps back they wait', async () => {
   const rig = new TimerRig(await startTestBroker());
