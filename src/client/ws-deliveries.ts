@@ -36,6 +36,8 @@ export class Deliveries implements CreditOwner {
   private readonly byPartition = new Map<number, WsSubscription>();
   private readonly frame = new DeliveredFrame();
   private readonly view = new BatchView();
+  /** Counts the sessions that were lost. */
+  private sessions = 0;
   private heldBytes = 0;
   private creditBytes = 0;
   private creditTimer: ReturnType<typeof setTimeout> | undefined;
@@ -95,6 +97,7 @@ export class Deliveries implements CreditOwner {
 
   /** The session is gone, and its window with it. */
   lost(): void {
+    this.sessions++;
     clearTimeout(this.creditTimer);
     this.creditTimer = undefined;
     this.byPartition.clear();
@@ -171,7 +174,10 @@ export class Deliveries implements CreditOwner {
     // A lost session subscribes again when the next one stands.
     if (error.code === 'connection-lost' || !this.subscriptions.has(subscription.id)) return;
     if (error.advice === 'retry' || error.code === 'route-stale') {
+      const { sessions } = this;
       setTimeout(() => {
+        // The next session has subscribed by itself.
+        if (sessions !== this.sessions) return;
         if (this.subscriptions.has(subscription.id) && this.link.isUp) this.subscribe(subscription);
       }, RETRY_MS);
       return;

@@ -12,7 +12,7 @@ const HALF = Math.ceil(SEEDS / 2);
 const MESSAGING_FIRST = MESSAGING_SEEDS - 1 + FIRST;
 const LIMIT_MS = 600_000;
 const LINES_SHOWN = 60;
-const FOUND_SOMETHING = [54, 75, 128, 136, 223, 281, 10_308];
+const FOUND_SOMETHING = [54, 75, 128, 136, 188, 223, 281, 10_308];
 
 /** What a person needs who wants to know why. */
 function explain({ seed, anomalies, trace }: SimReport): string {
