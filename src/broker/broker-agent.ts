@@ -277,5 +277,6 @@ export class BrokerAgent implements Agent, AckHost {
     if (version === this.routeSeen) return;
     this.routeSeen = version;
     this.partitions.refresh();
+    this.acks?.routesChanged();
   }
 }

@@ -61,6 +61,12 @@ export class WaitingAcks {
     return this.ledgerOf(level).hasRoom();
   }
 
+  /** Routes have changed, and the worker knows its partitions anew. */
+  routesChanged(): void {
+    this.written.doubt();
+    this.durable.doubt();
+  }
+
   /** The batch is in the partition's ring (or was before): answers `status` when the disk has all of the ring. HOT */
   add(level: number, publisher: Publisher, request: number, status: number, partition: Partition, count: number): void {
     const { ack } = this;
@@ -102,7 +108,7 @@ export class WaitingAcks {
     const { ack } = this;
     let released = 0;
     while (released < RELEASE_MAX && ledger.peek(ack)) {
-      const verdict = this.verdictOf(ack, level);
+      const verdict = this.verdictOf(ack, level, ledger.isDoubted);
       if (verdict === WAITS || !this.tryAnswer(ack, verdict)) break;
       ledger.pop();
       released++;
@@ -110,15 +116,23 @@ export class WaitingAcks {
     return released;
   }
 
-  /** Code to answer with, or WAITS. HOT */
-  private verdictOf(ack: WaitingAck, level: 'written' | 'durable'): number {
+  /**
+   * Code to answer with, or WAITS. A partition is looked up only where it may have been deleted (`doubted`): that is a
+   * line of the table that nobody else needs, for every ack. Until this worker has heard of a deletion the entry keeps
+   * its life, because the worker itself retires it. HOT
+   */
+  private verdictOf(ack: WaitingAck, level: 'written' | 'durable', doubted: boolean): number {
     const { table } = this.regions;
-    const lives = partitionState(table, ack.partition) === PARTITION_STATES.active;
-    if (!lives || epochOf(table, ack.partition) !== ack.epoch) return CODES['route-stale'].number;
+    if (doubted && !this.lives(ack)) return CODES['route-stale'].number;
     // In this order: the store moves positions before it says that it failed, and what is stored is stored.
     const isFailed = storeState(this.store) === STORE_STATES.failed;
     if (((storedPosition(table, ack.partition, level) - ack.position) | 0) >= 0) return ack.status;
     return isFailed ? CODES['store-failed'].number : WAITS;
+  }
+
+  private lives({ partition, epoch }: WaitingAck): boolean {
+    const { table } = this.regions;
+    return partitionState(table, partition) === PARTITION_STATES.active && epochOf(table, partition) === epoch;
   }
 
   /**

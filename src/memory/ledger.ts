@@ -53,6 +53,8 @@ export class AckLedger {
   private released: number;
   private tail: number;
   private published: number;
+  /** Entries before this position may be of partitions that were deleted since. */
+  private doubted: number;
 
   /** `byte`: see ledgerPlace(). `entries`, a power of two, is what the place has. */
   constructor(words: Int32Array, byte: number, entries = LEDGER_ENTRIES) {
@@ -65,6 +67,7 @@ export class AckLedger {
     this.released = this.head;
     this.tail = Atomics.load(words, this.control + LEDGER_TAIL); // OBSERVE: a predecessor's publish()
     this.published = this.tail;
+    this.doubted = this.tail;
   }
 
   /** Acks that wait. HOT */
@@ -106,6 +109,16 @@ export class AckLedger {
     if (this.head === this.tail) return false;
     this.read(this.head, ack);
     return true;
+  }
+
+  /** Routes have changed: the partition of any ack that waits now may be gone. */
+  doubt(): void {
+    this.doubted = this.tail;
+  }
+
+  /** True if routes have changed since the oldest one was added (or it is a predecessor's). HOT */
+  get isDoubted(): boolean {
+    return ((this.doubted - this.head) | 0) > 0;
   }
 
   /** Steps over the oldest one. HOT */
