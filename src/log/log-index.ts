@@ -60,6 +60,8 @@ export class LogIndex {
   private readonly unwritten = new Map<number, SegmentIndex>();
   private readonly lost = new Set<number>();
   private readonly columns = new RunColumns();
+  /** The queues by key, as order() needs them; undefined: one came or went. */
+  private sorted: QueueEntry[] | undefined;
   private openBase = 0;
   private openEnd = -1;
   /** Behind the last byte of the newest run. */
@@ -254,7 +256,10 @@ export class LogIndex {
   forget(topicId: number, partition: number): void {
     const key = queueKey(topicId, partition);
     const entry = this.entries.get(key);
-    if (entry && entry.segmentCount === 0 && entry.openCount === 0) this.entries.delete(key);
+    if (entry && entry.segmentCount === 0 && entry.openCount === 0) {
+      this.entries.delete(key);
+      this.sorted = undefined;
+    }
   }
 
   /** All queues, for retention and figures. */
@@ -296,6 +301,7 @@ export class LogIndex {
     if (!entry) {
       entry = new QueueEntry(topicId, partition, firstOffset);
       this.entries.set(key, entry);
+      this.sorted = undefined;
     }
     return entry;
   }
@@ -322,8 +328,8 @@ export class LogIndex {
   private order(): Int32Array {
     const order = new Int32Array(this.columns.count);
     let at = 0;
-    for (const key of [...this.entries.keys()].sort((a, b) => a - b)) {
-      const { openRuns, openCount } = this.entries.get(key)!;
+    this.sorted ??= [...this.entries.keys()].sort((a, b) => a - b).map((key) => this.entries.get(key)!);
+    for (const { openRuns, openCount } of this.sorted) {
       order.set(openRuns.subarray(0, openCount), at);
       at += openCount;
     }
