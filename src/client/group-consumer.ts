@@ -364,7 +364,7 @@ export class GroupConsumer<T> implements Consumer<T>, TopicIdentity {
   private async shutDown(): Promise<void> {
     this.handling.end();
     this.returns.finish();
-    this.holding.stopReading();
+    this.holding.end();
     await Promise.all(this.holding.all().map((one) => this.handling.release(one)));
     await this.commits.last();
     this.holding.clear();
@@ -379,7 +379,7 @@ export class GroupConsumer<T> implements Consumer<T>, TopicIdentity {
     clearInterval(this.timer);
     this.returns.close();
     this.handling.close();
-    this.holding.stopReading();
+    this.holding.end();
     this.host.closed(this);
     if (this.error) void this.handlers?.close();
   }

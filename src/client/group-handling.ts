@@ -194,7 +194,12 @@ export class GroupHandling<T> {
     if (queue.waiting.busy > 0) {
       let late: ReturnType<typeof setTimeout> | undefined;
       await new Promise<void>((resolve) => {
-        this.idlers.set(queue, resolve);
+        // Two may wait: a seek, and the end of the consumer.
+        const before = this.idlers.get(queue);
+        this.idlers.set(queue, () => {
+          before?.();
+          resolve();
+        });
         late = setTimeout(resolve, Math.min(this.timeoutMs, TIMER_MAX_MS));
       });
       clearTimeout(late);

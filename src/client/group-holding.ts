@@ -27,6 +27,7 @@ export class GroupHolding<T> {
   /** By name. */
   private readonly held = new Map<string, HeldQueue<T>>();
   private isPaused = false;
+  private isOver = false;
 
   constructor(host: HoldingHost<T>) {
     this.host = host;
@@ -91,7 +92,13 @@ export class GroupHolding<T> {
     return queues;
   }
 
-  stopReading(): void {
+  /** Reads nothing any more, whoever moves a queue. */
+  end(): void {
+    this.isOver = true;
+    this.stopReading();
+  }
+
+  private stopReading(): void {
     for (const one of this.readers.values()) one.close();
     this.readers.clear();
   }
@@ -135,6 +142,7 @@ export class GroupHolding<T> {
 
   /** Reads what it holds of a topic. */
   private read(topic: string): void {
+    if (this.isOver) return;
     const queues = [...this.held.values()].filter((one) => one.topic === topic && !one.givingUp);
     let reader = this.readers.get(topic);
     if (reader === undefined) {
