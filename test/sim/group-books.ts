@@ -1,6 +1,10 @@
 // What the members of one group were handed, handled and were answered, and the judgement over it.
+import type { GroupOrder } from '../../src/wire/services.ts';
 import type { MessageName } from '../../torture/message.ts';
-import { idOf, keyOf, type Told } from './messages.ts';
+import type { SimFilter } from './filters.ts';
+import { EVERYWHERE, GroupMoves, type Move } from './group-moves.ts';
+import { LeaseBook } from './lease-book.ts';
+import { type About, idOf, keyOf, type Stored, type Told } from './messages.ts';
 
 /** What the group did with one message of its topic, in all its deliveries. */
 interface Handling {
@@ -9,14 +13,19 @@ interface Handling {
   readonly asked: number[];
   /** When a handler was done with it first, or was given its last attempt. */
   doneAt: number;
-  succeeded: boolean;
+  /** When a handler was done with it last; -1: never. */
+  succeededAt: number;
 }
 
 export interface GroupRules {
-  readonly order: 'key' | 'none';
+  readonly order: GroupOrder;
   /** What its members ask for, should it be something else. */
   readonly asked?: 'none';
   readonly attemptsMax: number;
+  /** Undefined: it wants everything. */
+  readonly filter?: SimFilter;
+  /** What waits is handed out by priority. */
+  readonly priority?: boolean;
 }
 
 export class GroupBook {
@@ -26,19 +35,31 @@ export class GroupBook {
   readonly byKey = new Map<string, Handling>();
   /** By topic/partition: when the acknowledgement of an offset was answered first. */
   readonly ackedAt = new Map<string, (number | undefined)[]>();
+  readonly moves = new GroupMoves();
+  readonly leases: LeaseBook;
   handedCount = 0;
   ackedCount = 0;
+  /** Somebody wants to move it: its members keep away. */
+  away = false;
+  /** So many of its dead letters are known to be replayed. */
+  replayed = 0;
   private readonly books: Told;
+  /** Number of the last replay that was asked for or answered. */
+  private replayAt = 0;
+  /** So often power was lost while a replay was not synced: each letter may come so often more. */
+  private replayDoubles = 0;
+  private powerLosses = 0;
 
   constructor(name: string, rules: GroupRules, books: Told) {
     this.name = name;
     this.rules = rules;
     this.books = books;
+    this.leases = new LeaseBook(books.world);
   }
 
   /** Returns what to say of it later. `asked`: when the member asked for it; by default it did not have to. */
-  handed(member: string, { place, name, attempts }: Delivery, asked?: number): string {
-    const { books } = this;
+  handed(member: string, { place, name, attempts, about }: Delivery, asked?: number): string {
+    const { books, rules } = this;
     const id = name && idOf(name);
     const key = keyOf(id, place);
     const now = books.tick(`${member} of ${this.name} is handed ${key}, attempt ${attempts}`);
@@ -48,6 +69,14 @@ export class GroupBook {
       books.books.fault(`${this.name} was handed ${place}, which nobody sent`);
       return key;
     }
+    if (about && !isSame(about, sent.about)) {
+      books.books.fault(
+        `changed: ${this.name} was handed ${id} as ${JSON.stringify(about)}, not ${JSON.stringify(sent.about)}`,
+      );
+    }
+    if (rules.filter?.wants(sent.about) === false) books.books.fault(`unwanted: ${this.name} was handed ${key}`);
+    const holder = this.leases.holder(key, asked ?? now);
+    if (holder !== undefined) books.books.fault(`leased: ${member} was handed ${key}, which ${holder} has`);
     if (sent.deliverAt > books.world.latestWallMs) {
       books.books.fault(
         `early: ${this.name} was handed ${id} ${sent.deliverAt - books.world.latestWallMs} ms too soon`,
@@ -64,7 +93,7 @@ export class GroupBook {
     const now = this.books.tick(`${member} of ${this.name} is done with ${key}`);
     const handling = this.handling(key);
     handling.doneAt = Math.min(handling.doneAt, now);
-    handling.succeeded = true;
+    handling.succeededAt = now;
   }
 
   /** To the dead letters with it. */
@@ -73,15 +102,61 @@ export class GroupBook {
     handling.doneAt = Math.min(handling.doneAt, this.books.tick(`${this.name} gives ${key} up`));
   }
 
-  /** A commit was answered: everything below `floor`, and the pairs [from, to). */
-  committed(place: string, floor: number, pairs: readonly number[]): void {
+  /** A commit was answered that was asked for at `asked`: everything below `floor`, and the pairs [from, to). */
+  committed(place: string, floor: number, pairs: readonly number[], asked = this.books.now): void {
     const now = this.books.tick(`commit of ${this.name} ${place} ${floor} ${pairs.join(' ')}`);
-    this.ack(place, 0, floor, now);
-    for (let i = 0; i < pairs.length; i += 2) this.ack(place, pairs[i], pairs[i + 1], now);
+    this.ack(place, 0, floor, now, asked);
+    for (let i = 0; i < pairs.length; i += 2) this.ack(place, pairs[i], pairs[i + 1], now, asked);
+  }
+
+  /** Somebody wants it to go on at an offset; of one that is to be deleted, anywhere. */
+  moving(place: string, offset: number): Move {
+    const loose = place === EVERYWHERE ? new Set(this.byKey.keys()) : new Set<string>();
+    const move = this.moves.asked(place, offset, this.books.tick(`${this.name} to ${place}:${offset}?`), loose);
+    this.forget(place, offset);
+    return move;
+  }
+
+  /** It does. */
+  moved(place: string, offset: number): void {
+    const now = this.books.tick(`${this.name} is at ${place}:${offset}`);
+    this.moves.answered(place, offset, now);
+    this.forget(place, offset);
+    if (place !== EVERYWHERE) this.ack(place, 0, offset, now);
+  }
+
+  /** Offset behind the last one that was acknowledged there. */
+  furthest(place: string): number {
+    return this.ackedAt.get(place)?.length ?? 0;
+  }
+
+  /** A replay was asked for, or answered: with it all of the first `letters` have been replayed. */
+  replays(letters: number): void {
+    this.replayAt = this.books.tick(`${this.name} replays, ${letters} before`);
+    this.replayed = Math.max(this.replayed, letters);
+  }
+
+  /** How often a dead letter may come back to its topic at most. */
+  get replaysMax(): number {
+    return this.replayAt === 0 ? 0 : 1 + this.replayDoubles;
+  }
+
+  /** Messages among its dead letters. */
+  letters({ logs }: Told): readonly Stored[] {
+    return logs.get(`%DLQ%${this.name}/0`)?.filter((one) => one !== undefined) ?? [];
+  }
+
+  /** The broker has ended. */
+  ended(): void {
+    this.moves.ended(this.books.now);
   }
 
   /** With the power went what was not synced. */
   powerLost(syncedAt: number): void {
+    this.powerLosses++;
+    if (this.replayAt > syncedAt) this.replayDoubles++;
+    this.moves.powerLost(syncedAt);
+    this.leases.clear();
     for (const offsets of this.ackedAt.values()) {
       for (let i = 0; i < offsets.length; i++) if ((offsets[i] ?? 0) > syncedAt) offsets[i] = undefined;
     }
@@ -90,26 +165,52 @@ export class GroupBook {
   /** What lies behind these ends will be other messages. */
   cut(ends: ReadonlyMap<string, number>): void {
     for (const [place, offsets] of this.ackedAt) offsets.length = Math.min(offsets.length, ends.get(place) ?? 0);
+    this.leases.cut(ends);
   }
 
   /** A message of the topic that the group has neither handled nor given up. */
-  missing({ logs, topic }: Told): string | undefined {
-    const dead = new Set(logs.get(`%DLQ%${this.name}/0`)?.map((one) => one?.key));
-    for (const [place, view] of logs) {
-      if (!place.startsWith(`${topic}/`)) continue;
+  missing(told: Told): string | undefined {
+    const dead = new Set(this.letters(told).map(({ key }) => key));
+    for (const [place, view] of told.logs) {
+      if (!place.startsWith(`${told.topic}/`)) continue;
       for (const one of view) {
-        if (one === undefined || dead.has(one.key) || this.byKey.get(one.key)?.succeeded) continue;
-        return one.key;
+        if (one === undefined || dead.has(one.key) || !this.wants(told, one.id)) continue;
+        const { skipped, againAt } = this.moves.fateOf(one.key);
+        if (!skipped && (this.byKey.get(one.key)?.succeededAt ?? -1) <= againAt) return one.key;
       }
     }
     return undefined;
   }
 
-  private ack(place: string, from: number, to: number, now: number): void {
+  /** What is its dead letter twice, though nothing made it come again. */
+  doubledLetter(told: Told): string | undefined {
+    if (this.powerLosses > 0) return undefined;
+    const seen = new Set<string>();
+    for (const { key } of this.letters(told)) {
+      if (seen.has(key) && !this.moves.isVoid(key)) return key;
+      seen.add(key);
+    }
+    return undefined;
+  }
+
+  private wants({ sent }: Told, id: string): boolean {
+    const one = sent.get(id);
+    return one === undefined || this.rules.filter?.wants(one.about) !== false;
+  }
+
+  /** Acknowledgements there count no more, and nobody has anything of it. */
+  private forget(place: string, offset: number): void {
+    for (const [of, offsets] of this.ackedAt) {
+      if (of === place || place === EVERYWHERE) offsets.length = Math.min(offsets.length, offset);
+    }
+    this.leases.clear();
+  }
+
+  private ack(place: string, from: number, to: number, now: number, asked = now): void {
     const offsets = this.ackedAt.get(place) ?? [];
     this.ackedAt.set(place, offsets);
     for (let offset = from; offset < to; offset++) {
-      if (offsets[offset] !== undefined) continue;
+      if (offsets[offset] !== undefined || this.moves.undoes(place, offset, asked)) continue;
       offsets[offset] = now;
       this.ackedCount++;
     }
@@ -118,7 +219,7 @@ export class GroupBook {
   private handling(key: string): Handling {
     const before = this.byKey.get(key);
     if (before) return before;
-    const handling = { handed: [], asked: [], doneAt: Number.POSITIVE_INFINITY, succeeded: false };
+    const handling = { handed: [], asked: [], doneAt: Number.POSITIVE_INFINITY, succeededAt: -1 };
     this.byKey.set(key, handling);
     return handling;
   }
@@ -130,26 +231,42 @@ export interface Delivery {
   readonly place: string;
   readonly name: MessageName | undefined;
   readonly attempts: number;
+  /** What it says of itself, should somebody look. */
+  readonly about?: About;
 }
 
 /** Everything that contradicts a promise to the group. */
 export function judgeGroup(group: GroupBook, books: Told): string[] {
   const missing = group.missing(books);
   const found = missing === undefined ? [] : [`lost to ${group.name}: ${missing}`];
+  const doubled = group.doubledLetter(books);
+  if (doubled !== undefined) found.push(`doubled: ${doubled} is twice among the dead letters of ${group.name}`);
   found.push(...handedAgain(group, books));
-  if (group.rules.order === 'key') found.push(...overtakings(group, books));
+  if (group.rules.order !== 'none') found.push(...overtakings(group, books));
   return found;
 }
 
-/** Handed to the group although its acknowledgement had been answered: that of the last copy of it. */
+function isSame(a: About, b: About): boolean {
+  return a.key === b.key && a.tag === b.tag && a.n === b.n && (a.priority ?? 0) === (b.priority ?? 0);
+}
+
+/**
+ * Handed to the group although its acknowledgement had been answered: that of the last copy of it, or of all where it
+ * may have come again because the group was moved.
+ */
 function handedAgain(group: GroupBook, { logs, topic }: Told): string[] {
-  const last = new Map<string, number | undefined>();
+  const last = new Map<string, number>();
   // Copies in the retry topic are younger than the one in the topic.
   for (const prefix of [`${topic}/`, `%RETRY%${group.name}|${topic}/`]) {
     for (const [place, view] of logs) {
       if (!place.startsWith(prefix)) continue;
       const acked = group.ackedAt.get(place) ?? [];
-      for (const [offset, one] of view.entries()) if (one !== undefined) last.set(one.key, acked[offset]);
+      for (const [offset, one] of view.entries()) {
+        if (one === undefined) continue;
+        const before = last.has(one.key) && group.moves.isVoid(one.key) ? last.get(one.key) : acked[offset];
+        // Of what is not acknowledged, not a number, nothing is later.
+        last.set(one.key, Math.max(before ?? Number.NaN, acked[offset] ?? Number.NaN));
+      }
     }
   }
   const found: string[] = [];
@@ -162,17 +279,19 @@ function handedAgain(group: GroupBook, { logs, topic }: Told): string[] {
   return found;
 }
 
-/** A message was handed out while an earlier one of its key was not done. */
-function overtakings(group: GroupBook, { logs, topic, sent }: Told): string[] {
+/** A message was handed out while an earlier one of its key, or of its partition, was not done. */
+function overtakings(group: GroupBook, told: Told): string[] {
+  const { logs, topic, sent } = told;
+  const { order } = group.rules;
   const found: string[] = [];
   // Those may have had attempts that never reached anybody.
-  const dead = new Set(logs.get(`%DLQ%${group.name}/0`)?.map((one) => one?.key));
+  const dead = new Set(group.letters(told).map(({ key }) => key));
   for (const [place, view] of logs) {
     if (!place.startsWith(`${topic}/`)) continue;
     /** By key: until when all earlier ones were done, and who was the last of them. */
     const before = new Map<string, { doneAt: number; what: string }>();
     for (const one of view) {
-      const key = one && sent.get(one.id)?.key;
+      const key = one && (order === 'partition' ? place : sent.get(one.id)?.about.key);
       const handling = one && group.byKey.get(one.key);
       if (one === undefined || key === undefined || handling === undefined) continue;
       const first = before.get(key);
@@ -181,8 +300,9 @@ function overtakings(group: GroupBook, { logs, topic, sent }: Told): string[] {
         const what = `${group.name} was handed ${one.key} (#${early}) of ${key}`;
         found.push(`overtaken: ${what} before ${first.what} (#${first.doneAt}) was done`);
       }
-      if (handling.doneAt === Number.POSITIVE_INFINITY && dead.has(one.key)) continue;
-      if (!first || handling.doneAt > first.doneAt) before.set(key, { doneAt: handling.doneAt, what: one.key });
+      const doneAt = Math.min(handling.doneAt, group.moves.skippedAt(one.key));
+      if (doneAt === Number.POSITIVE_INFINITY && dead.has(one.key)) continue;
+      if (!first || doneAt > first.doneAt) before.set(key, { doneAt, what: one.key });
     }
   }
   return found;

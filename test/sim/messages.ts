@@ -8,11 +8,20 @@ export type Fate = 'commit' | 'rollback';
 /** What became of a call. `unknown`: no answer came. */
 export type Answer = 'asked' | 'yes' | 'unknown';
 
+/** What a message says of itself besides its body. */
+export interface About {
+  readonly key?: string | undefined;
+  readonly tag?: string | undefined;
+  /** A property. */
+  readonly n?: number | undefined;
+  readonly priority?: number | undefined;
+}
+
 /** A message, by what it was sent as. */
 export interface Sent {
   readonly id: string;
   readonly kind: 'plain' | 'timer' | 'transaction';
-  readonly key: string | undefined;
+  readonly about: About;
   /** It must be there: of plain messages by what they were acknowledged as, of others when they are stored. */
   level: Level;
   deliverAt: number;
@@ -45,6 +54,8 @@ export interface Told {
   readonly sent: ReadonlyMap<string, Sent>;
   /** By topic/partition. */
   readonly logs: ReadonlyMap<string, LogView>;
+  /** Number of what happened last. */
+  readonly now: number;
   /** Something happens: its number. */
   tick(what: string): number;
 }
@@ -55,4 +66,10 @@ export function idOf({ producer, sequence }: MessageName): string {
 
 export function keyOf(id: string | undefined, place: string): string {
   return `${id}@${place}`;
+}
+
+/** Where a message was first: `topic/partition:offset` of its key. */
+export function originOf(key: string): { readonly place: string; readonly offset: number } {
+  const colon = key.lastIndexOf(':');
+  return { place: key.slice(key.indexOf('@') + 1, colon), offset: Number(key.slice(colon + 1)) };
 }

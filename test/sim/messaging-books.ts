@@ -7,23 +7,27 @@ import type { RecoveredQueue } from '../../src/log/run.ts';
 import type { MessageName } from '../../torture/message.ts';
 import type { Books, Level } from './books.ts';
 import { type GroupBook, judgeGroup } from './group-books.ts';
-import { type Answer, idOf, keyOf, type LogView, type Sent, type Told } from './messages.ts';
+import { type About, type Answer, idOf, keyOf, type LogView, type Sent, type Told } from './messages.ts';
 
 export class MessagingBooks implements Told {
   readonly books: Books;
   /** The topic that all groups read. */
   readonly topic: string;
+  readonly partitions: number;
   readonly sent = new Map<string, Sent>();
   readonly groups: GroupBook[] = [];
   /** By topic/partition. */
   readonly logs = new Map<string, LogView>();
   /** Number of what happened last. */
   now = 0;
+  /** In the end all dead letters are replayed. */
+  replaysAll = false;
   private syncedAt = 0;
 
-  constructor(books: Books, topic: string) {
+  constructor(books: Books, topic: string, partitions = 1) {
     this.books = books;
     this.topic = topic;
+    this.partitions = partitions;
   }
 
   get world(): Books['world'] {
@@ -36,12 +40,12 @@ export class MessagingBooks implements Told {
     return ++this.now;
   }
 
-  sending(name: MessageName, kind: Sent['kind'], key: string | undefined): Sent {
+  sending(name: MessageName, kind: Sent['kind'], about: About): Sent {
     const id = idOf(name);
     const one: Sent = {
       id,
       kind,
-      key,
+      about,
       level: 'none',
       deliverAt: 0,
       recall: undefined,
@@ -83,12 +87,16 @@ export class MessagingBooks implements Told {
       // Published before its intent is on the disk: nobody was told yet.
       if (one.fate === 'commit' && one.ended !== 'yes') one.extra++;
     }
-    if (power) for (const group of this.groups) group.powerLost(this.syncedAt);
+    for (const group of this.groups) {
+      group.ended();
+      if (power) group.powerLost(this.syncedAt);
+    }
   }
 
   /** An orderly stop keeps everything. */
   stopped(): void {
     for (const one of this.sent.values()) if (one.level !== 'none') one.level = 'durable';
+    for (const group of this.groups) group.ended();
     this.synced();
   }
 
@@ -118,13 +126,29 @@ export class MessagingBooks implements Told {
     return counts;
   }
 
+  /** By message: how often its dead letters have come back at least, and may have at most. */
+  private replays(): { readonly least: Map<string, number>; readonly most: Map<string, number> } {
+    const [least, most] = [new Map<string, number>(), new Map<string, number>()];
+    for (const group of this.groups) {
+      if (group.replaysMax === 0) continue;
+      for (const [i, { id }] of group.letters(this).entries()) {
+        most.set(id, (most.get(id) ?? 0) + group.replaysMax);
+        if (i < group.replayed) least.set(id, (least.get(id) ?? 0) + 1);
+      }
+    }
+    return { least, most };
+  }
+
   /** What is still to come. */
   waitsFor(): string | undefined {
     const counts = this.counts();
+    const { least } = this.replays();
     for (const one of this.sent.values()) {
-      if (leastOf(one) > (counts.get(one.id) ?? 0)) return `${one.kind} ${one.id} is not in the log`;
+      const wanted = leastOf(one) + (least.get(one.id) ?? 0);
+      if (wanted > (counts.get(one.id) ?? 0)) return `${one.kind} ${one.id} is not in the log`;
     }
     for (const group of this.groups) {
+      if (this.replaysAll && group.replayed < group.letters(this).length) return `${group.name} has dead letters`;
       const missing = group.missing(this);
       if (missing !== undefined) return `${group.name} has not handled ${missing}`;
     }
@@ -134,12 +158,16 @@ export class MessagingBooks implements Told {
   /** Everything that contradicts a promise. */
   judge(): string[] {
     const counts = this.counts();
+    const { least, most } = this.replays();
     const found: string[] = [];
     for (const one of this.sent.values()) {
       const count = counts.get(one.id) ?? 0;
-      if (count < leastOf(one)) found.push(`lost: ${about(one)} is not in the log`);
-      if (count > mostOf(one))
-        found.push(`${mostOf(one) === 0 ? 'taken back' : 'twice'}: ${about(one)}, found ${count}`);
+      const [again, replayed] = [most.get(one.id) ?? 0, least.get(one.id) ?? 0];
+      if (count < leastOf(one) + replayed) {
+        found.push(`lost: ${told(one)}, found ${count}, ${replayed} dead letters were replayed`);
+      }
+      if (count <= mostOf(one) + again) continue;
+      found.push(`${mostOf(one) === 0 ? 'taken back' : 'twice'}: ${told(one)}, found ${count}, replayed ${again}`);
     }
     for (const id of counts.keys()) if (!this.sent.has(id)) found.push(`phantom: ${id} was never sent`);
     for (const group of this.groups) found.push(...judgeGroup(group, this));
@@ -161,7 +189,7 @@ function mostOf(one: Sent): number {
   return 1;
 }
 
-function about({ kind, id, level, recall, fate, ended, deliverAt }: Sent): string {
+function told({ kind, id, level, recall, fate, ended, deliverAt }: Sent): string {
   const more = kind === 'timer' ? ` due ${deliverAt}, recall ${recall}` : ` ${fate ?? ''} ${ended ?? ''}`;
   return `${kind} ${id} (${level}${more})`;
 }

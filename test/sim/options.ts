@@ -6,6 +6,8 @@ import type { DiskSabotage } from './sim-disk.ts';
 
 /** Seeds from this one on have messaging. */
 export const MESSAGING_SEEDS = 10_001;
+/** Seeds from this one on have filters, priorities, seeks, resets, replays and deletions of groups besides. */
+export const WIDE_SEEDS = 20_001;
 
 export interface SimOptions {
   readonly seed: number;

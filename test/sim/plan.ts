@@ -1,6 +1,7 @@
 // What a seed makes of a run: how large everything is, who takes part, and what goes wrong when. A plan is drawn before
 // the run begins; what happens in it comes from the same seed, turn by turn.
-import { dlqTopic, HALF_TOPIC, TIMER_TOPIC } from '../../src/wire/services.ts';
+import { dlqTopic, type GroupOrder, HALF_TOPIC, TIMER_TOPIC } from '../../src/wire/services.ts';
+import type { WidePlan } from './plan-wide.ts';
 import type { BrokerSettings } from './server-threads.ts';
 
 export type LifeEnd = 'kill' | 'power' | 'stop';
@@ -35,12 +36,13 @@ export interface MessagingPlan {
   /** The coordinator's own, with small rings: it would take larger ones. */
   readonly ownTopics: readonly TopicPlan[];
   readonly attemptsMax: number;
-  readonly pushOrder: 'key' | 'none';
+  readonly pushOrder: GroupOrder;
   /** To break it on purpose: what push members ask for instead. */
   readonly pushAsks?: 'none';
-  readonly simpleOrder: 'key' | 'none';
+  readonly simpleOrder: GroupOrder;
   /** Who plays what: for each role the number of an application, embedded ones first. */
   readonly roles: Readonly<Record<MessagingRole, readonly number[]>>;
+  readonly wide?: WidePlan;
 }
 
 export type MessagingRole = 'push' | 'simple' | 'plain' | 'scheduler' | 'transactor';
@@ -49,13 +51,14 @@ export type MessagingRole = 'push' | 'simple' | 'plain' | 'scheduler' | 'transac
 export const GROUPS = ['push', 'simple'] as const;
 const MESSAGING_EMBEDDED = 2;
 const MESSAGING_REMOTE = 2;
+export const MESSAGING_APPLICATIONS = MESSAGING_EMBEDDED + MESSAGING_REMOTE;
 
 /** Messaging for a plan: nothing else happens, and nothing expires. */
 export function drawMessaging(random: (below: number) => number, plan: Plan): Plan {
   const among = <T>(...choices: readonly T[]): T => choices[random(choices.length)];
   const some = (least: number, most: number): number[] => {
     const count = least + random(most - least + 1);
-    return Array.from({ length: count }, () => random(MESSAGING_EMBEDDED + MESSAGING_REMOTE));
+    return Array.from({ length: count }, () => random(MESSAGING_APPLICATIONS));
   };
   return {
     ...plan,

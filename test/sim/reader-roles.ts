@@ -6,10 +6,13 @@ import { DeadLetter, RetryLater, type SimpleConsumer } from '../../src/client/me
 import type { Call, Settle } from '../../src/wire/services.ts';
 import { nameOf } from '../../torture/message.ts';
 import type { Delivery, GroupBook } from './group-books.ts';
+import type { LeaseAsk } from './lease-book.ts';
 import { HandlerFailed, Role, type RoleContext } from './roles.ts';
 
 const BACK_MAX_MS = 1_000;
 const AGAIN_MS = 200;
+const SEEK_BACK_MAX = 8;
+const SEEK_FORTH_MAX = 4;
 const RETRY_DELAYS_MS = [20, 100, 300] as const;
 
 /** What both kinds of members do. */
@@ -31,6 +34,11 @@ abstract class Member extends Role {
 
   protected joinIfOpen(connection: Connection, member: string): void {
     if (this.connection !== connection) return;
+    if (this.group.away) {
+      // Its settings may be gone by then.
+      setTimeout(() => this.setIfOpen(connection, member), AGAIN_MS);
+      return;
+    }
     try {
       this.join(connection, member);
     } catch (error) {
@@ -42,17 +50,31 @@ abstract class Member extends Role {
   /** The group's settings may be lost with the power. */
   private set(connection: Connection, member: string): void {
     const { attemptsMax } = this.group.rules;
-    const again = (): void => {
-      if (this.connection === connection) this.set(connection, member);
-    };
     this.follow(
       connection.setGroup(this.group.name, { retryDelaysMs: RETRY_DELAYS_MS, attemptsMax }),
       () => this.joinIfOpen(connection, member),
       (code) => {
         this.unexpected('setGroup', code);
-        setTimeout(again, AGAIN_MS);
+        setTimeout(() => this.setIfOpen(connection, member), AGAIN_MS);
       },
     );
+  }
+
+  private setIfOpen(connection: Connection, member: string): void {
+    if (this.connection === connection) this.set(connection, member);
+  }
+
+  /** What its members agree on. */
+  protected get terms() {
+    const { order, asked = order, filter, priority } = this.group.rules;
+    return { order: asked, ...(filter && { filter: filter.filter }), ...(priority && { priority }) };
+  }
+
+  /** Now and then a member leaves; if it is wanted away, soon. */
+  protected get leavesNow(): boolean {
+    const { world } = this.context;
+    if (this.group.away) return world.random(5) === 0;
+    return !this.quiet && world.random(400) === 0;
   }
 
   /** Hears what the coordinator answers, as it comes. */
@@ -66,10 +88,13 @@ abstract class Member extends Role {
       if (this.connection !== connection || (params as { readonly group?: string }).group !== group.name) return answer;
       this.answered((params as { readonly member?: string }).member, asked);
       if (method === 'group-commit') {
-        const { queues } = params as { readonly queues: readonly Committed[] };
-        for (const one of queues) group.committed(`${one.topic}/${one.partition}`, one.offset, one.acked);
+        const { queues, anew } = params as { readonly queues: readonly Committed[]; readonly anew?: boolean };
+        for (const { topic, partition, offset, acked } of queues) {
+          if (anew) group.moved(`${topic}/${partition}`, offset);
+          else group.committed(`${topic}/${partition}`, offset, acked, asked);
+        }
       } else if (method === 'settle') {
-        this.settled(params as unknown as Settle, (answer.result as unknown as { stale: number[][] }).stale);
+        this.settled(params as unknown as Settle, (answer.result as unknown as { stale: number[][] }).stale, asked);
       }
       return answer;
     };
@@ -78,13 +103,13 @@ abstract class Member extends Role {
   /** The member was one at least until it asked this. */
   protected answered(_member: string | undefined, _asked: number): void {}
 
-  private settled({ queues }: Settle, stale: readonly (readonly number[])[]): void {
+  private settled({ queues }: Settle, stale: readonly (readonly number[])[], asked: number): void {
     queues.forEach(({ topic, partition, acks }, i) => {
       const pairs: number[] = [];
       for (let at = 0; at < acks.length; at += 2) {
         if (!stale[i]?.includes(acks[at])) pairs.push(acks[at], acks[at] + 1);
       }
-      this.group.committed(`${topic}/${partition}`, 0, pairs);
+      this.group.committed(`${topic}/${partition}`, 0, pairs, asked);
     });
   }
 }
@@ -99,6 +124,7 @@ interface Committed {
 /** A push consumer. */
 export class PushMember extends Member {
   private consumer: Consumer | undefined;
+  private seeking = false;
   private member = '';
   /** When it asked what it was answered last: others may have its queues since then, and it does not know. */
   private asked = 0;
@@ -109,9 +135,9 @@ export class PushMember extends Member {
     this.consumer = connection.consumer(books.topic, {
       group: this.group.name,
       member: this.member,
-      order: this.group.rules.asked ?? this.group.rules.order,
+      ...this.terms,
       from: 'earliest',
-      concurrency: world.between(1, 8),
+      concurrency: this.group.rules.order === 'partition' ? 1 : world.between(1, 8),
       commitMs: world.between(20, 600),
       handlerTimeoutMs: world.chance(30) ? 500 : 20_000,
       onMessage: (message) => this.handle(member, message),
@@ -122,7 +148,13 @@ export class PushMember extends Member {
   turn(): void {
     const { world } = this.context;
     const { consumer, connection } = this;
-    if (this.quiet || !consumer || !connection || world.random(400) !== 0) return;
+    if (!consumer || !connection) return;
+    if (this.leavesNow) this.leave(connection, consumer);
+    else if (this.context.varied && !this.quiet && world.random(100) === 0) this.seek(consumer);
+  }
+
+  private leave(connection: Connection, consumer: Consumer): void {
+    const { world } = this.context;
     this.consumer = undefined;
     world.trace.add(`${this.context.name} leaves ${this.group.name}`);
     const backMs = world.random(BACK_MAX_MS);
@@ -133,9 +165,32 @@ export class PushMember extends Member {
     );
   }
 
+  /** Forth or back in one of its partitions, a little. */
+  private seek(consumer: Consumer): void {
+    const { world } = this.context;
+    const positions = consumer.positions();
+    if (positions.length === 0 || this.seeking) return;
+    const { partition, offset } = positions[world.random(positions.length)];
+    const to = Math.max(0, offset + world.between(-SEEK_BACK_MAX, SEEK_FORTH_MAX));
+    const move = this.group.moving(`${consumer.topic}/${partition}`, to);
+    this.seeking = true;
+    this.follow(
+      consumer.seek(partition, to),
+      () => {
+        this.seeking = false;
+      },
+      (code) => {
+        this.seeking = false;
+        move.refused = code === 'unknown-partition' || code === 'offset-out-of-range';
+        if (!move.refused) this.unexpected('seek', code);
+      },
+    );
+  }
+
   override died(): void {
     super.died();
     this.consumer = undefined;
+    this.seeking = false;
   }
 
   protected override answered(member: string | undefined, asked: number): void {
@@ -179,22 +234,23 @@ export class SimpleReader extends Member {
 
   protected join(connection: Connection, member: string): void {
     const { world, books } = this.context;
+    const invisibleMs = world.between(300, 3_000);
     const consumer = connection.simpleConsumer(books.topic, {
       group: this.group.name,
       member: `${member}.${books.now}`,
-      order: this.group.rules.asked ?? this.group.rules.order,
+      ...this.terms,
       from: 'earliest',
-      invisibleMs: world.between(300, 3_000),
+      invisibleMs,
       onError: () => {},
     });
     this.consumer = consumer;
-    void this.receive(consumer, member);
+    void this.receive(consumer, member, invisibleMs);
   }
 
   turn(): void {
     const { world } = this.context;
     const { consumer, connection } = this;
-    if (this.quiet || !consumer || !connection || world.random(400) !== 0) return;
+    if (!consumer || !connection || !this.leavesNow) return;
     this.consumer = undefined;
     world.trace.add(`${this.context.name} leaves ${this.group.name}`);
     const backMs = world.random(BACK_MAX_MS);
@@ -210,14 +266,17 @@ export class SimpleReader extends Member {
     this.consumer = undefined;
   }
 
-  private async receive(consumer: SimpleConsumer, member: string): Promise<void> {
+  private async receive(consumer: SimpleConsumer, member: string, invisibleMs: number): Promise<void> {
     const { world } = this.context;
+    const { leases } = this.group;
     while (this.consumer === consumer) {
       // The answer may be late: leases in it may have run out, and others may have the messages then.
       const asked = this.context.books.now;
+      const lease = leases.asks(invisibleMs);
       try {
         const messages = await consumer.receive({ max: world.between(1, 12), waitMs: world.random(1_500) });
-        for (const message of messages) this.handle(consumer, member, message, asked);
+        if (this.group.rules.priority) this.checkPriorities(messages);
+        for (const message of messages) this.handle(consumer, member, message, asked, lease);
         await new Promise((resolve) => setTimeout(resolve, world.random(60)));
       } catch (error) {
         if (this.consumer !== consumer) return;
@@ -227,19 +286,32 @@ export class SimpleReader extends Member {
     }
   }
 
-  private handle(consumer: SimpleConsumer, member: string, message: Message, asked: number): void {
-    const { world } = this.context;
-    const { connection } = this;
+  /** Of what waited, the most urgent come first. */
+  private checkPriorities(messages: readonly Message[]): void {
+    const { books } = this.context.books;
+    messages.forEach(({ priority, topic, partition, offset }, i) => {
+      const before = messages[i - 1]?.priority ?? priority;
+      if (before < priority)
+        books.fault(`priority: ${topic}/${partition}:${offset} (${priority}) after one of ${before}`);
+    });
+  }
+
+  private handle(consumer: SimpleConsumer, member: string, message: Message, asked: number, lease: LeaseAsk): void {
+    const { world, varied, books } = this.context;
+    const { connection, group } = this;
     if (connection === undefined) return;
-    const key = this.group.handed(member, deliveryOf(message), asked);
+    const key = group.handed(member, deliveryOf(message), asked);
+    group.leases.has(member, key, lease, books.now);
+    if (varied && !this.quiet && world.chance(15) && this.prolong(consumer, member, message, key)) return;
     const dice = this.quiet ? 0 : world.random(100);
     // Forgotten.
     if (dice >= 92) return;
     const tookMs = world.chance(10) ? world.random(1_500) : world.random(50);
     setTimeout(() => {
       if (this.connection !== connection) return;
+      group.leases.ends(key);
       const settling = dice < 80 ? consumer.ack(message) : consumer.nack(message, dice < 86 ? undefined : tookMs);
-      if (dice < 80) this.group.succeeded(member, key);
+      if (dice < 80) group.succeeded(member, key);
       this.follow(
         settling,
         () => {},
@@ -247,8 +319,25 @@ export class SimpleReader extends Member {
       );
     }, tookMs);
   }
+
+  /** Keeps a message for longer, or gives it back at once (then true). */
+  private prolong(consumer: SimpleConsumer, member: string, message: Message, key: string): boolean {
+    const { world, books } = this.context;
+    const { leases } = this.group;
+    const forMs = world.chance(25) ? 0 : world.between(200, 3_000);
+    const lease = leases.asks(forMs);
+    const turn = leases.ends(key);
+    this.follow(
+      consumer.changeInvisible(message, forMs),
+      () => leases.has(member, key, lease, books.now, turn),
+      (code) => this.unexpected('changeInvisible', code),
+    );
+    return forMs === 0;
+  }
 }
 
-function deliveryOf({ topic, partition, offset, attempts, body }: Message): Delivery {
-  return { place: `${topic}/${partition}:${offset}`, name: nameOf(body), attempts };
+function deliveryOf(message: Message): Delivery {
+  const { topic, partition, offset, attempts, body, key, tag, priority, properties } = message;
+  const n = properties?.n === undefined ? undefined : Number(properties.n);
+  return { place: `${topic}/${partition}:${offset}`, name: nameOf(body), attempts, about: { key, tag, n, priority } };
 }

@@ -1,14 +1,18 @@
 // What applications of a simulated run do with messaging: a role is played on a connection, again in every life of its
 // thread. What it is told goes into the books.
 import { RingmqError } from '../../src/base/codes.ts';
-import type { Connection } from '../../src/client/connection.ts';
+import type { Connection, MessageExtras } from '../../src/client/connection.ts';
 import type { MessageName } from '../../torture/message.ts';
 import { bodyOf } from '../../torture/message.ts';
+import type { About } from './messages.ts';
 import type { MessagingBooks } from './messaging-books.ts';
 import type { World } from './world.ts';
 
 const BODY_MAX_BYTES = 1_200;
 const KEYS = 6;
+const TAGS = ['red', 'green', 'blue', undefined] as const;
+const PRIORITIES = 10;
+const NUMBERS = 10;
 /** What a call may fail with while everything around it fails: nothing is promised then. */
 const MAY_FAIL = new Set([
   'timeout',
@@ -44,6 +48,15 @@ export interface RoleContext {
   readonly books: MessagingBooks;
   /** Producers never have the same number twice. */
   readonly nextProducer: () => number;
+  /** Messages have tags, properties and priorities. */
+  readonly varied?: boolean;
+}
+
+interface NewMessage {
+  readonly name: MessageName;
+  readonly body: Uint8Array;
+  readonly about: About;
+  readonly extras: MessageExtras;
 }
 
 export abstract class Role {
@@ -87,11 +100,18 @@ export abstract class Role {
   protected abstract started(connection: Connection, member: string): void;
 
   /** A message that was never sent. */
-  protected newMessage(): { readonly name: MessageName; readonly body: Uint8Array; readonly key: string | undefined } {
+  protected newMessage(): NewMessage {
+    const { world, varied } = this.context;
     let body = bodyOf(this.producer, this.sequence);
     while (body.length > BODY_MAX_BYTES) body = bodyOf(this.producer, ++this.sequence);
     const name = { producer: this.producer, sequence: this.sequence++ };
-    return { name, body, key: this.context.world.chance(60) ? `key-${name.sequence % KEYS}` : undefined };
+    const key = world.chance(60) ? `key-${name.sequence % KEYS}` : undefined;
+    if (!varied) return { name, body, about: { key }, extras: { key } };
+    const tag = TAGS[world.random(TAGS.length)];
+    const n = world.chance(70) ? world.random(NUMBERS) : undefined;
+    const priority = world.chance(50) ? world.random(PRIORITIES) : undefined;
+    const properties = n === undefined ? undefined : { n: String(n) };
+    return { name, body, about: { key, tag, n, priority }, extras: { key, tag, priority, properties } };
   }
 
   /** Tells what becomes of a call, unless the thread has died meanwhile. */

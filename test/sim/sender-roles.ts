@@ -30,10 +30,10 @@ export class PlainSender extends Role {
     const { world, books } = this.context;
     if (this.quiet || this.underWay >= UNDER_WAY_MAX || !world.chance(40)) return;
     const { producer, level } = this.producers[world.random(this.producers.length)];
-    const { name, body, key } = this.newMessage();
-    const sent = books.sending(name, 'plain', key);
+    const { name, body, about, extras } = this.newMessage();
+    const sent = books.sending(name, 'plain', about);
     this.follow(
-      producer.send(body, { key }),
+      producer.send(body, extras),
       () => books.stored(sent, level),
       (code) => this.unexpected('a send', code),
     );
@@ -48,13 +48,13 @@ export class Scheduler extends Role {
     const { world, books } = this.context;
     const { connection } = this;
     if (this.quiet || !connection || this.underWay >= UNDER_WAY_MAX || !world.chance(25)) return;
-    const { name, body, key } = this.newMessage();
+    const { name, body, about, extras } = this.newMessage();
     const delayMs = world.random(DELAY_MAX_MS);
-    const sent = books.sending(name, 'timer', key);
+    const sent = books.sending(name, 'timer', about);
     sent.deliverAt = world.wallMs() + delayMs;
     const recallMs = world.chance(35) ? world.random(delayMs + 200) : -1;
     this.follow(
-      connection.schedule(books.topic, body, { delayMs, key }),
+      connection.schedule(books.topic, body, { ...extras, delayMs }),
       ({ handle }) => {
         books.stored(sent, 'durable');
         if (recallMs >= 0) setTimeout(() => this.recall(connection, sent, handle), recallMs);
@@ -111,13 +111,13 @@ export class Transactor extends Role {
     const { world, books } = this.context;
     const { producer0, connection } = this;
     if (this.quiet || !connection || !producer0 || this.underWay >= UNDER_WAY_MAX || !world.chance(25)) return;
-    const { name, body, key } = this.newMessage();
-    const sent = books.sending(name, 'transaction', key);
+    const { name, body, about, extras } = this.newMessage();
+    const sent = books.sending(name, 'transaction', about);
     sent.fate = world.chance(60) ? 'commit' : 'rollback';
     const isSilent = world.chance(30);
     const decideMs = world.random(DECIDE_MAX_MS);
     this.follow(
-      producer0.begin(body, { key }),
+      producer0.begin(body, extras),
       (transaction) => {
         books.stored(sent, 'durable');
         if (!isSilent) setTimeout(() => this.end(connection, sent, transaction), decideMs);

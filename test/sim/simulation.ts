@@ -14,8 +14,9 @@ import { BrokerProcess, type ProcessOptions } from './broker-process.ts';
 import { giveRoles, makeAuditor, readUpTo } from './messaging.ts';
 import { MessagingBooks } from './messaging-books.ts';
 import { Network } from './network.ts';
-import { MESSAGING_SEEDS, type SimOptions, type SimReport } from './options.ts';
+import { MESSAGING_SEEDS, type SimOptions, type SimReport, WIDE_SEEDS } from './options.ts';
 import { drawMessaging, drawPlan, type LifeEnd, type Plan, type TopicPlan } from './plan.ts';
+import { drawWide } from './plan-wide.ts';
 import type { DataFolder } from './server-threads.ts';
 import { ProcessKilled, SimDisk } from './sim-disk.ts';
 import { SimKeyIndex, SimMetaStore } from './sim-state.ts';
@@ -83,14 +84,16 @@ class Simulation {
     this.world = world;
     const drawn = drawPlan(world.random);
     const plan = messaging ? drawMessaging(world.random, drawn) : drawn;
-    this.plan = sabotage.plan?.(plan) ?? plan;
+    const wide = seed >= WIDE_SEEDS ? drawWide(world.random, plan) : plan;
+    this.plan = sabotage.plan?.(wide) ?? wide;
     world.trace.add(JSON.stringify(this.plan));
     const { settings, topics, embedded, remote } = this.plan;
     this.clockPercent = this.plan.clockPercent;
     this.books = new Books(world, settings.retentionMs > 0 || settings.retentionBytes > 0);
     this.network = new Network(world);
     const disk = new SimDisk(new FaultDisk(), world.trace, world.random, sabotage.disk);
-    this.messaging = this.plan.messaging && new MessagingBooks(this.books, this.plan.messaging.topic.name);
+    const work = this.plan.messaging?.topic;
+    this.messaging = work && new MessagingBooks(this.books, work.name, work.partitions);
     const manner = {
       label: 'coordinator/',
       deathIsAnError: true,

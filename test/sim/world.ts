@@ -64,6 +64,8 @@ export class World {
   nowMs = 0;
   /** The latest time that the wall clock has ever shown. */
   latestWallMs = BEGIN_MS;
+  /** How often somebody has set the clock. */
+  jumps = 0;
   private skewMs = 0;
   private readonly machineRandom: (below: number) => number;
   private current: EventLoop | undefined;
@@ -96,6 +98,7 @@ export class World {
   /** Somebody sets the clock. */
   jump(ms: number): void {
     this.skewMs += ms;
+    this.jumps++;
     this.latestWallMs = Math.max(this.latestWallMs, this.wallMs());
     this.trace.add(`${this.nowMs} clock jumps ${ms}`);
   }
