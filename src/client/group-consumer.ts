@@ -239,7 +239,8 @@ export class GroupConsumer<T> implements Consumer<T>, TopicIdentity {
     const place = { ...queue.ref(), epoch: queue.progress.epoch, offset, acked: [], attempts: [] };
     try {
       await this.member.commit([place], true);
-      this.holding.moveTo(queue, place);
+      // Lost and got again meanwhile, it is read from elsewhere.
+      if (!this.holding.moveTo(queue, place)) await this.seek(partition, offset);
     } catch (error) {
       this.holding.moveTo(queue, queue.wire());
       throw error;

@@ -72,11 +72,13 @@ export class GroupHolding<T> {
     return queue;
   }
 
-  /** A suspended queue goes on there, if it is still held. */
-  moveTo(queue: HeldQueue<T>, place: AssignedQueue): void {
-    if (this.held.get(queue.name) !== queue) return;
+  /** A suspended queue goes on there, if it is still held. False: it was lost and is held again, at another place. */
+  moveTo(queue: HeldQueue<T>, place: AssignedQueue): boolean {
+    const present = this.held.get(queue.name);
+    if (present !== queue) return present === undefined;
     this.held.set(queue.name, new HeldQueue<T>(place, this.host.handling.dispatch, this.host.waitingMax));
     this.read(queue.topic);
+    return true;
   }
 
   /** Another member may have it now. */
