@@ -169,8 +169,10 @@ export interface ConsumerOptions<T = Uint8Array> extends GroupOptions {
   readonly onMessage?: (message: Message<T>) => void | Promise<void>;
   /**
    * The fast path: called once per batch with a view that is valid only during the call. Must not be async.
-   * Use this or onMessage or iterate, one of the three. In a group (mode `clustering`) the whole batch is acknowledged
-   * when it returns; if it throws, every message of the batch comes again later, behind others of its key too.
+   * Use this or onMessage or iterate, one of the three. In a group (mode `clustering`) batches come in the order of
+   * their partition, one after the other, and a whole one is acknowledged when this returns. If it throws, every
+   * message of the batch comes again later, behind others of its key and partition: with this, `order` holds only as
+   * long as nothing fails. Where it must hold then too, use onMessage.
    */
   readonly onBatch?: (batch: Batch) => void;
   /** Called when messages were lost to this consumer. Without it a gap goes to `onError`. */

@@ -172,8 +172,9 @@ export class InProcessConnection extends GroupingConnection implements Connectio
     this.housekeepInLoop();
   }
 
-  close(): Promise<void> {
-    this.closing ??= this.shutDown();
+  /** `waitMs`: for what is under way; handlers that take longer count as not done. */
+  close(waitMs = CLOSE_WAIT_MS): Promise<void> {
+    this.closing ??= this.shutDown(waitMs);
     return this.closing;
   }
 
@@ -191,9 +192,9 @@ export class InProcessConnection extends GroupingConnection implements Connectio
     return producer;
   }
 
-  private async shutDown(): Promise<void> {
+  private async shutDown(waitMs: number): Promise<void> {
     this.driver.hold(true);
-    const late = new Promise<void>((resolve) => setTimeout(resolve, CLOSE_WAIT_MS).unref());
+    const late = new Promise<void>((resolve) => setTimeout(resolve, waitMs).unref());
     const producers = [...this.producers, ...this.direct].map((producer) => producer.close());
     const flushed = Promise.allSettled([...producers, ...this.readers.closeGroups(), this.closeMembers()]);
     await Promise.race([flushed, late]);

@@ -230,15 +230,16 @@ class RunningBroker implements Broker {
 
   private async shutDown(): Promise<void> {
     setBrokerState(this.control, CONTROL_STATES.stopping);
-    await this.frontEnds?.stop(this.options.drainMs);
-    await Promise.all([...this.connections].map((connection) => connection.close()));
+    const { drainMs } = this.options;
+    await this.frontEnds?.stop(drainMs);
+    await Promise.all([...this.connections].map((connection) => connection.close(drainMs)));
     // A client of the broker: before all that it uses.
     await this.supervisor.end(
       'coordinator',
       () => this.supervisor.tell('coordinator', { type: 'stop' }),
       COORDINATOR_STOP_MS,
     );
-    await this.supervisor.finish(this.options.drainMs);
+    await this.supervisor.finish(drainMs);
     this.store?.release();
     this.log.info('broker stopped');
     this.ended();
