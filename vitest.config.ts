@@ -7,7 +7,7 @@ import { defineConfig } from 'vitest/config';
 
 /** Pure or single-threaded: as many at a time as there are cores. */
 const QUICK = ['test/*.test.ts', 'test/{unit,layout,interleave,sim}/**/*.test.ts'];
-/** They start brokers and wait for them much of the time: two files at a time, one works while the other waits. */
+/** They start brokers and wait for them most of the time: two files at a time, one works while the other waits. */
 const HEAVY = ['test/integration/**/*.test.ts'];
 const HEAVY_AT_A_TIME = 2;
 /** They keep all cores busy or measure how busy they are: one file at a time, when nothing else runs any more. */

@@ -2,6 +2,7 @@
 // that the kind of connection makes.
 import { RingmqError } from '../base/codes.ts';
 import type { TopicRoute } from '../wire/commands.ts';
+import type { Call } from '../wire/services.ts';
 import type { ConnectionState, ConsumerOptions, Producer, ProducerOptions } from './connection.ts';
 import type { RingConsumer } from './consumer.ts';
 import { GroupConsumer, type OpenPool } from './group-consumer.ts';
@@ -68,7 +69,7 @@ export abstract class GroupingConnection extends TopicAdmin {
     const consumer = new GroupConsumer<T>(topic, options, {
       client: this.clientName,
       openPool: this.openPool,
-      call: (method, params, how) => this.call(method, params, how),
+      call: this.callOfConsumer,
       route: (name) => this.routeOrMake(name),
       open: (name, inner) => this.reader(name, inner),
       replier: this.requests,
@@ -84,7 +85,7 @@ export abstract class GroupingConnection extends TopicAdmin {
   simpleConsumer<T = Uint8Array>(topic: string, options: SimpleConsumerOptions<T>): LeasingConsumer<T> {
     this.assertOpen();
     const consumer = new LeasingConsumer<T>(topic, options, {
-      call: (method, params, how) => this.call(method, params, how),
+      call: this.callOfConsumer,
       pull: (request) => this.pull(request),
       replier: this.requests,
       trace: this.trace,
@@ -142,6 +143,17 @@ export abstract class GroupingConnection extends TopicAdmin {
     this.trace?.flush();
     await Promise.all([...this.members, ...this.leasing, ...this.transacting].map((one) => one.close()));
   }
+
+  /**
+   * Who leaves its group without a session does not wait for one: the broker took it out of the group when the last one
+   * ended, or is gone itself. It is asked all the same: a call that still waits before this one may join once more.
+   */
+  private readonly callOfConsumer: Call = (method, params, how) => {
+    const answer = this.call(method, params, how);
+    if (method !== 'group-leave' || this.state === 'connected') return answer;
+    answer.catch(() => {});
+    return Promise.reject(new RingmqError('connection-lost'));
+  };
 
   /** The connection has ended. */
   protected endMembers(error: RingmqError | undefined): void {

@@ -137,3 +137,20 @@ test('members that come and go while handlers fail: each message once, each key 
     expect(own, `seed ${seed}, key ${key}`).toEqual([...own].sort((a, b) => a - b));
   }
 });
+
+test('consumers that leave a broker that is gone wait for nobody', async () => {
+  const { broker } = await startConnected({ listen: { port: 0, transport: 'ws' } });
+  const bus = connect(broker.url ?? '');
+  bus.onError(() => {});
+  const seen = new Handled();
+  const pushed = member(bus, 'm', seen);
+  await pushed.ready();
+  const leasing = bus.simpleConsumer('t', { group: 'leases' });
+  await leasing.receive({ waitMs: 0 });
+  await broker.stop();
+  await until(() => bus.state === 'reconnecting', 'the connection is lost');
+  const began = performance.now();
+  await Promise.all([pushed.close(), leasing.close()]);
+  await bus.close();
+  expect(performance.now() - began).toBeLessThan(2_000);
+});
