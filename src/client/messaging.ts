@@ -206,7 +206,9 @@ export interface Messaging {
   ): TransactionalProducer<T>;
   /**
    * Stores a message now and delivers it at a time (milliseconds since 1970) at most 366 days ahead; one that has
-   * passed means at once. Settles when it is as safe as a `durable` send. Rejects with `delay-out-of-range`.
+   * passed means at once. Settles when it is as safe as a `durable` send. Rejects with `delay-out-of-range`. After
+   * `timeout`, `coordinator-unavailable` or `connection-lost` it may be stored all the same: it cannot be recalled
+   * then, and scheduled again it may come twice.
    */
   schedule(
     topic: string,

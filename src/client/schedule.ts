@@ -1,6 +1,6 @@
 // Messages for later: schedule() and recall() of every kind of connection. What one turn schedules for a topic goes in
 // one call.
-import { RingmqError } from '../base/codes.ts';
+import { type CodeName, RingmqError } from '../base/codes.ts';
 import { type DeliverOptions, deliverTime } from '../delay/deliver-time.ts';
 import { BatchBuilder } from '../record/batch-builder.ts';
 import { utf8 } from '../record/text.ts';
@@ -16,6 +16,8 @@ const MESSAGE_BYTES_MAX = 1024 * 1024 + 1_024;
 const CALL_MESSAGES_MAX = 1_024;
 /** Storing may have to wait for the disk. */
 const TIMEOUT_MS = 30_000;
+/** After these an answer may have been lost. */
+const DOUBTFUL: ReadonlySet<CodeName> = new Set(['timeout', 'coordinator-unavailable', 'connection-lost']);
 const SPARE_MAX = 4;
 
 export type ScheduleOptions = MessageExtras & ({ readonly deliverAt: number } | { readonly delayMs: number });
@@ -104,7 +106,17 @@ export class Schedules {
       builder.reset();
       if (this.spare.length < SPARE_MAX && builder.bytes.length === CALL_BYTES) this.spare.push(builder);
     } catch (error) {
-      for (const { reject } of waiters) reject(error);
+      const told = withDoubt(error);
+      for (const { reject } of waiters) reject(told);
     }
   }
+}
+
+/** Where nobody knows whether the messages were stored, the error says so, and what can be done about it. */
+function withDoubt(error: unknown): unknown {
+  if (!(error instanceof RingmqError && DOUBTFUL.has(error.code))) return error;
+  const text =
+    'the message may be stored all the same and then comes at its time; it cannot be recalled without its handle. ' +
+    'Scheduled again it may come twice: give it a key or a property that its handler knows it by';
+  return new RingmqError(error.code, `${error.message}; ${text}`);
 }

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { type CodeName, RingmqError } from '../../../src/base/codes.ts';
 import { Schedules } from '../../../src/client/schedule.ts';
 import { BatchView, RecordView } from '../../../src/record/batch-view.ts';
 import type { Call } from '../../../src/wire/services.ts';
@@ -100,4 +101,16 @@ test('all messages of a call that is refused are refused', async () => {
 test('recall takes the text of a receipt only', async () => {
   const { schedules } = scripted();
   expect(await errorOf(schedules.recall(7 as unknown as string))).toMatchObject({ code: 'illegal-argument' });
+});
+
+test('an error after which the message may be stored says so, another one does not', async () => {
+  const failing = (code: CodeName): Schedules => {
+    return new Schedules((() => Promise.reject(new RingmqError(code, 'why'))) as unknown as Call);
+  };
+  for (const code of ['timeout', 'coordinator-unavailable', 'connection-lost'] as const) {
+    const error = await errorOf(failing(code).schedule('a', 'one', { deliverAt: AT }));
+    expect(error).toMatchObject({ code, message: expect.stringMatching(/^why; .*may be stored.*come twice/) });
+  }
+  const error = await errorOf(failing('disk-full').schedule('a', 'one', { deliverAt: AT }));
+  expect(error).toMatchObject({ code: 'disk-full', message: 'why' });
 });
