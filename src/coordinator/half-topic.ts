@@ -20,6 +20,8 @@ const REACH_MS = 5_000;
 /** Bytes of half messages at hand; the rest is read when it is wanted. */
 const AT_HAND_BYTES = 64 * 1024 * 1024;
 
+const NOTHING = new Uint8Array(0);
+
 interface Host {
   readonly connection: Pick<InProcessConnection, 'createTopic' | 'route' | 'nextOffset' | 'producer' | 'consumer'>;
   readonly durable: boolean;
@@ -46,6 +48,8 @@ export class HalfTopic {
   /** Everything before it was read. */
   private next = 0;
   private readonly readers: (() => void)[] = [];
+  /** Everything before it is on the disk for sure. */
+  private durableTo = 0;
 
   constructor(host: Host, reader: MessageReader) {
     this.host = host;
@@ -97,9 +101,22 @@ export class HalfTopic {
     return offsets;
   }
 
+  /**
+   * Waits until the half message is on the disk. Who reads along has it before: were its producers asked about it then,
+   * the loss of power could take back what they have resolved, and give its offset to another one.
+   */
+  async whenDurable(offset: number): Promise<void> {
+    if (!this.host.durable || offset < this.durableTo) return;
+    await this.open();
+    // Acknowledged after everything before it; nobody takes it for a half message.
+    await this.send([NOTHING]);
+  }
+
   private async send(bodies: readonly Uint8Array[]): Promise<readonly SendReceipt[]> {
     try {
-      return await (this.producer as RingProducer<Uint8Array>).sendBatch(bodies);
+      const receipts = await (this.producer as RingProducer<Uint8Array>).sendBatch(bodies);
+      for (const { offset } of receipts) this.durableTo = Math.max(this.durableTo, offset + 1);
+      return receipts;
     } catch (error) {
       // The next one makes it anew; what was open in the old one is gone.
       if (error instanceof RingmqError && error.code === 'unknown-topic') this.opening = undefined;
@@ -131,6 +148,7 @@ export class HalfTopic {
     this.atHand.clear();
     this.bytes = 0;
     this.next = 0;
+    this.durableTo = 0;
     const { follower } = this;
     this.follower = undefined;
     void follower?.close();

@@ -297,6 +297,7 @@ export class TransactionDesk implements Service {
 
   private async payloadOf(half: PendingHalf): Promise<Uint8Array | undefined> {
     try {
+      await this.halves.whenDurable(half.offset);
       return (await this.halves.get(half.offset)).payload;
     } catch (error) {
       const { code, message } = asRefusal(error);
@@ -375,6 +376,7 @@ export class TransactionDesk implements Service {
     if (found === undefined) return;
     const { topicId, end } = found;
     this.begin(topicId);
+    this.table.clip(end);
     await this.halves.read(this.table.floor, end, this.listener);
     this.halves.follow(this.listener);
   }

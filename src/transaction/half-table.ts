@@ -67,6 +67,8 @@ export class HalfTable {
   /** Oldest first. */
   private readonly outcomes = new Map<number, Outcome>();
   private readonly checked = new Map<number, { checks: number; checkAt: number }>();
+  /** Resolved, lost by clip(), and not told that it has ended yet. */
+  private readonly lost = new Set<number>();
   private readonly outcomesMax: number;
   /** Which offsets need not be read again. */
   private readonly over: Progress;
@@ -140,6 +142,7 @@ export class HalfTable {
 
   /** It is done. */
   ended(offset: number, outcome: Outcome): void {
+    if (this.lost.delete(offset)) return;
     this.halves.delete(offset);
     this.ending.delete(offset);
     this.checked.delete(offset);
@@ -155,6 +158,18 @@ export class HalfTable {
   /** Offsets that hold no half message (any more): nothing is to be read there. */
   skipped(from: number, to: number): void {
     this.over.add(from, to);
+  }
+
+  /**
+   * The topic ends here: what was resolved behind it was lost with the power, and its offsets are given to others. (A
+   * coordinator may have read half messages that were not on the disk yet.)
+   */
+  clip(end: number): void {
+    this.over.clip(end);
+    for (const offset of this.ending.keys()) if (offset >= end) this.lost.add(offset);
+    for (const known of [this.halves, this.ending, this.outcomes, this.checked]) {
+      for (const offset of known.keys()) if (offset >= end) known.delete(offset);
+    }
   }
 
   /** A producer was asked. */

@@ -3,7 +3,6 @@ import { expect, test } from 'vitest';
 import type { Message } from '../../../src/client/message.ts';
 import { MemoryDisk } from '../../../src/log/disk-memory.ts';
 import { FileBook } from '../../../src/memory/shared-file.ts';
-import type { Broker } from '../../../src/server/broker.ts';
 import { TIMER_TOPIC } from '../../../src/wire/services.ts';
 import { dataFolder, errorOf, startTestBroker } from '../../support/engine.ts';
 import { type Scheduled, TimerRig } from '../../support/timer-rig.ts';
@@ -226,7 +225,7 @@ test('a topic that takes nothing holds up no other', async () => {
 
 test('however many topics take nothing, the others get their messages', async () => {
   const broker = await startTestBroker({ ringBytes: 1024 * 1024 });
-  const rig = rigOf(broker);
+  const rig = new TimerRig(broker);
   const stuck = ['stuck-1', 'stuck-2', 'stuck-3', 'stuck-4', 'stuck-5'];
   const counts = new Map<string, number>();
   const readers = [];

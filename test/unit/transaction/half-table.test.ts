@@ -35,6 +35,26 @@ describe('what becomes of a half message', () => {
   });
 });
 
+test('what was resolved behind the end of the topic was lost: who comes there now is somebody else', () => {
+  const table = tableWith(0, 1, 2, 3, 4);
+  for (const offset of [0, 2, 3]) table.ended(offset, COMMIT);
+  table.decided(4, 'commit');
+  table.clip(2);
+  expect([0, 1, 2, 3, 4].map((offset) => table.state(offset).is)).toEqual([
+    'ended',
+    'pending',
+    'unknown',
+    'unknown',
+    'unknown',
+  ]);
+  expect([2, 3, 4].map((offset) => table.prepared(offset, 't', 'g', 9))).toEqual([true, true, true]);
+  // The end of what was decided before the loss comes now.
+  table.ended(4, COMMIT);
+  expect(table.state(4).is).toBe('pending');
+  table.ended(4, ROLLBACK);
+  expect(table.state(4)).toEqual({ is: 'ended', outcome: ROLLBACK });
+});
+
 describe('checks', () => {
   const { immunityMs, intervalMs, checksMax } = CHECK_RULES;
 
