@@ -5,6 +5,8 @@ import type { World } from './world.ts';
 
 interface Lease {
   readonly member: string;
+  /** Which delivery it is. */
+  readonly attempts: number;
   /** It was known by then. */
   readonly heardAt: number;
   /** Not before. */
@@ -35,10 +37,11 @@ export class LeaseBook {
   }
 
   /** A member has a message from now on. `turn`: unless something else was said of it since then. */
-  has(member: string, key: string, { wallMs, jumps, forMs }: LeaseAsk, heardAt: number, turn?: number): void {
+  has(member: string, key: string, ask: LeaseAsk, heardAt: number, attempts = 1, turn?: number): void {
     if (turn !== undefined && this.turns.get(key) !== turn) return;
     this.ends(key);
-    this.leases.set(key, { member, heardAt, untilMs: wallMs + forMs, jumps });
+    const { wallMs, jumps, forMs } = ask;
+    this.leases.set(key, { member, attempts, heardAt, untilMs: wallMs + forMs, jumps });
   }
 
   /** Whoever has a message says what is to become of it. */
@@ -60,11 +63,14 @@ export class LeaseBook {
     this.leases.clear();
   }
 
-  /** What lies behind these ends will be other messages. */
+  /**
+   * What lies behind these ends will be other messages. The copy of a retried one in its retry topic may be gone, too:
+   * then it is made again, and nobody has that one.
+   */
   cut(ends: ReadonlyMap<string, number>): void {
-    for (const key of this.leases.keys()) {
+    for (const [key, { attempts }] of this.leases) {
       const { place, offset } = originOf(key);
-      if (offset >= (ends.get(place) ?? 0)) this.leases.delete(key);
+      if (attempts > 1 || offset >= (ends.get(place) ?? 0)) this.leases.delete(key);
     }
   }
 }

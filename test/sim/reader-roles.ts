@@ -301,7 +301,7 @@ export class SimpleReader extends Member {
     const { connection, group } = this;
     if (connection === undefined) return;
     const key = group.handed(member, deliveryOf(message), asked);
-    group.leases.has(member, key, lease, books.now);
+    group.leases.has(member, key, lease, books.now, message.attempts);
     if (varied && !this.quiet && world.chance(15) && this.prolong(consumer, member, message, key)) return;
     const dice = this.quiet ? 0 : world.random(100);
     // Forgotten.
@@ -329,7 +329,7 @@ export class SimpleReader extends Member {
     const turn = leases.ends(key);
     this.follow(
       consumer.changeInvisible(message, forMs),
-      () => leases.has(member, key, lease, books.now, turn),
+      () => leases.has(member, key, lease, books.now, message.attempts, turn),
       (code) => this.unexpected('changeInvisible', code),
     );
     return forMs === 0;
