@@ -129,7 +129,6 @@ export class RingReader {
     const cursor = Atomics.load(table, reader.slotWord + SLOT_CURSOR);
     reader.current = cursor & ~CURSOR_STATE_MASK;
     reader.tailSeen = reader.current;
-    Atomics.store(table, reader.slotWord + SLOT_CURSOR, reader.current | CURSOR_HOLDING);
     reader.ringIfBlocked(); // The predecessor may have died before it rang.
     return reader;
   }

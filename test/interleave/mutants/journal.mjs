@@ -30,20 +30,6 @@ export const JOURNAL = [
   ),
   journal(
     'ring-reader.ts',
-    'an adopted cursor stays pinned',
-    [['Atomics.store(table, reader.slotWord + SLOT_CURSOR, reader.current | CURSOR_HOLDING);', '']],
-    ['journal: the store dies'],
-    { unit: ['journal'] },
-  ),
-  journal(
-    'ring-reader.ts',
-    'an adopted cursor may be evicted',
-    [['reader.current | CURSOR_HOLDING);', 'reader.current | CURSOR_IDLE);']],
-    ['journal: the store'],
-    { unit: ['journal'] },
-  ),
-  journal(
-    'ring-reader.ts',
     'a successor of the store begins at the newest batch',
     [
       [

@@ -4,11 +4,8 @@ const HEAD_CHECK = 'const isGone = ((position - Atomics.load(this.table, this.en
 const STORE_CURSOR = 'Atomics.store(this.table, this.slotWord + SLOT_CURSOR, position | this.idleState);';
 const SHOW_SLOT = `${STORE_CURSOR} // PARK -> RingWriter.tryFree()`;
 const RELEASE_SLOT = `${STORE_CURSOR} // PUBLISH -> RingWriter.gateOf()`;
-const SWAP_PINNED =
-  'Atomics.compareExchange(this.table, this.slotWord + SLOT_CURSOR, idle, this.current | CURSOR_PINNED)';
-const PIN = `if (${SWAP_PINNED} !== idle) {
-      return EVICTED;
-    }`;
+const PIN =
+  'if (Atomics.compareExchange(this.table, this.slotWord + SLOT_CURSOR, idle, pinned) !== idle) return EVICTED;';
 
 function reader(name, edits, killers = ['ring:', 'flow:'], more = {}) {
   return { name: `ring reader: ${name}`, file: 'ring-reader.ts', edits, killers, ...more };
@@ -22,7 +19,7 @@ export const READER = [
   ),
   reader(
     'pinned without a swap',
-    [[PIN, 'Atomics.store(this.table, this.slotWord + SLOT_CURSOR, this.current | CURSOR_PINNED);']],
+    [[PIN, 'Atomics.store(this.table, this.slotWord + SLOT_CURSOR, pinned);']],
     ['ring:'],
     { quick: true },
   ),
