@@ -105,8 +105,8 @@ export class DirectProducer implements Producer<Body> {
     if (extras === undefined && this.filling && typeof body !== 'string' && body.length <= this.quickMax) {
       if (this.builder.tryAddBody(body, 0)) return true;
     }
-    if (this.closed) throw new RingmqError('closed', 'the producer is closed');
     if (this.stalled && !this.tryClose()) return false;
+    if (this.closed) throw new RingmqError('closed', 'the producer is closed');
     if (!this.add(body, extras)) {
       if (!this.tryClose()) return false;
       if (!this.add(body, extras)) throw new RingmqError('internal', 'an empty batch took no message');
@@ -188,12 +188,7 @@ export class DirectProducer implements Producer<Body> {
 
   /** The connection looks after stalled producers every turn. */
   onRoom(): void {
-    if (!this.stalled) return;
-    // Readers of a deleted topic leave, which makes room: for nothing.
-    const { id, identity } = this.target;
-    if (readIdentity(this.participant.regions.table, id)?.epoch !== identity.epoch) {
-      this.abort(new RingmqError('unknown-topic', `topic ${this.topic} was deleted`));
-    } else if (this.tryClose()) for (const wake of this.waiters.splice(0)) wake();
+    if (this.stalled && this.tryClose()) for (const wake of this.waiters.splice(0)) wake();
   }
 
   get hasRoom(): boolean {
@@ -219,11 +214,21 @@ export class DirectProducer implements Producer<Body> {
     if (!this.closed) this.tryClose();
   };
 
+  private get isDeleted(): boolean {
+    const { id, identity } = this.target;
+    return readIdentity(this.participant.regions.table, id)?.epoch !== identity.epoch;
+  }
+
   /** Writes the open batch into the ring and shows it. HOT once per batch */
   private tryClose(): boolean {
     const { builder, target } = this;
     this.filling = false;
     if (builder.count === 0) return true;
+    // Readers of a deleted topic leave, which makes room: for nothing.
+    if (this.stalled && this.isDeleted) {
+      this.abort(new RingmqError('unknown-topic', `topic ${this.topic} was deleted`));
+      return true;
+    }
     const now = Date.now();
     const length = builder.close({
       partition: target.id,
