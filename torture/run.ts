@@ -47,6 +47,8 @@ const LIFE_SPAN_MS = 700;
 /** A server that should end itself somewhere has this long. */
 const POINT_MAX_MS = 1_500;
 const CATCH_UP_MAX_MS = 60_000;
+/** A start that ends itself at a place is over sooner: one that took longer hung, and people must see it. */
+const SLOW_START_MS = 20_000;
 const FAULTS_SHOWN = 20;
 
 /** Nothing is old enough to be removed here: unit tests stop retention at every step. */
@@ -170,7 +172,11 @@ export class Run {
   private async timed(server: Server): Promise<string | undefined> {
     const began = Date.now();
     const url = await server.ready();
-    if (url !== undefined) this.startMsMax = Math.max(this.startMsMax, Date.now() - began);
+    const tookMs = Date.now() - began;
+    if (url !== undefined) this.startMsMax = Math.max(this.startMsMax, tookMs);
+    else if (tookMs > SLOW_START_MS) {
+      this.say(`a start that was ended after ${tookMs} ms, the last it said: ${server.log.slice(-5).join(' | ')}`);
+    }
     return url;
   }
 
