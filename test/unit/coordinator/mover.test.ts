@@ -49,6 +49,19 @@ class TestOwner {
   }
 }
 
+/** The first life of a mover ended before its only move was published; a second one is about to begin. */
+async function restartedInMove() {
+  const world = new MoveWorld();
+  const [partition] = world.topic('t');
+  const first = world.begin();
+  world.endAt = 2;
+  void new TestOwner().own(first).move(first, 't', 0);
+  await world.run(first);
+  world.endAt = Number.POSITIVE_INFINITY;
+  const mover = world.begin();
+  return { world, partition, mover, owner: new TestOwner().own(mover) };
+}
+
 describe('moves', () => {
   test('a move is published once and says where', async () => {
     const world = new MoveWorld();
@@ -175,16 +188,7 @@ describe('trouble', () => {
   });
 
   test('a source that cannot be read after a restart fails, loudly', async () => {
-    const world = new MoveWorld();
-    const [partition] = world.topic('t');
-    let mover = world.begin();
-    let owner = new TestOwner().own(mover);
-    world.endAt = 2;
-    void owner.move(mover, 't', 0);
-    await world.run(mover);
-    world.endAt = Number.POSITIVE_INFINITY;
-    mover = world.begin();
-    owner = new TestOwner().own(mover);
+    const { world, partition, mover, owner } = await restartedInMove();
     owner.resolves = () => Promise.reject(new RingmqError('not-found', 'expired'));
     world.replay();
     mover.start();
@@ -195,16 +199,7 @@ describe('trouble', () => {
   });
 
   test('a source that cannot be read just now after a restart is read later, and moves', async () => {
-    const world = new MoveWorld();
-    const [partition] = world.topic('t');
-    let mover = world.begin();
-    let owner = new TestOwner().own(mover);
-    world.endAt = 2;
-    void owner.move(mover, 't', 0);
-    await world.run(mover);
-    world.endAt = Number.POSITIVE_INFINITY;
-    mover = world.begin();
-    owner = new TestOwner().own(mover);
+    const { world, partition, mover, owner } = await restartedInMove();
     const { resolves } = owner;
     let asked = 0;
     owner.resolves = (source) => {
