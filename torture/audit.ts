@@ -15,9 +15,15 @@ export class Audit {
     this.checker = checker;
   }
 
-  /** Reads what was settled by the last start. With `all`, everything that is there: nobody publishes any more. */
+  /**
+   * Reads what was settled by the last start. With `all`, everything that is there: nobody publishes any more. Rejects
+   * soon after `signal`: the broker has died.
+   */
   async run(url: string, topics: readonly string[], all: boolean, signal?: AbortSignal): Promise<Map<string, number>> {
     const connection = connect(url, { requestTimeoutMs: REQUEST_MS });
+    // Or a request would wait for the next broker, which comes when this audit is over.
+    const died = (): void => void connection.close();
+    signal?.addEventListener('abort', died, { once: true });
     const ends = new Map<string, number>();
     try {
       const known = await connection.topics();
@@ -25,6 +31,7 @@ export class Audit {
         await this.readTopic(connection, route, all, ends, signal);
       }
     } finally {
+      signal?.removeEventListener('abort', died);
       await connection.close();
     }
     return ends;

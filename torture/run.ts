@@ -47,8 +47,8 @@ const LIFE_SPAN_MS = 700;
 /** A server that should end itself somewhere has this long. */
 const POINT_MAX_MS = 1_500;
 const CATCH_UP_MAX_MS = 60_000;
-/** A start that ends itself at a place is over sooner: one that took longer hung, and people must see it. */
-const SLOW_START_MS = 20_000;
+/** From the start of a server to its end: what takes longer stood still somewhere, and clients with it. */
+const LIFE_MAX_MS = 30_000;
 const FAULTS_SHOWN = 20;
 
 /** Nothing is old enough to be removed here: unit tests stop retention at every step. */
@@ -123,6 +123,7 @@ export class Run {
 
   /** Starts the server, lets it work, kills it. Says how it died. */
   private async life(number: number, point: CrashPoint | undefined): Promise<string> {
+    const began = Date.now();
     const crash = point && `${point}:${1 + Math.floor(this.random() * (POINT_COUNTS[point] ?? 1))}`;
     const server = this.start(crash);
     const url = await this.timed(server);
@@ -134,12 +135,13 @@ export class Run {
       else await Promise.race([server.ended, pause(LIFE_MIN_MS + this.random() * LIFE_SPAN_MS)]);
     }
     const itself = !server.alive;
-    if (itself && point === undefined)
-      this.faults.push(`the server ended by itself: ${server.log.slice(-5).join(' | ')}`);
+    if (itself && point === undefined) this.faults.push(`the server ended by itself: ${server.lastWords}`);
     server.kill();
     const how = await server.ended;
-    if (itself && how !== 'SIGKILL')
-      this.faults.push(`the server ended with ${how}: ${server.log.slice(-5).join(' | ')}`);
+    const tookMs = Date.now() - began;
+    if (server.hung) return 'in a start that hung';
+    if (tookMs > LIFE_MAX_MS) this.faults.push(`life ${number} took ${tookMs} ms: something in it stood still`);
+    if (itself && how !== 'SIGKILL') this.faults.push(`the server ended with ${how}: ${server.lastWords}`);
     return itself && point ? `at ${point}` : 'at a random moment';
   }
 
@@ -161,7 +163,7 @@ export class Run {
     while (!this.load.caughtUp(ends) && Date.now() < deadline) await pause(50);
     await this.load.close();
     const how = await server.stop();
-    if (how !== 'code 0') this.faults.push(`the last stop ended with ${how}: ${server.log.slice(-5).join(' | ')}`);
+    if (how !== 'code 0') this.faults.push(`the last stop ended with ${how}: ${server.lastWords}`);
   }
 
   private start(crash: string | undefined): Server {
@@ -174,9 +176,7 @@ export class Run {
     const url = await server.ready();
     const tookMs = Date.now() - began;
     if (url !== undefined) this.startMsMax = Math.max(this.startMsMax, tookMs);
-    else if (tookMs > SLOW_START_MS) {
-      this.say(`a start that was ended after ${tookMs} ms, the last it said: ${server.log.slice(-5).join(' | ')}`);
-    }
+    if (server.hung) this.faults.push(`a start hung and was ended after ${tookMs} ms: ${server.lastWords}`);
     return url;
   }
 

@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 const PROGRAM = path.resolve(fileURLToPath(import.meta.url), '../../../bin/ringmq.mjs');
 const START_MAX_MS = 60_000;
 const LOG_LINES_KEPT = 60;
+const LOG_LINES_TOLD = 5;
 
 export interface ServerOptions {
   readonly folder: string;
@@ -15,20 +16,28 @@ export interface ServerOptions {
   /** `point:n` of RINGMQ_CRASH; undefined: none. */
   readonly crash: string | undefined;
   readonly args: readonly string[];
+  /** What is started in place of `bin/ringmq.mjs`. */
+  readonly program?: string;
+  /** A start that takes longer is ended: it hangs. Default 60,000. */
+  readonly startMaxMs?: number;
 }
 
 export class Server {
   private readonly child: ChildProcess;
+  private readonly startMaxMs: number;
   private readonly started: Promise<string | undefined>;
   /** The last lines of its log. */
   readonly log: string[] = [];
   readonly ended: Promise<string>;
   alive = true;
+  /** Its start hung and was ended. */
+  hung = false;
 
   constructor(options: ServerOptions) {
-    const { folder, port, crash, args } = options;
+    const { folder, port, crash, args, program = PROGRAM, startMaxMs = START_MAX_MS } = options;
+    this.startMaxMs = startMaxMs;
     const env = { ...process.env, ...(crash === undefined ? {} : { RINGMQ_CRASH: crash }) };
-    const line = [PROGRAM, 'serve', '--data', folder, '--port', String(port), '--json', ...args];
+    const line = [program, 'serve', '--data', folder, '--port', String(port), '--json', ...args];
     this.child = spawn(process.execPath, line, { env, stdio: ['ignore', 'pipe', 'pipe'] });
     this.ended = new Promise((resolve) => {
       this.child.once('exit', (code, signal) => {
@@ -47,10 +56,18 @@ export class Server {
 
   /** Its address; undefined if it ended before it had one. */
   async ready(): Promise<string | undefined> {
-    const late = setTimeout(() => this.kill(), START_MAX_MS);
+    const late = setTimeout(() => {
+      this.hung = true;
+      this.kill();
+    }, this.startMaxMs);
     const url = await this.started;
     clearTimeout(late);
     return url;
+  }
+
+  /** The last it said. */
+  get lastWords(): string {
+    return this.log.slice(-LOG_LINES_TOLD).join(' | ');
   }
 
   kill(): void {
