@@ -8,7 +8,7 @@ import { FULL, LaneReader, LaneWriter, NONE } from '../memory/lane.ts';
 import { laneBack, laneTo, type Regions } from '../memory/regions.ts';
 import { seatGeneration } from '../memory/seats.ts';
 import { decodeFrame, encodeFrame } from '../wire/codec.ts';
-import type { Command } from '../wire/commands.ts';
+import type { Command, CommandType } from '../wire/commands.ts';
 
 /** A lane frame around a command: int32 size, int32 unused, then the command frame. */
 const ENVELOPE_BYTES = 8;
@@ -42,9 +42,11 @@ export interface LaneServer {
   readonly timeoutMs: number;
   /**
    * A successor does not answer what its predecessor was asked: such requests are refused with this code. Without one
-   * it takes what lies in the lane.
+   * it takes what lies in the lane; what its predecessor had taken out and not answered is lost.
    */
   readonly gone?: CodeName;
+  /** Asking these twice, also behind later ones, does no harm: a successor is asked them again. */
+  readonly repeatable?: ReadonlySet<CommandType>;
   /** Bytes of requests that wait here while the lane is full; 0: they are refused with `lane-full`. */
   readonly queueBytesMax: number;
 }
@@ -54,6 +56,7 @@ export const NAMESERVER: LaneServer = {
   seat: SEAT_NAMESERVER,
   name: 'the NameServer',
   timeoutMs: 3_000,
+  repeatable: new Set<CommandType>(['route-request', 'topics-request', 'offsets-request']),
   queueBytesMax: 0,
 };
 export const COORDINATOR: LaneServer = {
@@ -76,9 +79,12 @@ export function isForGeneration(correlation: number, generation: number): boolea
 interface Waiting {
   resolve(command: Command): void;
   reject(error: Error): void;
+  /** Only if it may be asked twice. */
+  readonly command: Command | undefined;
   readonly deadline: number;
   readonly timeoutMs: number;
-  readonly generation: number;
+  /** Of the server's seat, when it was asked. */
+  generation: number;
 }
 
 const WAITING_MAX = 65_536;
@@ -119,8 +125,10 @@ export class ControlLane {
     const generation = this.generation;
     const correlation = this.nextCorrelation(generation);
     this.put(encodeFrame({ correlation, command }));
+    const deadline = nowMs + timeoutMs;
+    const kept = this.server.repeatable?.has(command.type) ? command : undefined;
     return new Promise((resolve, reject) => {
-      this.waiting.set(correlation, { resolve, reject, deadline: nowMs + timeoutMs, timeoutMs, generation });
+      this.waiting.set(correlation, { resolve, reject, command: kept, deadline, timeoutMs, generation });
     });
   }
 
@@ -138,14 +146,18 @@ export class ControlLane {
     return taken;
   }
 
-  /** Gives up on requests that were not answered in time, or whose server has ended. */
+  /** Asks a successor again, and gives up on requests that were not answered in time, or that only the dead one knew. */
   expire(nowMs: number): void {
     if (this.queue.length > 0) this.sendQueued();
     const { gone, name } = this.server;
     const present = this.generation;
     for (const [correlation, waiting] of this.waiting) {
-      const isGone = gone !== undefined && waiting.generation !== present;
-      if (!isGone && waiting.deadline > nowMs) continue;
+      const isOther = waiting.generation !== present;
+      const isGone = gone !== undefined && isOther;
+      if (!isGone && waiting.deadline > nowMs) {
+        if (isOther) this.askAgain(correlation, waiting, present);
+        continue;
+      }
       this.waiting.delete(correlation);
       const late = `${name} did not answer within ${waiting.timeoutMs / 1000} s`;
       waiting.reject(isGone ? new RingmqError(gone) : new RingmqError('timeout', late));
@@ -160,8 +172,21 @@ export class ControlLane {
     this.queuedBytes = 0;
   }
 
+  /** The answer to the second one, if there are two, is heard as news that nobody waits for. */
+  private askAgain(correlation: number, waiting: Waiting, generation: number): void {
+    const { command } = waiting;
+    if (command === undefined) return;
+    try {
+      this.put(encodeFrame({ correlation, command }));
+      waiting.generation = generation;
+    } catch (error) {
+      // A full lane: the next time.
+      if (!(error instanceof RingmqError)) throw error;
+    }
+  }
+
   private get generation(): number {
-    return this.server.gone === undefined ? 0 : seatGeneration(this.controlWords, this.server.seat);
+    return seatGeneration(this.controlWords, this.server.seat);
   }
 
   private nextCorrelation(generation: number): number {

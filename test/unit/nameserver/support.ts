@@ -13,7 +13,7 @@ import { ControlLane } from '../../../src/thread/control-lane.ts';
 import type { Command, PartitionPosition, TopicRoute } from '../../../src/wire/commands.ts';
 import { FaultDisk } from '../../support/fault-disk.ts';
 
-const CLIENT = 20;
+export const CLIENT = 20;
 
 interface BrokerOptions {
   readonly recovered?: RecoveredQueues;
