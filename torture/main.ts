@@ -4,9 +4,9 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { freePort } from '../bench/support/free-port.ts';
-import { CRASH_POINTS } from '../src/log/crash-point.ts';
+import { CRASH_POINTS, type CrashPoint } from '../src/log/crash-point.ts';
 import { Run, type RunOptions } from './run.ts';
 
 interface Options {
@@ -15,6 +15,7 @@ interface Options {
   readonly data?: string;
   readonly json?: boolean;
   readonly serve?: string[];
+  readonly points?: CrashPoint[];
 }
 
 const program = new Command('torture')
@@ -23,6 +24,9 @@ const program = new Command('torture')
   .option('--seed <n>', 'of the moments; the same seed makes the same plan (not the same run: time is real)')
   .option('--data <folder>', 'where; kept afterwards. Default: a temporary folder, removed if all is well')
   .option('--serve <args...>', 'more arguments for `ringmq serve`, like --serve=--disk-mode=buffered')
+  .addOption(
+    new Option('--points <names...>', 'end something at these places only (default: all)').choices(CRASH_POINTS),
+  )
   .option('--json', 'print the report as JSON')
   .addHelpText('after', `\nPlaces in the code: ${CRASH_POINTS.join(', ')}\n`)
   .showHelpAfterError()
@@ -36,8 +40,9 @@ async function main(options: Options): Promise<void> {
   const seed = options.seed === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(options.seed);
   if (!Number.isInteger(seed)) program.error(`--seed ${options.seed}: a whole number`);
   const folder = options.data ?? mkdtempSync(path.join(tmpdir(), 'ringmq-torture-'));
-  const plan: RunOptions = { kills, seed, folder, port: await freePort(), serveArgs: options.serve ?? [] };
-  const report = await new Run(plan, (text) => process.stderr.write(`${text}\n`)).run();
+  const { points, serve = [] } = options;
+  const run: RunOptions = { kills, seed, folder, port: await freePort(), serveArgs: serve, ...(points && { points }) };
+  const report = await new Run(run, (text) => process.stderr.write(`${text}\n`)).run();
   process.stdout.write(options.json ? `${JSON.stringify(report)}\n` : `${report.text}\n`);
   if (!report.ok) {
     process.stderr.write(`the data are kept in ${folder}; again: --kills ${kills} --seed ${seed}\n`);

@@ -1,9 +1,10 @@
-// One run: the plan of kills, the lives of the server between them, and the report.
-import { CRASH_POINTS, type CrashPoint } from '../src/log/crash-point.ts';
+// One run: the lives of the server between its kills, and the report.
+import type { CrashPoint } from '../src/log/crash-point.ts';
 import { Audit } from './audit.ts';
 import { Checker } from './checker.ts';
 import { Load } from './load.ts';
 import { Messaging } from './messaging.ts';
+import { type Crash, Plan } from './plan.ts';
 import { Server } from './server.ts';
 import { pause } from './topic-reader.ts';
 
@@ -13,6 +14,8 @@ export interface RunOptions {
   readonly folder: string;
   readonly port: number;
   readonly serveArgs: readonly string[];
+  /** Places in the code to end something at. Default: all. */
+  readonly points?: readonly CrashPoint[];
 }
 
 export interface Report {
@@ -51,35 +54,6 @@ const CATCH_UP_MAX_MS = 60_000;
 const LIFE_MAX_MS = 30_000;
 const FAULTS_SHOWN = 20;
 
-/** Nothing is old enough to be removed here: unit tests stop retention at every step. */
-const POINTS = CRASH_POINTS.filter((point) => point !== 'log.retained');
-
-/** Where in the code and how often it passes there: rare places at once, busy ones after a while. */
-const POINT_COUNTS: Partial<Record<CrashPoint, number>> = {
-  'broker.appended': 200,
-  'broker.released': 200,
-  'store.staged': 60,
-  'store.torn-write': 60,
-  'store.written': 60,
-  'store.noticed': 60,
-  'state.offsets-committed': 5,
-  'journal.appended': 200,
-  'journal.synced': 40,
-  'journal.snapshot-written': 2,
-  'journal.snapshot-named': 2,
-  'move.intended': 60,
-  'move.published': 60,
-  'move.done': 40,
-  'lease.written': 20,
-  'timer.stored': 20,
-  'timer.recalled': 10,
-  'timer.bucket-written': 40,
-  'timer.bucket-synced': 2,
-  'timer.checkpointed': 2,
-  'transaction.prepared': 20,
-  'transaction.checked': 2,
-};
-
 export class Run {
   private readonly options: RunOptions;
   private readonly say: (text: string) => void;
@@ -87,22 +61,19 @@ export class Run {
   private readonly audit = new Audit(this.checker);
   private readonly load: Load;
   private readonly messaging: Messaging;
-  /** Places, in the order in which their turn comes. */
-  private readonly points: readonly CrashPoint[];
+  private readonly plan: Plan;
   private readonly topics = [...TOPICS];
   private readonly kills: Record<string, number> = {};
   private readonly faults: string[] = [];
-  private readonly random: () => number;
   private startMsMax = 0;
 
   constructor(options: RunOptions, say: (text: string) => void) {
     this.options = options;
     this.say = say;
-    this.random = mulberry(options.seed);
+    this.plan = new Plan(options.seed, options.points);
     const url = `ws://127.0.0.1:${options.port}`;
     this.load = new Load({ url, topics: this.topics, producersPerTopic: 3 }, this.checker);
     this.messaging = new Messaging(url);
-    this.points = shuffled(POINTS, this.random);
   }
 
   async run(): Promise<Report> {
@@ -110,8 +81,7 @@ export class Run {
     this.load.start();
     this.messaging.start();
     for (let kill = 1; kill <= this.options.kills; kill++) {
-      const point = kill % 2 === 0 ? this.points[(kill / 2) % POINTS.length] : undefined;
-      const how = await this.life(kill, point);
+      const how = await this.life(kill, this.plan.kill(kill));
       this.kills[how] = (this.kills[how] ?? 0) + 1;
       this.say(`kill ${kill}/${this.options.kills}: ${how}; ${this.load.figures.kept} kept acks so far`);
       if (this.checker.anomalies.length + this.messaging.anomalies.length > 0) break;
@@ -122,27 +92,40 @@ export class Run {
   }
 
   /** Starts the server, lets it work, kills it. Says how it died. */
-  private async life(number: number, point: CrashPoint | undefined): Promise<string> {
+  private async life(number: number, crash: Crash | undefined): Promise<string> {
     const began = Date.now();
-    const crash = point && `${point}:${1 + Math.floor(this.random() * (POINT_COUNTS[point] ?? 1))}`;
     const server = this.start(crash);
     const url = await this.timed(server);
     if (url !== undefined) {
       await this.auditNow(server, url);
-      const wanted = number % FRESH_TOPIC_EVERY === 0 || point === 'state.topic-created';
+      const wanted = number % FRESH_TOPIC_EVERY === 0 || crash?.point === 'state.topic-created';
       if (wanted && this.topics.length < TOPICS.length + FRESH_TOPICS_MAX) this.freshTopic();
-      if (point) await Promise.race([server.ended, pause(POINT_MAX_MS)]);
-      else await Promise.race([server.ended, pause(LIFE_MIN_MS + this.random() * LIFE_SPAN_MS)]);
+      await this.untilKilled(server, crash);
     }
     const itself = !server.alive;
-    if (itself && point === undefined) this.faults.push(`the server ended by itself: ${server.lastWords}`);
     server.kill();
     const how = await server.ended;
     const tookMs = Date.now() - began;
     if (server.hung) return 'in a start that hung';
     if (tookMs > LIFE_MAX_MS) this.faults.push(`life ${number} took ${tookMs} ms: something in it stood still`);
+    if (server.threadsEnded > (crash?.threadOnly ? 1 : 0)) this.faults.push(`a thread died: ${server.lastWords}`);
+    if (crash?.threadOnly && server.threadsEnded > 0) {
+      // A broker one of whose threads dies before it was ready says so, and does not start.
+      if (itself && url !== undefined) this.faults.push(`the server ended with ${how}: ${server.lastWords}`);
+      return `a thread at ${crash.point}${url === undefined ? ', which ended the start' : ''}`;
+    }
+    if (itself && crash === undefined) this.faults.push(`the server ended by itself: ${server.lastWords}`);
     if (itself && how !== 'SIGKILL') this.faults.push(`the server ended with ${how}: ${server.lastWords}`);
-    return itself && point ? `at ${point}` : 'at a random moment';
+    return itself && crash ? `at ${crash.point}` : 'at a random moment';
+  }
+
+  /** Until it has ended itself, or it is time to end it. What outlives one of its threads goes on for a while. */
+  private async untilKilled(server: Server, crash: Crash | undefined): Promise<void> {
+    const { random } = this.plan;
+    const come = crash?.threadOnly ? Promise.race([server.ended, server.threadEnded]) : server.ended;
+    if (crash) await Promise.race([come, pause(POINT_MAX_MS)]);
+    if (crash && server.threadsEnded === 0) return;
+    await Promise.race([server.ended, pause(LIFE_MIN_MS + random() * LIFE_SPAN_MS)]);
   }
 
   /** Everything settles: producers end, consumers catch up, the whole log is read, the server stops in order. */
@@ -166,9 +149,10 @@ export class Run {
     if (how !== 'code 0') this.faults.push(`the last stop ended with ${how}: ${server.lastWords}`);
   }
 
-  private start(crash: string | undefined): Server {
+  private start(crash: Crash | undefined): Server {
     const { folder, port, serveArgs } = this.options;
-    return new Server({ folder, port, crash, args: [...SERVE_ARGS, ...serveArgs] });
+    const place = crash && `${crash.point}:${crash.count}${crash.threadOnly ? ':thread' : ''}`;
+    return new Server({ folder, port, crash: place, args: [...SERVE_ARGS, ...serveArgs] });
   }
 
   private async timed(server: Server): Promise<string | undefined> {
@@ -230,20 +214,4 @@ export class Run {
       faults,
     };
   }
-}
-
-function shuffled<T>(all: readonly T[], random: () => number): readonly T[] {
-  const left = [...all];
-  return all.map(() => left.splice(Math.floor(random() * left.length), 1)[0]);
-}
-
-/** mulberry32, 0 to 1. */
-function mulberry(seed: number): () => number {
-  let state = seed | 0;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296;
-  };
 }

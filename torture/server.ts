@@ -9,11 +9,13 @@ const PROGRAM = path.resolve(fileURLToPath(import.meta.url), '../../../bin/ringm
 const START_MAX_MS = 60_000;
 const LOG_LINES_KEPT = 60;
 const LOG_LINES_TOLD = 5;
+/** What the supervisor says of a thread that has died. */
+const THREAD_ENDED = 'thread ended: starting it again';
 
 export interface ServerOptions {
   readonly folder: string;
   readonly port: number;
-  /** `point:n` of RINGMQ_CRASH; undefined: none. */
+  /** RINGMQ_CRASH; undefined: none. */
   readonly crash: string | undefined;
   readonly args: readonly string[];
   /** What is started in place of `bin/ringmq.mjs`. */
@@ -32,6 +34,11 @@ export class Server {
   alive = true;
   /** Its start hung and was ended. */
   hung = false;
+  /** Threads that died and were started again. */
+  threadsEnded = 0;
+  /** Resolves with the first of them. */
+  readonly threadEnded: Promise<void>;
+  private sawThreadEnd: () => void = () => {};
 
   constructor(options: ServerOptions) {
     const { folder, port, crash, args, program = PROGRAM, startMaxMs = START_MAX_MS } = options;
@@ -44,6 +51,9 @@ export class Server {
         this.alive = false;
         resolve(signal ?? `code ${code}`);
       });
+    });
+    this.threadEnded = new Promise((resolve) => {
+      this.sawThreadEnd = resolve;
     });
     createInterface({ input: this.child.stderr as NodeJS.ReadableStream }).on('line', (text) => this.keep(text));
     this.started = new Promise((resolve) => {
@@ -83,5 +93,8 @@ export class Server {
   private keep(text: string): void {
     this.log.push(text);
     if (this.log.length > LOG_LINES_KEPT) this.log.shift();
+    if (!text.includes(THREAD_ENDED)) return;
+    this.threadsEnded++;
+    this.sawThreadEnd();
   }
 }

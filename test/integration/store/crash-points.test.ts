@@ -21,6 +21,8 @@ const TIMES: Partial<Record<CrashPoint, number>> = {
   'store.torn-write': 30,
   'store.written': 30,
   'store.noticed': 30,
+  // It writes the first ones while it starts.
+  'journal.appended': 4,
 };
 
 test.each(STORE_CRASH_POINTS)('ended at %s', async (point) => {
@@ -63,4 +65,34 @@ test.each(STORE_CRASH_POINTS)('ended at %s', async (point) => {
   await reader.producer('load', { ack: 'durable' }).send('goes on');
   await reader.close();
   expect(await second.stop()).toBe(0);
+});
+
+const THREADS: readonly [CrashPoint, string][] = [
+  ['broker.appended', 'broker'],
+  ['store.torn-write', 'store'],
+  ['log.index-written', 'log-reader'],
+  ['state.topic-created', 'nameserver'],
+  ['journal.appended', 'coordinator'],
+];
+
+test.each(THREADS)('only a thread ends at %s, once', async (point, thread) => {
+  const env = { RINGMQ_CRASH: `${point}:${TIMES[point] ?? 1}:thread` };
+  const server = await ServerProcess.start(['--data', dataFolder(), '--segment-bytes', '1m'], { env });
+  const bus = connect(server.url);
+  bus.onError(() => {});
+  const load = new Load(bus.producer('load', { ack: 'durable', timeoutMs: 30_000 }));
+  load.start(100, 2_000);
+  const group = bus.consumer('load', { group: 'g', from: 'earliest', onMessage: () => {}, onError: () => {} });
+  const ends = (): string[] => server.stderr.split('\n').filter((line) => line.includes('thread ended'));
+  await until(() => ends().length > 0, 'a thread ends at the place', 30_000);
+  const before = load.acked.size;
+  // A second segment, a second index: its successor passes the place as well.
+  await until(() => load.acked.size > before + 2_000, 'it goes on', 30_000);
+  await load.stop();
+  await group.close();
+  const check = await readAll(bus, 'load');
+  expect([load.failed, check.faults, check.missing(load.acked), check.doubled()]).toEqual([[], [], [], []]);
+  expect(ends()).toEqual([expect.stringContaining(`"thread":"${thread}"`)]);
+  expect(server.ended).toBe(false);
+  await bus.close();
 });

@@ -84,8 +84,17 @@ describe.each(['recovery.verified', 'log.index-written', 'recovery.done'])('a ki
   });
 });
 
-test('a misspelt crash point is an error', () => {
-  const { status, stderr } = write(path.join(root, 'misspelt'), 'buffered', 1, 'store.seald:1');
-  expect(status).toBe(1);
-  expect(stderr).toContain('store.sealed');
+test.each(['store.seald:1', 'store.sealed:0', 'store.sealed:1:tread'])(
+  'a misspelt crash point is an error: %s',
+  (crash) => {
+    const { status, stderr } = write(path.join(root, 'misspelt'), 'buffered', 1, crash);
+    expect(status).toBe(1);
+    expect(stderr).toContain(`RINGMQ_CRASH is ${crash}`);
+    expect(stderr).toContain('store.sealed');
+  },
+);
+
+test('the main thread cannot end alone', () => {
+  const { killed } = write(path.join(root, 'main'), 'buffered', 20, 'store.sealed:1:thread');
+  expect(killed).toBe(true);
 });
