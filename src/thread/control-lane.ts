@@ -146,7 +146,7 @@ export class ControlLane {
     return taken;
   }
 
-  /** Asks a successor again, and gives up on requests that were not answered in time, or that only the dead one knew. */
+  /** Asks a successor again; gives up on what was not answered in time, or what only the dead one knew. */
   expire(nowMs: number): void {
     if (this.queue.length > 0) this.sendQueued();
     const { gone, name } = this.server;
