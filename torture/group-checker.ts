@@ -50,6 +50,8 @@ export class GroupChecker extends Findings<GroupAnomaly> {
   dead = 0;
   /** Acknowledged by the broker, and not handled yet. */
   waiting = 0;
+  /** Of these, those whose last attempt has not failed either. */
+  open = 0;
 
   constructor(name: string) {
     super();
@@ -71,6 +73,7 @@ export class GroupChecker extends Findings<GroupAnomaly> {
     const sent = this.sent.get(id) as Sent;
     sent.kept = true;
     if (!sent.handled) this.waiting++;
+    if (!isDealtWith(sent)) this.open++;
   }
 
   /** A handler gets it, as what stands there in the topic. */
@@ -92,6 +95,7 @@ export class GroupChecker extends Findings<GroupAnomaly> {
   handled(id: string): void {
     const sent = this.sent.get(id);
     if (sent === undefined || sent.handled) return;
+    if (sent.kept && !isDealtWith(sent)) this.open--;
     sent.handled = true;
     if (sent.kept) this.waiting--;
   }
@@ -99,7 +103,9 @@ export class GroupChecker extends Findings<GroupAnomaly> {
   /** Its last attempt failed: others of its key may go on. */
   gaveUp(id: string): void {
     const sent = this.sent.get(id);
-    if (sent) sent.gaveUp = true;
+    if (sent === undefined) return;
+    if (sent.kept && !isDealtWith(sent)) this.open--;
+    sent.gaveUp = true;
   }
 
   /**

@@ -8,8 +8,8 @@ const SETTINGS = { retryDelaysMs: [20, 60, 150], attemptsMax: 4 } as const;
 const BURST = 20;
 const PAUSE_MS = 40;
 const KEYS = 60;
-/** Messages that are stored and not handled, from which on the producer waits: the end should not take long. */
-const WAITING_MAX = 600;
+/** Messages that are stored and not dealt with, from which on the producer waits: the end should not take long. */
+const OPEN_MAX = 600;
 /** Longer than the broker is ever away. */
 const TIMEOUT_MS = 60_000;
 const AGAIN_MS = 200;
@@ -130,7 +130,7 @@ export abstract class GroupLoad {
   private async send(producer: Producer): Promise<void> {
     const underWay = new Set<PromiseLike<unknown>>();
     for (let number = 0; !this.full; ) {
-      if (this.checker.waiting + underWay.size >= WAITING_MAX) {
+      if (this.checker.open + underWay.size >= OPEN_MAX) {
         await pause(PAUSE_MS);
         continue;
       }

@@ -1,14 +1,17 @@
 // Everything of the torture that is messaging: groups, delayed messages, transactions.
 import { PushGroup } from './push-group.ts';
+import { Replays } from './replays.ts';
 import { SimpleGroup } from './simple-group.ts';
 import { Timers } from './timers.ts';
 import { Transactions } from './transactions.ts';
 
 export class Messaging {
-  private readonly all: readonly (PushGroup | SimpleGroup | Timers | Transactions)[];
+  private readonly groups: readonly [PushGroup, SimpleGroup];
+  private readonly all: readonly (PushGroup | SimpleGroup | Replays | Timers | Transactions)[];
 
   constructor(url: string) {
-    this.all = [new PushGroup(url, 'push'), new SimpleGroup(url, 'simple'), new Timers(url), new Transactions(url)];
+    this.groups = [new PushGroup(url, 'push'), new SimpleGroup(url, 'simple')];
+    this.all = [...this.groups, new Replays(url), new Timers(url), new Transactions(url)];
   }
 
   start(): void {
@@ -25,6 +28,11 @@ export class Messaging {
     await Promise.all(
       this.all.map((one) => one.audit().catch((error: unknown) => void one.faults.push(`the audit failed: ${error}`))),
     );
+  }
+
+  /** Acknowledgements that were answered, of each group. */
+  get acks(): readonly number[] {
+    return this.groups.map(({ checker }) => checker.acks);
   }
 
   get anomalies(): readonly string[] {

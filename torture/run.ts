@@ -50,6 +50,9 @@ const LIFE_SPAN_MS = 700;
 /** A server that should end itself somewhere has this long. */
 const POINT_MAX_MS = 1_500;
 const CATCH_UP_MAX_MS = 60_000;
+/** After a thread has died all clients get answers again within this time. */
+const GOES_ON_MAX_MS = 20_000;
+const LOOK_MS = 10;
 /** From the start of a server to its end: what takes longer stood still somewhere, and clients with it. */
 const LIFE_MAX_MS = 30_000;
 const FAULTS_SHOWN = 20;
@@ -119,13 +122,29 @@ export class Run {
     return itself && crash ? `at ${crash.point}` : 'at a random moment';
   }
 
-  /** Until it has ended itself, or it is time to end it. What outlives one of its threads goes on for a while. */
+  /** Until it has ended itself, or it is time to end it. What outlives one of its threads must go on. */
   private async untilKilled(server: Server, crash: Crash | undefined): Promise<void> {
     const { random } = this.plan;
     const come = crash?.threadOnly ? Promise.race([server.ended, server.threadEnded]) : server.ended;
     if (crash) await Promise.race([come, pause(POINT_MAX_MS)]);
     if (crash && server.threadsEnded === 0) return;
+    if (crash) await this.goesOn(server, crash);
     await Promise.race([server.ended, pause(LIFE_MIN_MS + random() * LIFE_SPAN_MS)]);
+  }
+
+  private async goesOn(server: Server, { point }: Crash): Promise<void> {
+    const before = this.answers;
+    const deadline = Date.now() + GOES_ON_MAX_MS;
+    const waits = (): boolean => this.answers.some((count, i) => count <= before[i]);
+    while (server.alive && waits() && Date.now() < deadline) await pause(LOOK_MS);
+    if (!server.alive || !waits()) return;
+    const text = `after a thread has died at ${point} somebody gets no answers`;
+    this.faults.push(`${text}: ${before} before, ${this.answers} now: ${server.lastWords}`);
+  }
+
+  /** Acknowledgements of the store, and to each group. */
+  private get answers(): readonly number[] {
+    return [this.load.figures.kept, ...this.messaging.acks];
   }
 
   /** Everything settles: producers end, consumers catch up, the whole log is read, the server stops in order. */

@@ -70,6 +70,9 @@ test.each(STORE_CRASH_POINTS)('ended at %s', async (point) => {
 const THREADS: readonly [CrashPoint, string][] = [
   ['broker.appended', 'broker'],
   ['store.torn-write', 'store'],
+  ['store.written', 'store'],
+  ['store.sealed', 'store'],
+  ['store.segment-created', 'store'],
   ['log.index-written', 'log-reader'],
   ['state.topic-created', 'nameserver'],
   ['journal.appended', 'coordinator'],

@@ -186,3 +186,18 @@ test('it is known how many are still to be handled', () => {
   checker.handled('3');
   expect(checker.waiting).toBe(1);
 });
+
+test('it is known how many are still to be dealt with', () => {
+  const checker = new GroupChecker('g');
+  for (const id of ['1', '2', '3', '4']) checker.sending(id, undefined);
+  checker.gaveUp('1');
+  for (const id of ['1', '2', '3', '4']) checker.kept(id);
+  expect([checker.waiting, checker.open]).toEqual([4, 3]);
+  checker.gaveUp('2');
+  checker.gaveUp('2');
+  checker.handled('2');
+  expect([checker.waiting, checker.open]).toEqual([3, 2]);
+  checker.handled('3');
+  checker.gaveUp('3');
+  expect([checker.waiting, checker.open]).toEqual([2, 1]);
+});
