@@ -53,7 +53,7 @@ const CATCH_UP_MAX_MS = 60_000;
 /** After a thread has died all clients get answers again within this time. */
 const GOES_ON_MAX_MS = 20_000;
 const LOOK_MS = 10;
-/** From a server's start, when it was ready, to its end: what takes longer stood still somewhere, and clients with it. */
+/** From when a server is ready to its end: what takes longer stood still somewhere, and clients with it. */
 const LIFE_MAX_MS = 45_000;
 const FAULTS_SHOWN = 20;
 
