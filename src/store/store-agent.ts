@@ -60,6 +60,12 @@ const RETRY_MS = 500;
 const UNSYNCED_BYTES_MAX = 4 * 1024 * 1024;
 const UNSYNCED_MS_MAX = 2;
 
+/**
+ * What a partition may take of a block at least, if it has it: where thousands wait, an even share would be a batch
+ * each, and a run costs as much as some ten KiB in it.
+ */
+const SHARE_MIN_BYTES = 16 * 1024;
+
 /** Where a commit stands. */
 const PHASE = { idle: 0, staged: 1, written: 2 } as const;
 
@@ -174,7 +180,7 @@ export class StoreAgent implements Agent {
     return 1;
   }
 
-  /** Fills a block: every partition with news has its share, what one does not use is left to the next ones. */
+  /** Fills a block: partitions with news have their share in turn, what one does not use is left to the next ones. */
   private stage(): void {
     const { builder } = this.context;
     const waiting = this.journals.dirty;
@@ -187,7 +193,7 @@ export class StoreAgent implements Agent {
         partition.dirty = false;
         continue;
       }
-      const shareBytes = Math.floor(builder.room / (waiting.length - i));
+      const shareBytes = Math.max(SHARE_MIN_BYTES, Math.floor(builder.room / (waiting.length - i)));
       let outcome = partition.stage(builder, shareBytes);
       if (outcome === STAGE.nothing && this.journals.hasMore(partition)) outcome = partition.stage(builder, shareBytes);
       if (outcome === STAGE.full) break;

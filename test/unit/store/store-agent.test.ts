@@ -68,27 +68,6 @@ describe('commit', () => {
     expect(ends[1] + ends[2]).toBe(sent);
   });
 
-  test('a thousand partitions with a little each share one block', () => {
-    const rig = new StoreRig({ partitionMax: 1_024 });
-    for (let id = 0; id < 1_000; id++) rig.table.activateDurable(id);
-    for (let id = 0; id < 1_000; id++) {
-      rig.send(id, [`m${id}`], LEVEL.none);
-      if (id % 100 === 99) rig.append();
-    }
-    rig.settle();
-    expect(commits(rig)).toBe(1);
-    expect(Object.keys(rig.ends())).toHaveLength(1_000);
-  });
-
-  test('a partition with much takes its turn with the others', () => {
-    const rig = durableRig();
-    for (let i = 0; i < 6; i++) rig.send(1, ['x'.repeat(2_000)], LEVEL.none);
-    rig.send(2, ['small']);
-    rig.append();
-    rig.store.work(rig.now);
-    expect(rig.answers()).toEqual(['7:ok@0']);
-  });
-
   test('a batch larger than a block gets a larger block, and what does not fit waits for the next one', () => {
     const rig = durableRig({ blockBytes: 4_096 });
     rig.send(1, ['a'.repeat(1_000)]);
