@@ -181,7 +181,8 @@ export class LeaseQueue {
     const { window, host } = this;
     const { copier, wants, order } = host;
     const { progress } = this.queue;
-    const isOpen = progress.rangeCount === 0;
+    // A move that began under the group's former terms, and ended since reading began, is known to the progress alone.
+    const isOpen = progress.rangeCount === 0 && progress.floor <= window.top;
     const passed: number[] = [];
     copier.reset();
     while (batch.next()) {

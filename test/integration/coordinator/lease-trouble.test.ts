@@ -105,6 +105,24 @@ describe('trouble', () => {
     expect(await second.receive({ waitMs: 200 })).toEqual([]);
   });
 
+  test('a move that ends before a group that has changed its terms reads brings nothing acknowledged again', async () => {
+    const { house } = await houseWith(['a', 'b', 'c']);
+    const terms = { group: 'g', member: 'm' } as const;
+    const first = house.consumer('t', { ...terms, order: 'none' });
+    const [, b] = await first.receive({ max: 2 });
+    await first.ack(b);
+    const queue = house.book.queue('g', 't', 0) as GroupQueue;
+    const reader = house.connection.reader.bind(house.connection);
+    house.connection.reader = (...asked: Parameters<typeof reader>) => {
+      const consumer = reader(...asked);
+      // The floor goes past what was acknowledged above it.
+      house.book.acked(queue, 0, 1);
+      return consumer as never;
+    };
+    const second = house.consumer('t', { ...terms, order: 'key' });
+    expect(bodies(await second.receive())).toEqual(['c']);
+  });
+
   test('an ack that cannot be written is refused, and the lease goes on', async () => {
     const { broker } = await startConnected({ workers: 1 });
     const journal = new TestJournal();
