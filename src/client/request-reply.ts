@@ -108,7 +108,7 @@ export class Requests implements Replier {
     try {
       await this.producerOf(topic, false).send(body, { ...extras, properties });
     } catch (error) {
-      if (!(error instanceof RingmqError) || error.code !== 'unknown-topic') throw error;
+      if (!isGone(error)) throw error;
       throw new RingmqError('unknown-topic', 'whoever sent the request has gone: there is nowhere to reply to');
     }
   }
@@ -128,9 +128,7 @@ export class Requests implements Replier {
     correlation: string,
     isOver: () => boolean,
   ): Promise<Message> {
-    this.inbox ??= this.open();
-    const { inbox } = this;
-    await inbox.ready;
+    const inbox = await this.openInbox(isOver);
     // Nobody waits any more: neither for a reply, nor for the request to be handled.
     if (isOver()) throw new RingmqError('timeout');
     const reply = new Promise<Message>((resolve, reject) => {
@@ -145,6 +143,20 @@ export class Requests implements Replier {
     };
     await this.producerOf(topic, true).send(body, { ...extras, properties });
     return reply;
+  }
+
+  /** One that is read. If it ended with its session before that, another one: nothing was sent yet. */
+  private async openInbox(isOver: () => boolean): Promise<Inbox> {
+    for (;;) {
+      this.inbox ??= this.open();
+      const { inbox } = this;
+      try {
+        await inbox.ready;
+        return inbox;
+      } catch (error) {
+        if (!isGone(error) || isOver()) throw error;
+      }
+    }
   }
 
   private open(): Inbox {
@@ -198,6 +210,11 @@ export class Requests implements Replier {
     }
     return producer;
   }
+}
+
+/** A reply topic is no more, or is about to go: its partition goes first. */
+function isGone(error: unknown): boolean {
+  return error instanceof RingmqError && (error.code === 'unknown-topic' || error.code === 'unknown-partition');
 }
 
 /** 128 random bits; randomUUID() is missing in pages that came over plain HTTP. */

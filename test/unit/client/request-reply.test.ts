@@ -19,6 +19,8 @@ class World implements RequestHost {
   readonly onOver: ((error: RingmqError | undefined) => void)[] = [];
   refusal: RingmqError | undefined;
   sendRefusal: RingmqError | undefined;
+  /** What readers of reply topics begin with, in turn. */
+  readonly readyRefusals: RingmqError[] = [];
   private readonly handlers: ((message: Message) => unknown)[] = [];
 
   async createTopic(topic: string, options: TopicOptions): Promise<void> {
@@ -31,7 +33,10 @@ class World implements RequestHost {
     this.handlers.push(onMessage as (message: Message) => unknown);
     const { onOver } = this;
     return {
-      ready: async () => {},
+      ready: async () => {
+        const refusal = this.readyRefusals.shift();
+        if (refusal) throw refusal;
+      },
       close: async () => {},
       set onOver(over: (error: RingmqError | undefined) => void) {
         onOver.push(over);
@@ -72,6 +77,26 @@ test('requests of a connection share one reply topic, and each gets its own repl
   world.comes(undefined, 'x');
   for (const i of [2, 0, 1, 1]) world.comes(ids[i], `reply ${i}`);
   expect((await Promise.all(replies)).map((one) => one.text())).toEqual(['reply 0', 'reply 1', 'reply 2']);
+});
+
+test('a reply topic that ends with its session before it is read is made anew, and the request goes out', async () => {
+  const world = new World();
+  world.readyRefusals.push(new RingmqError('unknown-topic'), new RingmqError('unknown-partition'));
+  const requests = new Requests(world);
+  const reply = requests.request('t', 'a');
+  const [id] = await asked(world, 1);
+  expect(world.made).toHaveLength(3);
+  expect(world.sent[0].properties.REPLY_TO_CLIENT).toBe(world.made[2]);
+  world.comes(id, 'b');
+  expect((await reply).text()).toBe('b');
+});
+
+test.each(['unknown-topic', 'unknown-partition'] as const)('a reply that meets %s has nowhere to go', async (code) => {
+  const world = new World();
+  world.sendRefusal = new RingmqError(code);
+  const properties = { REPLY_TO_CLIENT: '%REPLY%x', CORRELATION_ID: '1' };
+  const reply = new Requests(world).reply({ properties } as unknown as Message, 'b');
+  await expect(reply).rejects.toMatchObject({ code: 'unknown-topic', message: expect.stringContaining('has gone') });
 });
 
 test('when the session ends, who waits is told at once, and the next request has a new topic', async () => {
