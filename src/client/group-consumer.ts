@@ -93,7 +93,7 @@ export class GroupConsumer<T> implements Consumer<T>, TopicIdentity {
         this.stopOrGoOn();
       },
       lost: () => this.lost(),
-      refused: (error) => this.end(error),
+      refused: (error, isOver) => (isOver ? this.end(error) : this.tell(error)),
     });
     this.handling = new GroupHandling<T>(this.setup, {
       sendBack: (entry, returned) => this.returns.add(entry, returned),

@@ -24,8 +24,8 @@ export interface MemberHost {
   doubts(isInDoubt: boolean): void;
   /** The group goes on without it: everything that it holds belongs to others. Settles when its handlers are done. */
   lost(): Promise<void>;
-  /** It cannot be a member. */
-  refused(error: RingmqError): void;
+  /** It cannot be a member: for good (`isOver`), or until the broker is started again. */
+  refused(error: RingmqError, isOver: boolean): void;
 }
 
 /** A call is held for this long: well below the session. */
@@ -36,6 +36,8 @@ const RETRY_MIN_MS = 50;
 const RETRY_MAX_MS = 1_000;
 /** The group goes on without the member, or (a broker without a data folder) knows nothing of it any more. */
 const IS_OVER: ReadonlySet<CodeName> = new Set(['stale-generation', 'unknown-group']);
+/** A client may outlive it: told, and asked again. */
+const DISK_FAILED: CodeName = 'store-failed';
 /** Answers without news come no faster than this. */
 const AGAIN_MS = 50;
 
@@ -51,6 +53,7 @@ export class GroupMember {
   private mayBeOne = false;
   private left = false;
   private failures = 0;
+  private lastFailure = '';
   private isInDoubt = false;
   /** Counts its lives: answers to an earlier one do not count. */
   private life = 0;
@@ -136,6 +139,7 @@ export class GroupMember {
   private heard(assignment: GroupAssignment): boolean {
     this.joined = true;
     this.failures = 0;
+    this.lastFailure = '';
     this.heardAt = performance.now();
     this.generation = assignment.generation;
     this.sessionMs = assignment.sessionMs;
@@ -151,11 +155,14 @@ export class GroupMember {
     }
     // The member that is there already may be this one, before its connection was lost.
     const isGhost = error.code === 'member-exists' && (this.joined || this.mayBeOne);
-    if (!isGhost && !error.retryable && error.code !== 'timeout') {
+    const mayPass = error.retryable || error.code === 'timeout' || error.code === DISK_FAILED;
+    if (!isGhost && !mayPass) {
       this.left = true;
-      this.host.refused(error);
+      this.host.refused(error, true);
       return false;
     }
+    if (error.code === DISK_FAILED && this.lastFailure !== error.message) this.host.refused(error, false);
+    this.lastFailure = error.message;
     this.mayBeOne = true;
     // The front end takes members out whose session has ended.
     if (error.code === 'connection-lost' && this.joined) this.doubt(true);

@@ -17,3 +17,19 @@ test('a member that joined and was not answered waits for the ghost that may be 
   await acknowledged(group, 't/0', 1);
   await consumer.close();
 });
+
+test('a member lives on through a disk that has failed, and says so once', async () => {
+  const group = new FakeGroup();
+  group.refusing.set('group-sync', new RingmqError('store-failed', 'the disk failed'));
+  const errors: string[] = [];
+  const consumer = group.consumer('t', { onMessage: () => {}, onError: ({ message }) => void errors.push(message) });
+  await sleep(400);
+  expect(consumer.closed).toBe(false);
+  expect(errors).toEqual(['the disk failed']);
+  // Its broker was started again.
+  group.refusing.clear();
+  group.assign('m', 't/0');
+  group.send('t', 0, 'a');
+  await acknowledged(group, 't/0', 1);
+  await consumer.close();
+});
