@@ -11,6 +11,7 @@ import type { Books, ConsumerBook, Level } from './books.ts';
 import type { BrokerProcess } from './broker-process.ts';
 import type { Network } from './network.ts';
 import type { Role } from './roles.ts';
+import type { TraceBook } from './trace-book.ts';
 import { EventLoop, type World } from './world.ts';
 
 const LEVELS: readonly Level[] = ['durable', 'written', 'durable', 'accepted'];
@@ -39,12 +40,18 @@ const MAY_FAIL = new Set([
   'hello-timeout',
 ]);
 
+const UNTRACED = 'trace records are not stored';
+
 export interface ApplicationContext {
   readonly world: World;
   readonly books: Books;
   readonly topics: readonly string[];
   /** Producers never have the same number twice. */
   readonly nextProducer: () => number;
+  /** Share of the messages that is traced. Default: none is looked at. */
+  readonly trace?: number | undefined;
+  /** Hears of what is to be traced. */
+  readonly traced?: TraceBook | undefined;
 }
 
 interface Sender {
@@ -160,7 +167,10 @@ export abstract class Application {
   protected heard(error: Error): void {
     const code = error instanceof RingmqError ? error.code : '';
     this.context.world.trace.add(`${this.name} hears ${code} ${error.message}`);
-    if (!MAY_FAIL.has(code)) this.context.books.fault(`${this.name}: ${String(error)}`);
+    // Tracing fails nobody, and is told.
+    if (!MAY_FAIL.has(code) && !error.message.startsWith(UNTRACED)) {
+      this.context.books.fault(`${this.name}: ${String(error)}`);
+    }
   }
 }
 
@@ -196,14 +206,14 @@ export class EmbeddedApplication extends Application {
 
   /** A thread of this process takes part. */
   async start(broker: BrokerProcess): Promise<void> {
-    const { world, topics } = this.context;
+    const { world, topics, trace } = this.context;
     this.lives++;
     this.closed = false;
     this.senders.length = 0;
     const loop = new EventLoop(`${this.name}.${this.lives}`);
     this.loop = loop;
     await world.turn(loop, () => {
-      const connection = new InProcessConnection(broker.attachment);
+      const connection = new InProcessConnection(broker.attachment, trace ? { trace: { sample: trace } } : {});
       connection.onError((error) => this.heard(error));
       this.connection = connection;
       if (!this.quiet) this.addSenders(connection);
@@ -297,12 +307,13 @@ export class RemoteApplication extends Application {
   }
 
   async start(): Promise<void> {
-    const { world, books, topics } = this.context;
+    const { world, books, topics, trace } = this.context;
     this.started = true;
     await world.turn(this.loop, () => {
       const connection = new WsConnection(this.network.platformOf(this.loop), 'ws://sim:1', {
         reconnect: { minMs: 20, maxMs: 200 },
         requestTimeoutMs: SEND_TIMEOUT_MS,
+        ...(trace && { trace: { sample: trace } }),
       });
       connection.onError((error) => this.heard(error));
       this.connection = connection;

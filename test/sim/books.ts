@@ -66,6 +66,17 @@ export class ConsumerBook {
     } else this.books.fault(`${this.name}: gap ${place} from ${from} to ${to} (${reason})`);
   }
 
+  /**
+   * What it was given began at `to`, and its answer said that something was gone. `crashed`: the broker was started
+   * again since it was here last.
+   */
+  jumps(place: string, to: number, crashed: boolean): void {
+    this.books.world.trace.add(`${this.name} goes on at ${place}:${to}`);
+    if (to < this.next(place) && crashed) this.goBack(place, to);
+    else if (this.books.expires && to > this.next(place)) this.goOn(place, to);
+    else if (to !== this.next(place)) this.books.fault(`${this.name} went from ${place}:${this.next(place)} to ${to}`);
+  }
+
   /** Its group kept where it was, and that may be a little behind. */
   restarts(): void {
     this.rewinds = new Set(this.views.keys());
@@ -100,6 +111,8 @@ export class Books {
   sentCount = 0;
   deliveredCount = 0;
   readonly refused = new Map<string, number>();
+  /** So often the broker was started. */
+  starts = 0;
   private readonly sent: MessageName[] = [];
   private readonly acked: Acked[] = [];
 
@@ -148,6 +161,7 @@ export class Books {
 
   /** A recovery has just found this: everything that must be there is below the ends. */
   recovered(queues: readonly RecoveredQueue[], topicNames: ReadonlyMap<number, string>): void {
+    this.starts++;
     const ends = new Map(
       queues.map((one) => [`${topicNames.get(one.topicId) ?? one.topicId}/${one.partition}`, one.nextOffset]),
     );

@@ -2,18 +2,18 @@
 import { CODES } from '../../src/base/codes.ts';
 import { type Log, makeLog } from '../../src/base/log.ts';
 import { FrontEnd } from '../../src/frontend/front-end.ts';
+import { MessagesApi } from '../../src/frontend/http/messages-api.ts';
+import { Origins } from '../../src/frontend/http/origins.ts';
+import { HttpRouter } from '../../src/frontend/http/router.ts';
 import type { Attachment } from '../../src/memory/regions.ts';
-import type { Network } from './network.ts';
+import type { Listener, Network } from './network.ts';
 import { EventLoop, type World } from './world.ts';
 
 const STALL_MS = 10_000;
 const CLOSE_WAIT_MS = 50;
 const silent: Log = makeLog('silent');
 
-export interface FrontEndThread {
-  readonly frontEnd: FrontEnd;
-  readonly loop: EventLoop;
-}
+export type FrontEndThread = Listener;
 
 export async function startFrontEnd(world: World, attachment: Attachment): Promise<FrontEndThread> {
   const loop = new EventLoop('front-end');
@@ -34,7 +34,35 @@ export async function startFrontEnd(world: World, attachment: Attachment): Promi
     } as const;
     frontEnd = new FrontEnd(attachment, config, 'sim', silent, () => {});
   });
-  return { frontEnd: frontEnd as unknown as FrontEnd, loop };
+  const made = frontEnd as unknown as FrontEnd;
+  return { frontEnd: made, loop, http: httpOf(made) };
+}
+
+/** What of HTTP moves messages; the parsing is a transport's, and has no place here. */
+function httpOf(frontEnd: FrontEnd): Listener['http'] {
+  const messages = new MessagesApi(frontEnd);
+  const notHere = (): never => {
+    throw new Error('the simulator has nothing of that');
+  };
+  const router = new HttpRouter({
+    origins: new Origins([], 'localhost'),
+    publish: (request, topic) => messages.publish(request, topic),
+    pull: (request, topic) => messages.pull(request, topic),
+    asset: notHere,
+    health: notHere,
+    metrics: notHere,
+    topics: notHere,
+    createTopic: notHere,
+    deleteTopic: notHere,
+    route: notHere,
+    query: notHere,
+    setRetention: notHere,
+    message: notHere,
+    call: notHere,
+    groups: notHere,
+    group: notHere,
+  });
+  return (request) => router.handle(request);
 }
 
 /** In order. To be called in turns of its thread. */

@@ -1,4 +1,5 @@
 // What the members of one group were handed, handled and were answered, and the judgement over it.
+import type { Gap } from '../../src/client/connection.ts';
 import type { GroupOrder } from '../../src/wire/services.ts';
 import type { MessageName } from '../../torture/message.ts';
 import type { SimFilter } from './filters.ts';
@@ -19,6 +20,8 @@ interface Handling {
 
 export interface GroupRules {
   readonly order: GroupOrder;
+  /** Its members hear of gaps. */
+  readonly hearsGaps?: boolean;
   /** What its members ask for, should it be something else. */
   readonly asked?: 'none';
   readonly attemptsMax: number;
@@ -36,6 +39,8 @@ export class GroupBook {
   /** By topic/partition: when the acknowledgement of an offset was answered first. */
   readonly ackedAt = new Map<string, (number | undefined)[]>();
   readonly moves = new GroupMoves();
+  /** What its members were told. */
+  readonly gaps: Gap[] = [];
   readonly leases: LeaseBook;
   handedCount = 0;
   ackedCount = 0;
@@ -109,6 +114,14 @@ export class GroupBook {
     for (let i = 0; i < pairs.length; i += 2) this.ack(place, pairs[i], pairs[i + 1], now, asked);
   }
 
+  /** A member was told that it will not get what lies in [from, to). */
+  told(gap: Gap): void {
+    const { topic, partition, from, to, reason } = gap;
+    this.books.tick(`${this.name} is told of ${topic}/${partition} ${from}-${to} ${reason}`);
+    this.gaps.push(gap);
+    this.books.lost(gap);
+  }
+
   /** Somebody wants it to go on at an offset; of one that is to be deleted, anywhere. */
   moving(place: string, offset: number): Move {
     const loose = place === EVERYWHERE ? new Set(this.byKey.keys()) : new Set<string>();
@@ -162,6 +175,14 @@ export class GroupBook {
     }
   }
 
+  /** Its topic begins anew, and so does it. */
+  reset(): void {
+    this.byKey.clear();
+    this.ackedAt.clear();
+    this.gaps.length = 0;
+    this.leases.clear();
+  }
+
   /** What lies behind these ends will be other messages. */
   cut(ends: ReadonlyMap<string, number>): void {
     for (const [place, offsets] of this.ackedAt) offsets.length = Math.min(offsets.length, ends.get(place) ?? 0);
@@ -173,8 +194,8 @@ export class GroupBook {
     const dead = new Set(this.letters(told).map(({ key }) => key));
     for (const [place, view] of told.logs) {
       if (!place.startsWith(`${told.topic}/`)) continue;
-      for (const one of view) {
-        if (one === undefined || dead.has(one.key) || !this.wants(told, one.id)) continue;
+      for (const [offset, one] of view.entries()) {
+        if (one === undefined || dead.has(one.key) || !this.wants(told, one.id) || told.gone(place, offset)) continue;
         const { skipped, againAt } = this.moves.fateOf(one.key);
         if (!skipped && (this.byKey.get(one.key)?.succeededAt ?? -1) <= againAt) return one.key;
       }
@@ -290,7 +311,7 @@ function overtakings(group: GroupBook, told: Told): string[] {
     if (!place.startsWith(`${topic}/`)) continue;
     /** By key: until when all earlier ones were done, and who was the last of them. */
     const before = new Map<string, { doneAt: number; what: string }>();
-    for (const one of view) {
+    for (const [offset, one] of view.entries()) {
       const key = one && (order === 'partition' ? place : sent.get(one.id)?.about.key);
       const handling = one && group.byKey.get(one.key);
       if (one === undefined || key === undefined || handling === undefined) continue;
@@ -301,7 +322,7 @@ function overtakings(group: GroupBook, told: Told): string[] {
         found.push(`overtaken: ${what} before ${first.what} (#${first.doneAt}) was done`);
       }
       const doneAt = Math.min(handling.doneAt, group.moves.skippedAt(one.key));
-      if (doneAt === Number.POSITIVE_INFINITY && dead.has(one.key)) continue;
+      if (doneAt === Number.POSITIVE_INFINITY && (dead.has(one.key) || told.gone(place, offset))) continue;
       if (!first || doneAt > first.doneAt) before.set(key, { doneAt, what: one.key });
     }
   }

@@ -1,4 +1,5 @@
 // A message of a simulated run, by what is known of it: how it was sent, and where it lies.
+import type { Gap } from '../../src/client/connection.ts';
 import type { MessageName } from '../../torture/message.ts';
 import type { Level } from './books.ts';
 import type { World } from './world.ts';
@@ -30,6 +31,8 @@ export interface Sent {
   /** What its producer does with it, now or when it is asked. */
   fate: Fate | undefined;
   ended: Answer | undefined;
+  /** Its broker ended before its sender was told: what it is told later may be about what the crash took back. */
+  crossed?: boolean;
   /** Loss of power may make it come so often more. */
   extra: number;
 }
@@ -54,6 +57,10 @@ export interface Told {
   readonly sent: ReadonlyMap<string, Sent>;
   /** By topic/partition. */
   readonly logs: ReadonlyMap<string, LogView>;
+  /** True if what was there need not be there any more: who has not read it by now, has missed it. */
+  gone(place: string, offset: number): boolean;
+  /** A group was told that it will not get something. */
+  lost(gap: Gap): void;
   /** Number of what happened last. */
   readonly now: number;
   /** Something happens: its number. */

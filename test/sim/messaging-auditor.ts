@@ -1,13 +1,22 @@
-// Reads in the end all that groups may have been given: their topic, what waits for a retry, and the dead letters.
-import type { Connection } from '../../src/client/connection.ts';
+// Read all that groups may have been given: their topic, what waits for a retry, and the dead letters. One reads in the
+// end, one along with the run: what is not kept for ever is gone in the end.
+import type { Connection, Gap } from '../../src/client/connection.ts';
 import { PROPERTY } from '../../src/wire/services.ts';
 import { nameOf } from '../../torture/message.ts';
 import { Role } from './roles.ts';
 
 const LOOK_MS = 500;
 
-export class MessagingAuditor extends Role {
+/** Reads along. */
+export class Witness extends Role {
   private readonly reading = new Set<string>();
+
+  protected missed(gap: Gap): void {
+    this.context.books.missed(gap);
+  }
+
+  /** The first message of a place comes. */
+  protected begins(_place: string, _offset: number): void {}
 
   protected started(connection: Connection): void {
     this.reading.clear();
@@ -38,9 +47,12 @@ export class MessagingAuditor extends Role {
   private read(connection: Connection, topic: string): void {
     if (this.reading.has(topic)) return;
     this.reading.add(topic);
+    const begun = new Set<number>();
     connection.consumer(topic, {
       from: 'earliest',
       onMessage: ({ partition, offset, body, properties }) => {
+        if (!begun.has(partition)) this.begins(`${topic}/${partition}`, offset);
+        begun.add(partition);
         const {
           [PROPERTY.realTopic]: first,
           [PROPERTY.realQueue]: queue,
@@ -49,8 +61,20 @@ export class MessagingAuditor extends Role {
         const origin = first === undefined ? undefined : `${first}/${queue}:${at}`;
         this.context.books.audited(`${topic}/${partition}`, offset, nameOf(body), origin);
       },
-      onGap: (gap) => this.context.books.books.fault(`the auditor: gap in ${topic}: ${JSON.stringify(gap)}`),
+      onGap: (gap) => this.missed(gap),
       onError: this.heard,
     });
+  }
+}
+
+/** Reads in the end. */
+export class MessagingAuditor extends Witness {
+  protected override begins(place: string, offset: number): void {
+    this.context.books.begins(place, offset);
+  }
+
+  protected override missed(gap: Gap): void {
+    super.missed(gap);
+    this.context.books.begins(`${gap.topic}/${gap.partition}`, gap.to);
   }
 }

@@ -3,6 +3,7 @@
 //
 // Everything that happens has a number. With power lost, what a journal had not synced may come back: acknowledgements
 // and recalls of since the last sync count for nothing then.
+import type { Gap, SendReceipt } from '../../src/client/connection.ts';
 import type { RecoveredQueue } from '../../src/log/run.ts';
 import type { MessageName } from '../../torture/message.ts';
 import type { Books, Level } from './books.ts';
@@ -20,6 +21,10 @@ export class MessagingBooks implements Told {
   readonly logs = new Map<string, LogView>();
   /** Number of what happened last. */
   now = 0;
+  /** Messages that a plain sender sends in one go. */
+  readonly burstMax: number = 1;
+  /** What its senders ask for. */
+  readonly levels: readonly Level[] = ['durable', 'written', 'accepted'];
   /** In the end all dead letters are replayed. */
   replaysAll = false;
   private syncedAt = 0;
@@ -59,8 +64,10 @@ export class MessagingBooks implements Told {
     return one;
   }
 
-  stored(one: Sent, level: Level): void {
-    one.level = level;
+  /** `receipt`: where it lies, if its sender was told. */
+  stored(one: Sent, level: Level, _receipt?: SendReceipt): void {
+    // Who was told just before a crash may look at it later.
+    one.level = one.crossed && level !== 'durable' ? 'none' : level;
     this.tick(`stored ${one.id} ${level}`);
   }
 
@@ -81,6 +88,7 @@ export class MessagingBooks implements Told {
 
   crashed(power: boolean): void {
     for (const one of this.sent.values()) {
+      if (one.level === 'none') one.crossed = true;
       if (one.level === 'accepted' || (power && one.level === 'written')) one.level = 'none';
       if (!power) continue;
       if (one.recall === 'yes' && one.recalledAt > this.syncedAt) one.recall = 'unknown';
@@ -102,10 +110,26 @@ export class MessagingBooks implements Told {
 
   /** What a recovery has not found, will be other messages. */
   recovered(queues: readonly RecoveredQueue[], topicNames: ReadonlyMap<number, string>): void {
-    const ends = new Map(
+    const ends = new Map<string, number>(
       queues.map((one) => [`${topicNames.get(one.topicId)}/${one.partition}`, one.nextOffset] as const),
     );
     for (const group of this.groups) group.cut(ends);
+    for (const [place, view] of this.logs) view.length = Math.min(view.length, ends.get(place) ?? 0);
+  }
+
+  /** Everything is kept. */
+  gone(_place: string, _offset: number): boolean {
+    return false;
+  }
+
+  /** What lies before is not there any more, in the end. */
+  begins(_place: string, _offset: number): void {}
+
+  lost(_gap: Gap): void {}
+
+  /** Somebody who reads along, or in the end, was told of a gap. */
+  missed({ topic, partition, from, to, reason }: Gap): void {
+    this.books.fault(`gap in ${topic}/${partition} from ${from} to ${to} (${reason})`);
   }
 
   /** The auditor has read it. */
@@ -144,7 +168,7 @@ export class MessagingBooks implements Told {
     const counts = this.counts();
     const { least } = this.replays();
     for (const one of this.sent.values()) {
-      const wanted = leastOf(one) + (least.get(one.id) ?? 0);
+      const wanted = this.leastOf(one) + (least.get(one.id) ?? 0);
       if (wanted > (counts.get(one.id) ?? 0)) return `${one.kind} ${one.id} is not in the log`;
     }
     for (const group of this.groups) {
@@ -155,6 +179,14 @@ export class MessagingBooks implements Told {
     return undefined;
   }
 
+  /** How often it must be in the log at least, when all is quiet. */
+  protected leastOf(one: Sent): number {
+    if (one.level === 'none') return 0;
+    if (one.kind === 'plain') return 1;
+    if (one.kind === 'timer') return one.recall === undefined ? 1 : 0;
+    return one.fate === 'commit' ? 1 : 0;
+  }
+
   /** Everything that contradicts a promise. */
   judge(): string[] {
     const counts = this.counts();
@@ -163,7 +195,7 @@ export class MessagingBooks implements Told {
     for (const one of this.sent.values()) {
       const count = counts.get(one.id) ?? 0;
       const [again, replayed] = [most.get(one.id) ?? 0, least.get(one.id) ?? 0];
-      if (count < leastOf(one) + replayed) {
+      if (count < this.leastOf(one) + replayed) {
         found.push(`lost: ${told(one)}, found ${count}, ${replayed} dead letters were replayed`);
       }
       if (count <= mostOf(one) + again) continue;
@@ -173,14 +205,6 @@ export class MessagingBooks implements Told {
     for (const group of this.groups) found.push(...judgeGroup(group, this));
     return found;
   }
-}
-
-/** How often it must be in the log at least, when all is quiet. */
-function leastOf(one: Sent): number {
-  if (one.level === 'none') return 0;
-  if (one.kind === 'plain') return 1;
-  if (one.kind === 'timer') return one.recall === undefined ? 1 : 0;
-  return one.fate === 'commit' ? 1 : 0;
 }
 
 function mostOf(one: Sent): number {

@@ -1,10 +1,10 @@
 // Who takes part in the messaging of a simulated run.
 import type { GroupOrder } from '../../src/wire/services.ts';
 import { type Application, type ApplicationContext, Auditor } from './applications.ts';
+import type { Desks } from './desks.ts';
 import { FILTERS } from './filters.ts';
 import { GroupBook, type GroupRules } from './group-books.ts';
 import { MessagingAuditor } from './messaging-auditor.ts';
-import type { MessagingBooks } from './messaging-books.ts';
 import { Operator } from './operator-role.ts';
 import { GROUPS, type MessagingPlan, type MessagingRole, type Plan } from './plan.ts';
 import type { WidePlan } from './plan-wide.ts';
@@ -15,11 +15,12 @@ import { PlainSender, Scheduler, Transactor } from './sender-roles.ts';
 /** Hands the roles of a plan out. */
 export function giveRoles(
   { messaging: plan }: Plan,
-  books: MessagingBooks,
-  { world, nextProducer }: ApplicationContext,
+  desks: Desks,
+  { world, nextProducer, traced }: ApplicationContext,
   applications: readonly Application[],
 ): void {
   if (!plan) return;
+  const [books] = desks.all;
   const { wide, pushAsks } = plan;
   const push = new GroupBook(
     GROUPS[0],
@@ -31,7 +32,7 @@ export function giveRoles(
   books.replaysAll = wide !== undefined;
   const varied = wide !== undefined;
   const give = (player: number, name: string, make: (context: RoleContext) => Role): void => {
-    applications[player].roles.push(make({ name, world, books, nextProducer, varied }));
+    applications[player].roles.push(make({ name, world, books, nextProducer, varied, trace: traced }));
   };
   const makers: Readonly<Record<MessagingRole, (context: RoleContext) => Role>> = {
     push: (context) => new PushMember(context, push),
@@ -54,17 +55,12 @@ function rulesOf({ attemptsMax }: MessagingPlan, order: GroupOrder, manner: Wide
 }
 
 /** Reads all topics in the end. */
-export function makeAuditor(books: MessagingBooks, context: ApplicationContext): Auditor {
+export function makeAuditor(desks: Desks, context: ApplicationContext): Auditor {
   const { world, nextProducer } = context;
   const auditor = new Auditor('auditor', context);
-  auditor.roles.push(new MessagingAuditor({ name: 'auditor', world, books, nextProducer }));
+  for (const books of desks.all) {
+    auditor.roles.push(new MessagingAuditor({ name: 'auditor', world, books, nextProducer }));
+  }
+  auditor.roles.push(...desks.besides.auditors());
   return auditor;
-}
-
-/** True if nobody has to know what is in there, or the auditor does. */
-export function readUpTo({ topic, groups, logs }: MessagingBooks, place: string, end: number): boolean {
-  const matters =
-    place.startsWith(`${topic}/`) ||
-    groups.some(({ name }) => place === `%DLQ%${name}/0` || place === `%RETRY%${name}|${topic}/0`);
-  return !matters || (logs.get(place)?.length ?? 0) >= end;
 }

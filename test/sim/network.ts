@@ -7,10 +7,13 @@ import type { FrontEnd } from '../../src/frontend/front-end.ts';
 import {
   BUFFERED,
   DROPPED,
+  type HttpRequest,
+  type HttpResponse,
   SENT,
   type SendOutcome,
   type Socket,
   SUBPROTOCOLS,
+  type Subprotocol,
 } from '../../src/frontend/transport/transport.ts';
 import type { EventLoop, World } from './world.ts';
 
@@ -24,6 +27,21 @@ const BROKEN = { code: 1006, reason: '', cause: 'ECONNRESET', status: 0 };
 export interface Listener {
   readonly frontEnd: FrontEnd;
   readonly loop: EventLoop;
+  /** What comes over plain HTTP, once it is parsed. */
+  readonly http: (request: HttpRequest) => Promise<HttpResponse>;
+}
+
+/** A WebSocket of the readable protocol, as a page has it. */
+export interface TextWire {
+  send(text: string): void;
+}
+
+type Protocol = Subprotocol | 'http';
+
+export interface TextEvents {
+  opened(): void;
+  text(text: string): void;
+  ended(): void;
 }
 
 export class Network {
@@ -71,15 +89,41 @@ export class Network {
     for (const one of [...this.connections]) one.serverGone();
   }
 
+  /** A bare WebSocket, for whose turn it is. */
+  openText(events: TextEvents): TextWire {
+    const bytes = (frame: Uint8Array): boolean => {
+      events.text(new TextDecoder().decode(frame));
+      return false;
+    };
+    const { opened, ended } = events;
+    const wire = { opened, ended, frame: bytes, drained: () => {} };
+    const connection = this.make(this.world.thread, wire, SUBPROTOCOLS.json);
+    return { send: (text) => connection.wire.send(new TextEncoder().encode(text)) };
+  }
+
+  /** An HTTP request of whose turn it is; rejects if there is nobody, or the server ends before its answer. */
+  request(request: HttpRequest): Promise<HttpResponse> {
+    return new Promise((resolve, reject) => {
+      const opened = (): void => connection.ask(request, resolve);
+      const ended = (end: WireEnd): void => reject(new Error(end.cause));
+      const events = { opened, ended, frame: () => false, drained: () => {} };
+      const connection = this.make(this.world.thread, events, 'http');
+    });
+  }
+
   forget(connection: SimConnection): void {
     this.connections.delete(connection);
   }
 
   private open(client: EventLoop, events: WireEvents): Wire {
-    const connection = new SimConnection(this, this.world, client, events);
+    return this.make(client, events).wire;
+  }
+
+  private make(client: EventLoop, events: WireEvents, protocol?: Protocol): SimConnection {
+    const connection = new SimConnection(this, this.world, client, events, protocol);
     this.connections.add(connection);
     connection.connect();
-    return connection.wire;
+    return connection;
   }
 }
 
@@ -89,6 +133,7 @@ class SimConnection {
   private readonly network: Network;
   private readonly world: World;
   private readonly events: WireEvents;
+  private readonly protocol: Protocol;
   private server: { readonly listener: Listener; readonly socket: SimSocket } | undefined;
   private toClientAt = 0;
   private toServerAt = 0;
@@ -101,8 +146,15 @@ class SimConnection {
   private clientOver = false;
   private serverOver = false;
 
-  constructor(network: Network, world: World, client: EventLoop, events: WireEvents) {
+  constructor(
+    network: Network,
+    world: World,
+    client: EventLoop,
+    events: WireEvents,
+    protocol: Protocol = SUBPROTOCOLS.binary,
+  ) {
     this.network = network;
+    this.protocol = protocol;
     this.world = world;
     this.client = client;
     this.events = events;
@@ -117,11 +169,12 @@ class SimConnection {
         this.endClient({ code: 1006, reason: '', cause: 'ECONNREFUSED', status: 0 });
         return;
       }
-      const socket = new SimSocket(this);
+      const { protocol } = this;
+      const socket = new SimSocket(this, protocol === 'http' ? SUBPROTOCOLS.json : protocol);
       this.server = { listener, socket };
       this.atServer(0, () => {
-        this.accepted = true;
-        listener.frontEnd.opened(socket);
+        this.accepted = protocol !== 'http';
+        if (this.accepted) listener.frontEnd.opened(socket);
         this.atClient(0, () => this.events.opened());
       });
     });
@@ -139,6 +192,23 @@ class SimConnection {
     this.lost = true;
     this.network.forget(this);
     this.world.later(this.client, this.world.random(DELAY_MAX_MS), () => this.endClient(BROKEN));
+  }
+
+  /** A request instead of frames: it is answered, and the connection ends. */
+  ask(request: HttpRequest, answered: (response: HttpResponse) => void): void {
+    const { server } = this;
+    if (this.clientOver || !server) return;
+    this.atServer(request.body.length, () => {
+      void server.listener.http(request).then((response) => {
+        if (this.serverOver) return;
+        this.atClient(response.body.length, () => {
+          answered(response);
+          this.clientOver = true;
+        });
+        this.serverOver = true;
+        this.network.forget(this);
+      });
+    });
   }
 
   send(frame: Uint8Array | string): SendOutcome {
@@ -238,20 +308,21 @@ class SimConnection {
     this.toServer += copy.length;
     this.atServer(copy.length, () => {
       this.toServer -= copy.length;
-      server.listener.frontEnd.message(server.socket, copy, true);
+      server.listener.frontEnd.message(server.socket, copy, this.protocol === SUBPROTOCOLS.binary);
       copy.fill(0xee);
     });
   }
 }
 
 class SimSocket implements Socket {
-  readonly protocol = SUBPROTOCOLS.binary;
+  readonly protocol: Subprotocol;
   readonly remoteAddress = 'sim';
   session: unknown = undefined;
   private readonly connection: SimConnection;
 
-  constructor(connection: SimConnection) {
+  constructor(connection: SimConnection, protocol: Subprotocol) {
     this.connection = connection;
+    this.protocol = protocol;
   }
 
   send(frame: Uint8Array | string): SendOutcome {

@@ -8,6 +8,8 @@ import type { DiskSabotage } from './sim-disk.ts';
 export const MESSAGING_SEEDS = 10_001;
 /** Seeds from this one on have filters, priorities, seeks, resets, replays and deletions of groups besides. */
 export const WIDE_SEEDS = 20_001;
+/** Seeds from this one on have topics that lose messages on purpose, requests, traces, and other ways in and out. */
+export const BROAD_SEEDS = 30_001;
 
 export interface SimOptions {
   readonly seed: number;
@@ -38,6 +40,10 @@ export interface SimReport {
   /** Messages handed to members of groups, and acknowledgements of them that were answered. */
   readonly handed: number;
   readonly settled: number;
+  /** Requests that were answered, records of the trace that were read, gaps that groups were told. */
+  readonly answered?: number;
+  readonly traced?: number;
+  readonly gaps?: number;
   readonly turns: number;
   readonly simulatedMs: number;
 }

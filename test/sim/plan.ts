@@ -1,6 +1,7 @@
 // What a seed makes of a run: how large everything is, who takes part, and what goes wrong when. A plan is drawn before
 // the run begins; what happens in it comes from the same seed, turn by turn.
 import { dlqTopic, type GroupOrder, HALF_TOPIC, TIMER_TOPIC } from '../../src/wire/services.ts';
+import type { BroadPlan } from './plan-broad.ts';
 import type { WidePlan } from './plan-wide.ts';
 import type { BrokerSettings } from './server-threads.ts';
 
@@ -12,6 +13,11 @@ export interface TopicPlan {
   readonly overflow: 'block' | 'reject' | 'drop-oldest';
   /** Default: as the broker does. */
   readonly ringBytes?: number;
+  /** Default true. */
+  readonly durable?: boolean;
+  /** How long, and how much of it, is kept. Default: as the broker does. */
+  readonly retentionMs?: number;
+  readonly retentionBytes?: number;
 }
 
 export interface Plan {
@@ -43,13 +49,14 @@ export interface MessagingPlan {
   /** Who plays what: for each role the number of an application, embedded ones first. */
   readonly roles: Readonly<Record<MessagingRole, readonly number[]>>;
   readonly wide?: WidePlan;
+  readonly broad?: BroadPlan;
 }
 
 export type MessagingRole = 'push' | 'simple' | 'plain' | 'scheduler' | 'transactor';
 
 /** The groups: push consumers and simple ones. */
 export const GROUPS = ['push', 'simple'] as const;
-const MESSAGING_EMBEDDED = 2;
+export const MESSAGING_EMBEDDED = 2;
 const MESSAGING_REMOTE = 2;
 export const MESSAGING_APPLICATIONS = MESSAGING_EMBEDDED + MESSAGING_REMOTE;
 

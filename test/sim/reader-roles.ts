@@ -141,7 +141,10 @@ export class PushMember extends Member {
       commitMs: world.between(20, 600),
       handlerTimeoutMs: world.chance(30) ? 500 : 20_000,
       onMessage: (message) => this.handle(member, message),
-      onError: this.heard,
+      ...(this.group.rules.hearsGaps && { onGap: (gap) => this.group.told(gap) }),
+      onError: (error) => {
+        if (!this.group.rules.hearsGaps || !isLoss(error)) this.heard(error);
+      },
     });
   }
 
@@ -201,11 +204,16 @@ export class PushMember extends Member {
     const { world } = this.context;
     const { connection } = this;
     const key = this.group.handed(member, deliveryOf(message), this.asked);
+    const done = (): void => {
+      this.context.trace?.saw('acknowledged', message.id, this.group.name);
+      this.group.succeeded(member, key);
+    };
+    this.context.trace?.handed(message.id, this.group.name);
     const error = !this.quiet && world.chance(12) ? this.failure() : undefined;
     if (error instanceof DeadLetter) this.group.gaveUp(key);
     if (world.chance(40)) {
       if (error) throw error;
-      this.group.succeeded(member, key);
+      done();
       return undefined;
     }
     const tookMs = world.chance(10) ? world.random(700) : world.random(40);
@@ -214,7 +222,7 @@ export class PushMember extends Member {
         if (this.connection !== connection) return;
         if (error) reject(error);
         else {
-          this.group.succeeded(member, key);
+          done();
           resolve();
         }
       }, tookMs);
@@ -301,6 +309,8 @@ export class SimpleReader extends Member {
     const { connection, group } = this;
     if (connection === undefined) return;
     const key = group.handed(member, deliveryOf(message), asked);
+    this.context.trace?.handed(message.id, group.name);
+    this.context.trace?.saw('acknowledged', message.id, group.name);
     group.leases.has(member, key, lease, books.now, message.attempts);
     if (varied && !this.quiet && world.chance(15) && this.prolong(consumer, member, message, key)) return;
     const dice = this.quiet ? 0 : world.random(100);
@@ -334,6 +344,11 @@ export class SimpleReader extends Member {
     );
     return forMs === 0;
   }
+}
+
+/** What failed and is not kept any more, cannot be sent back. */
+function isLoss({ message }: Error): boolean {
+  return message.includes('is lost to the group');
 }
 
 function deliveryOf(message: Message): Delivery {

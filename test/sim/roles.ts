@@ -6,6 +6,7 @@ import type { MessageName } from '../../torture/message.ts';
 import { bodyOf } from '../../torture/message.ts';
 import type { About } from './messages.ts';
 import type { MessagingBooks } from './messaging-books.ts';
+import type { TraceBook } from './trace-book.ts';
 import type { World } from './world.ts';
 
 const BODY_MAX_BYTES = 1_200;
@@ -50,6 +51,8 @@ export interface RoleContext {
   readonly nextProducer: () => number;
   /** Messages have tags, properties and priorities. */
   readonly varied?: boolean;
+  /** What happens is traced, and noted for that. */
+  readonly trace?: TraceBook | undefined;
 }
 
 interface NewMessage {
@@ -67,6 +70,8 @@ export abstract class Role {
   private producer = -1;
   private sequence = 0;
   private pending = 0;
+  /** Calls that only read. */
+  protected lookUps = 0;
   private life = 0;
 
   constructor(context: RoleContext) {
@@ -81,16 +86,22 @@ export abstract class Role {
   /** Its thread has begun (again). To be called in a turn of it. */
   begin(connection: Connection): void {
     this.connection = connection;
-    this.producer = this.context.nextProducer();
-    this.sequence = 0;
+    this.renew();
     this.life++;
     this.started(connection, `${this.context.name}.${this.life}`);
+  }
+
+  /** What it sends from now on has no order with what it sent before. */
+  protected renew(): void {
+    this.producer = this.context.nextProducer();
+    this.sequence = 0;
   }
 
   /** Its thread has died. */
   died(): void {
     this.connection = undefined;
     this.pending = 0;
+    this.lookUps = 0;
     this.life++;
   }
 
@@ -114,13 +125,20 @@ export abstract class Role {
     return { name, body, about: { key, tag, n, priority }, extras: { key, tag, priority, properties } };
   }
 
-  /** Tells what becomes of a call, unless the thread has died meanwhile. */
-  protected follow<T>(call: PromiseLike<T>, done: (result: T) => void, failed: (code: string) => void): void {
+  /** Tells what becomes of a call, unless the thread has died meanwhile. `counts`: nothing may end before it does. */
+  protected follow<T>(
+    call: PromiseLike<T>,
+    done: (result: T) => void,
+    failed: (code: string) => void,
+    counts = true,
+  ): void {
     const { life } = this;
-    this.pending++;
+    if (counts) this.pending++;
+    else this.lookUps++;
     const isOver = (): boolean => {
       if (life !== this.life) return true;
-      this.pending--;
+      if (counts) this.pending--;
+      else this.lookUps--;
       return false;
     };
     call.then(

@@ -10,14 +10,13 @@ const UNDER_WAY_MAX = 12;
 const DELAY_MAX_MS = 3_000;
 const DECIDE_MAX_MS = 400;
 const SEND_TIMEOUT_MS = 20_000;
-const LEVELS: readonly Level[] = ['durable', 'written', 'accepted'];
 
 /** Sends a few now and then. */
 export class PlainSender extends Role {
   private producers: { readonly producer: Producer; readonly level: Level }[] = [];
 
   protected started(connection: Connection): void {
-    this.producers = LEVELS.map((level) => {
+    this.producers = this.context.books.levels.map((level) => {
       const options = { ack: level, timeoutMs: SEND_TIMEOUT_MS, attemptsMax: Number.POSITIVE_INFINITY } as const;
       return {
         producer: connection.producer(this.context.books.topic, { ...options, createTopic: false } as never),
@@ -29,12 +28,20 @@ export class PlainSender extends Role {
   turn(): void {
     const { world, books } = this.context;
     if (this.quiet || this.underWay >= UNDER_WAY_MAX || !world.chance(40)) return;
+    for (let i = books.burstMax > 1 ? world.random(books.burstMax) : 0; i >= 0; i--) this.send();
+  }
+
+  private send(): void {
+    const { world, books } = this.context;
     const { producer, level } = this.producers[world.random(this.producers.length)];
     const { name, body, about, extras } = this.newMessage();
     const sent = books.sending(name, 'plain', about);
     this.follow(
       producer.send(body, extras),
-      () => books.stored(sent, level),
+      (receipt) => {
+        books.stored(sent, level, receipt);
+        this.context.trace?.saw('stored', receipt.id);
+      },
       (code) => this.unexpected('a send', code),
     );
   }

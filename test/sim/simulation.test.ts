@@ -1,7 +1,8 @@
 // RINGMQ_SIM_SEEDS=n runs n seeds, a quarter of them with messaging (those have 10,000 more), a quarter with all of it
-// (20,000 more); RINGMQ_SIM_FIRST=n begins with seed n, RINGMQ_SIM_SEED=n replays one and prints all that it did.
+// (20,000 more), and a sixth besides with the other features (30,000 more); RINGMQ_SIM_FIRST=n begins with seed n,
+// RINGMQ_SIM_SEED=n replays one and prints all that it did.
 import { expect, test } from 'vitest';
-import { MESSAGING_SEEDS, type SimReport, WIDE_SEEDS } from './options.ts';
+import { BROAD_SEEDS, MESSAGING_SEEDS, type SimReport, WIDE_SEEDS } from './options.ts';
 import { simulate } from './simulation.ts';
 
 const SEEDS = Number(process.env.RINGMQ_SIM_SEEDS ?? 60);
@@ -10,11 +11,13 @@ const SEED = process.env.RINGMQ_SIM_SEED;
 const HALF = Math.ceil(SEEDS / 2);
 /** Of each kind with messaging. */
 const QUARTER = Math.ceil(SEEDS / 4);
+const SIXTH = Math.ceil(SEEDS / 6);
 const MESSAGING_FIRST = MESSAGING_SEEDS - 1 + FIRST;
 const WIDE_FIRST = WIDE_SEEDS - 1 + FIRST;
+const BROAD_FIRST = BROAD_SEEDS - 1 + FIRST;
 const LIMIT_MS = 600_000;
 const LINES_SHOWN = 60;
-const FOUND_SOMETHING = [54, 75, 128, 136, 188, 223, 281, 10_308, 20_006, 20_061, 20_067, 20_103];
+const FOUND_SOMETHING = [54, 75, 128, 136, 188, 223, 281, 10_308, 20_006, 20_061, 20_067, 20_103, 30_018, 30_067];
 
 /** What a person needs who wants to know why. */
 function explain({ seed, anomalies, trace }: SimReport): string {
@@ -25,13 +28,13 @@ function explain({ seed, anomalies, trace }: SimReport): string {
 
 /** Runs seeds, none of which may find anything. Returns how much happened. */
 async function innocent(first: number, count: number) {
-  const sums = { acknowledged: 0, stored: 0, delivered: 0, handed: 0, settled: 0 };
+  const sums = { acknowledged: 0, stored: 0, delivered: 0, handed: 0, settled: 0, answered: 0, traced: 0, gaps: 0 };
   const guilty: SimReport[] = [];
   for (let seed = first; seed < first + count; seed++) {
     const report = await simulate({ seed });
     await breathe();
     if (report.anomalies.length > 0) guilty.push(report);
-    for (const key of Object.keys(sums) as (keyof typeof sums)[]) sums[key] += report[key];
+    for (const key of Object.keys(sums) as (keyof typeof sums)[]) sums[key] += report[key] ?? 0;
   }
   const seeds = guilty.map((one) => one.seed).join(' ');
   expect(guilty.length, `seeds ${seeds}\n${guilty.slice(0, 3).map(explain).join('\n\n')}`).toBe(0);
@@ -87,6 +90,17 @@ if (SEED !== undefined) {
   );
 
   test(
+    `every other feature keeps its promises in ${SIXTH} lives from seed ${BROAD_FIRST} on`,
+    async () => {
+      const sums = await innocent(BROAD_FIRST, SIXTH);
+      expect(sums.handed + sums.stored).toBeGreaterThan(SIXTH * 30);
+      expect(sums.answered).toBeGreaterThan(SIXTH / 2);
+      expect(sums.traced).toBeGreaterThan(SIXTH * 5);
+    },
+    LIMIT_MS,
+  );
+
+  test(
     'seeds that once found something find nothing',
     async () => {
       for (const seed of FOUND_SOMETHING) {
@@ -101,7 +115,7 @@ if (SEED !== undefined) {
   test(
     'a seed replays its run exactly',
     async () => {
-      for (const seed of [2, 17, 54, 96, 10_003, 10_017, 20_003]) {
+      for (const seed of [2, 17, 54, 96, 10_003, 10_017, 20_003, 30_003, 30_043]) {
         const first = await simulate({ seed });
         await breathe();
         const second = await simulate({ seed });

@@ -10,12 +10,16 @@ import type { Participant } from '../../src/thread/participant.ts';
 import { FaultDisk } from '../support/fault-disk.ts';
 import { type ApplicationContext, Auditor, EmbeddedApplication, RemoteApplication } from './applications.ts';
 import { Books } from './books.ts';
+import { Broad, traceOf } from './broad.ts';
 import { BrokerProcess, type ProcessOptions } from './broker-process.ts';
-import { giveRoles, makeAuditor, readUpTo } from './messaging.ts';
+import { Desks } from './desks.ts';
+import { checkFolder } from './folder-check.ts';
+import { giveRoles, makeAuditor } from './messaging.ts';
 import { MessagingBooks } from './messaging-books.ts';
 import { Network } from './network.ts';
-import { MESSAGING_SEEDS, type SimOptions, type SimReport, WIDE_SEEDS } from './options.ts';
+import { BROAD_SEEDS, MESSAGING_SEEDS, type SimOptions, type SimReport, WIDE_SEEDS } from './options.ts';
 import { drawMessaging, drawPlan, type LifeEnd, type Plan, type TopicPlan } from './plan.ts';
+import { drawBroad } from './plan-broad.ts';
 import { drawWide } from './plan-wide.ts';
 import type { DataFolder } from './server-threads.ts';
 import { ProcessKilled, SimDisk } from './sim-disk.ts';
@@ -57,7 +61,8 @@ export async function simulate(options: SimOptions): Promise<SimReport> {
 class Simulation {
   readonly world: World;
   readonly books: Books;
-  private readonly messaging: MessagingBooks | undefined;
+  private readonly messaging: Desks | undefined;
+  private readonly broad: Broad | undefined;
   private readonly options: SimOptions;
   private readonly plan: Plan;
   private readonly network: Network;
@@ -84,7 +89,8 @@ class Simulation {
     this.world = world;
     const drawn = drawPlan(world.random);
     const plan = messaging ? drawMessaging(world.random, drawn) : drawn;
-    const wide = seed >= WIDE_SEEDS ? drawWide(world.random, plan) : plan;
+    const draw = seed >= BROAD_SEEDS ? drawBroad : drawWide;
+    const wide = seed >= WIDE_SEEDS ? draw(world.random, plan) : plan;
     this.plan = sabotage.plan?.(wide) ?? wide;
     world.trace.add(JSON.stringify(this.plan));
     const { settings, topics, embedded, remote } = this.plan;
@@ -92,8 +98,8 @@ class Simulation {
     this.books = new Books(world, settings.retentionMs > 0 || settings.retentionBytes > 0);
     this.network = new Network(world);
     const disk = new SimDisk(new FaultDisk(), world.trace, world.random, sabotage.disk);
-    const work = this.plan.messaging?.topic;
-    this.messaging = work && new MessagingBooks(this.books, work.name, work.partitions);
+    const { topic: work, broad } = this.plan.messaging ?? {};
+    this.messaging = work && new Desks(new MessagingBooks(this.books, work.name, work.partitions));
     const manner = {
       label: 'coordinator/',
       deathIsAnError: true,
@@ -105,12 +111,22 @@ class Simulation {
     this.folder = { disk, coordinator, meta: new SimMetaStore(), keys: new SimKeyIndex() };
     const names = topics.map((one) => one.name);
     let producers = 0;
-    this.context = { world, books: this.books, topics: names, nextProducer: () => producers++ };
+    this.context = {
+      world,
+      books: this.books,
+      topics: names,
+      nextProducer: () => producers++,
+      ...traceOf(broad, world),
+    };
     this.embedded = embedded.map(({ group, slow }, i) => {
       return new EmbeddedApplication(`embedded-${i}`, this.context, group ? 'group' : 'positions', slow);
     });
     this.remote = remote.map(({ slow }, i) => new RemoteApplication(`remote-${i}`, this.context, this.network, slow));
-    if (this.messaging) giveRoles(this.plan, this.messaging, this.context, [...this.embedded, ...this.remote]);
+    const applications = [...this.embedded, ...this.remote];
+    if (this.messaging) giveRoles(this.plan, this.messaging, this.context, applications);
+    if (this.messaging && broad) {
+      this.broad = new Broad(this.plan, this.messaging, this.context, applications, this.network);
+    }
     this.troubles = new Troubles(this.books, this.network, this.plan, (thread) => void this.corpses.push(thread));
   }
 
@@ -139,6 +155,7 @@ class Simulation {
       settled: groups.reduce((sum, one) => sum + one.ackedCount, 0),
       stored: [...books.audit.views.values()].reduce((sum, view) => sum + view.ids.length, 0),
       turns: this.turns,
+      ...this.broad?.counts,
       simulatedMs: world.nowMs,
     };
   }
@@ -169,9 +186,20 @@ class Simulation {
 
   /** Everything is well now: it must come to an end. */
   private async lastLife(): Promise<void> {
-    const { world, books, messaging } = this;
+    const { world, books, messaging, folder } = this;
+    const { settings } = this.plan;
     await this.start();
     for (const one of this.remote) if (!one.started) await one.start();
+    for (let i = this.plan.messaging?.broad?.lastTurns ?? 0; i > 0 && this.broker; i--) {
+      await this.turn();
+      await this.troubles.turn(this.broker, this.folder, this.embedded, true);
+    }
+    // A store that has failed stores nothing until the next start.
+    if (this.folder.disk.givenUp) {
+      await this.crash(false);
+      await this.start();
+    }
+    if (this.broker) await this.troubles.end(this.broker, this.folder);
     for (const one of [...this.embedded, ...this.remote]) one.quiet = true;
     this.clockPercent = 30;
     const isSettled = (): boolean => [...this.embedded, ...this.remote].every((one) => one.underWay === 0);
@@ -183,7 +211,7 @@ class Simulation {
     await this.turnsUntil('all consumers have caught up', SETTLE_MAX_MS, () => this.caughtUp(this.broker!));
     await this.stop();
     world.trace.add('the end');
-    this.checkFolder(books);
+    checkFolder(world, this.network, folder, settings, books, this.topicNames());
   }
 
   private async start(): Promise<void> {
@@ -260,23 +288,6 @@ class Simulation {
     this.newActors();
   }
 
-  /** The folder after an orderly stop. */
-  private checkFolder(books: Books): void {
-    const { disk } = this.folder;
-    const world = this.world;
-    const broker = new BrokerProcess(world, this.network, this.folder, this.plan.settings);
-    const { clean, queues } = broker.recovered;
-    broker.dispose();
-    if (!clean) books.fault('the log was not closed in order');
-    if (disk.list().length === 0) books.fault('the folder is empty');
-    const names = this.topicNames();
-    for (const { topicId, partition, nextOffset: end } of queues) {
-      const place = `${names.get(topicId)}/${partition}`;
-      const seen = books.audit.next(place);
-      if (end !== seen && seen > 0) books.fault(`${place} ends at ${end} after the stop, readers saw up to ${seen}`);
-    }
-  }
-
   private caughtUp({ regions }: BrokerProcess): boolean {
     const { messaging } = this;
     const names = this.topicNames();
@@ -286,13 +297,14 @@ class Simulation {
       const topic = names.get(identity.topic);
       const place = `${topic}/${identity.number}`;
       const end = nextOffset(regions.table, id);
-      if (messaging && !readUpTo(messaging, place, end)) {
+      const oldest = oldestOffset(regions.table, id);
+      if (messaging && !messaging.readUpTo(place, oldest, end)) {
         this.behind = `the auditor has not read ${place} up to ${end}`;
         return false;
       }
       if (!this.context.topics.includes(topic ?? '')) continue;
       // What retention has taken whole only those must catch up with who had some of it.
-      const isEmpty = oldestOffset(regions.table, id) >= end;
+      const isEmpty = oldest >= end;
       const books = [...this.books.consumers, this.books.audit];
       const behind = books.find(
         (one) => (one.topic ?? topic) === topic && one.next(place) < end && (!isEmpty || one.views.has(place)),

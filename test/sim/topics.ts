@@ -20,8 +20,8 @@ export async function makeTopics(
   if (!connection) return;
   const left = new Set(topics);
   for (const topic of topics) {
-    const { name, partitions, overflow, ringBytes } = topic;
-    const options = { partitions, overflow, ...(ringBytes && { ringBytes }), ifNotExists: true };
+    const { name, ...settings } = topic;
+    const options = { ...settings, ifNotExists: true };
     const make = (): void => {
       connection?.createTopic(name, options).then(
         () => left.delete(topic),

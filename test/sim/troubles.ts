@@ -52,7 +52,13 @@ export class Troubles {
     this.died = died;
   }
 
-  async turn(broker: BrokerProcess, folder: DataFolder, apps: readonly EmbeddedApplication[]): Promise<void> {
+  /** `last`: nothing may go wrong for good. */
+  async turn(
+    broker: BrokerProcess,
+    folder: DataFolder,
+    apps: readonly EmbeddedApplication[],
+    last = false,
+  ): Promise<void> {
     const { world } = this;
     if (world.nowMs >= this.healAt) this.heal(folder);
     for (const [app, at] of this.back) {
@@ -61,6 +67,7 @@ export class Troubles {
       await app.start(broker);
     }
     if (world.random(this.plan.troubleTurns) === 0) this.make(broker, folder, apps);
+    if (last) folder.disk.broken = false;
     if (this.plan.messaging) {
       // One volume.
       folder.coordinator.full = folder.disk.full;
@@ -77,6 +84,13 @@ export class Troubles {
       one.dieIn = -1;
       one.killIn = -1;
     }
+  }
+
+  /** Everything is well again, and everybody is there. */
+  async end(broker: BrokerProcess, folder: DataFolder): Promise<void> {
+    this.heal(folder);
+    for (const app of this.back.keys()) await app.start(broker);
+    this.back.clear();
   }
 
   /** A new life begins. */

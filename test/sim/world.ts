@@ -163,7 +163,8 @@ export class World {
     ];
   }
 
-  private get thread(): EventLoop {
+  /** Whose turn it is. */
+  get thread(): EventLoop {
     if (!this.current) throw new Error('a timer was set outside every simulated thread');
     return this.current;
   }
