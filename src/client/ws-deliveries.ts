@@ -173,7 +173,8 @@ export class Deliveries implements CreditOwner {
   private refused(subscription: WsSubscription, error: RingmqError): void {
     // A lost session subscribes again when the next one stands.
     if (error.code === 'connection-lost' || !this.subscriptions.has(subscription.id)) return;
-    if (error.advice === 'retry' || error.code === 'route-stale') {
+    // A broker that shuts down refuses as well, before it ends the session: the next one's is another life of it.
+    if (error.advice === 'retry' || error.advice === 'reconnect' || error.code === 'route-stale') {
       const { sessions } = this;
       setTimeout(() => {
         // The next session has subscribed by itself.

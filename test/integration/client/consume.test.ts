@@ -296,22 +296,25 @@ test('a deleted topic ends its consumers, telling them', async () => {
   await expect(next).rejects.toMatchObject({ code: 'unknown-topic' });
 });
 
-test('a refused subscription says why; one that may succeed later is tried again', async () => {
-  let refusals = 0;
-  const { broker } = await start({
-    onCommand: (session, correlation, command) => {
-      if (command.type !== 'subscribe') return false;
-      const code = command.topic === 'closed' ? 'no-read-permission' : 'reader-quota';
-      if (code === 'reader-quota' && refusals > 0) return false;
-      refusals++;
-      session.say({ type: 'refused', code, text: '' }, correlation);
-      return true;
-    },
-  });
-  const connection = client(broker.url);
-  await connection.consumer('t').ready();
-  await expect(connection.consumer('closed').ready()).rejects.toMatchObject({ code: 'no-read-permission' });
-});
+test.each(['reader-quota', 'shutting-down'] as const)(
+  'a refused subscription says why; one that may succeed later is tried again (%s)',
+  async (passing) => {
+    let refusals = 0;
+    const { broker } = await start({
+      onCommand: (session, correlation, command) => {
+        if (command.type !== 'subscribe') return false;
+        const code = command.topic === 'closed' ? 'no-read-permission' : passing;
+        if (code === passing && refusals > 0) return false;
+        refusals++;
+        session.say({ type: 'refused', code, text: '' }, correlation);
+        return true;
+      },
+    });
+    const connection = client(broker.url);
+    await connection.consumer('t').ready();
+    await expect(connection.consumer('closed').ready()).rejects.toMatchObject({ code: 'no-read-permission' });
+  },
+);
 
 test('values pass through a codec; partitions can be chosen', async () => {
   const { broker } = await start({ partitions: 3 });
