@@ -56,6 +56,8 @@ export const REQUEST_INSISTS = 2;
  * bits: the low 32 in the second word, the others in this one from bit 8 on.
  */
 export const REQUEST_REPEATS = 4;
+/** Nobody waits for the disk: the store is not woken for it, and takes it along with what comes next (in process). */
+export const REQUEST_LAZY = 8;
 export const REQUEST_FLOOR_SHIFT = 8;
 export const REQUEST_FLOOR_LOW = REQUEST_FLAGS + 4;
 

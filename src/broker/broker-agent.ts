@@ -11,6 +11,7 @@ import {
   REQUEST_ACK,
   REQUEST_FLAGS,
   REQUEST_ID,
+  REQUEST_LAZY,
   REQUEST_WAITS,
 } from '../../native-layout/batch.ts';
 import { CONTROL_STATES, SEAT_STATES, SEAT_STORE, SEATS_MAX } from '../../native-layout/control.ts';
@@ -48,6 +49,10 @@ export class BrokerAgent implements Agent, AckHost {
   private readonly dirty: Partition[] = [];
   private readonly seatsToRing: number[] = [];
   private readonly seatRung = new Uint8Array(SEATS_MAX);
+  /** A batch of this turn is to be on the disk soon. */
+  private hurry = false;
+  /** The store has a notice for which it was not rung. It looks by itself when its sleep is over, in 100 ms. */
+  private storeOwed = false;
   /** Only if the broker keeps its data. */
   private readonly acks: WaitingAcks | undefined;
   /** Publishers with answers of acks that waited, not shown yet. */
@@ -181,12 +186,15 @@ export class BrokerAgent implements Agent, AckHost {
     if (size === BATCH_HEADER_BYTES) return OK;
     const { words, bytes } = publisher.lane;
     const ack = words[(at + REQUEST_ACK) >> 2];
+    if ((words[(at + REQUEST_FLAGS) >> 2] & REQUEST_LAZY) === 0) this.hurry = true;
     if (ack > ACK_LEVELS.accepted) {
       if (ack > ACK_LEVELS.durable || !this.acks || !partition.identity.durable) return ACK_UNSUPPORTED;
       if (!this.acks.hasRoom(ack)) return NO_ROOM;
     }
     const status = partition.append(bytes, words, at, size, nowMs, this.refusal);
     if (status === NO_ROOM) {
+      this.ringStore();
+      this.ringSeats();
       if ((words[(at + REQUEST_FLAGS) >> 2] & REQUEST_WAITS) !== 0) return NO_ROOM;
       partition.defer(words, at);
       return CODES.busy.number;
@@ -233,13 +241,22 @@ export class BrokerAgent implements Agent, AckHost {
       partition.writer.eachNews(this.onNews);
     }
     this.dirty.length = 0;
+    if (this.hurry) this.ringStore();
+    this.hurry = false;
   }
 
   private noticing = 0;
   private readonly onNews = (seat: number): void => {
     this.publisher(seat).notices.push(this.noticing);
-    this.markToRing(seat);
+    if (seat === SEAT_STORE) this.storeOwed = true;
+    else this.markToRing(seat);
   };
+
+  /** For notices that it was not rung for before, too: what it has not looked at it is not given again. */
+  private ringStore(): void {
+    if (this.storeOwed) this.markToRing(SEAT_STORE);
+    this.storeOwed = false;
+  }
 
   /** The store may not know that it has a slot of a partition that was deleted. */
   private readonly onHeld = (id: number): void => {

@@ -10,6 +10,7 @@ import {
   REQUEST_FLAGS,
   REQUEST_ID,
   REQUEST_INSISTS,
+  REQUEST_LAZY,
 } from '../../native-layout/batch.ts';
 import { CODES, type CodeName, codeName, RingmqError } from '../base/codes.ts';
 import { putInt64 } from '../record/int64.ts';
@@ -26,6 +27,8 @@ export interface FixedBatch {
   readonly partition: number;
   readonly producerId: number;
   readonly sequence: number;
+  /** Nobody waits for the disk: see REQUEST_LAZY. Default false. */
+  readonly lazy?: boolean;
 }
 
 /**
@@ -209,7 +212,7 @@ export class FixedProducer implements HostedProducer {
     words[REQUEST_ID >> 2] = one.request;
     words[REQUEST_ACK >> 2] = ackOn(known, undefined);
     // Not waiting: a full ring answers `busy` (or `ring-full`) and holds up nobody else's batches in the lane.
-    words[REQUEST_FLAGS >> 2] = REQUEST_INSISTS;
+    words[REQUEST_FLAGS >> 2] = batch.lazy ? REQUEST_INSISTS | REQUEST_LAZY : REQUEST_INSISTS;
     words[(REQUEST_FLAGS >> 2) + 1] = 0;
     putInt64(words, BATCH_PRODUCER_ID >> 2, batch.producerId);
     words[BATCH_BASE_SEQUENCE >> 2] = batch.sequence;

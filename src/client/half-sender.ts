@@ -1,9 +1,11 @@
 // Stores half messages of a producer beside the broker: straight into their topic, which the coordinator reads too. It
 // is asked about the first one and, from time to time, about another: whether the topic may be written to, whether
 // there is room for more.
+
+import { BATCH_HEADER_BYTES } from '../../native-layout/batch.ts';
 import { RingmqError } from '../base/codes.ts';
 import { BatchBuilder } from '../record/batch-builder.ts';
-import { halfBody, transactionName } from '../transaction/half-message.ts';
+import { HalfEnvelope, transactionName } from '../transaction/half-message.ts';
 import type { TopicRoute } from '../wire/commands.ts';
 import { HALF_TOPIC } from '../wire/services.ts';
 import type { MessageExtras, Producer, ProducerOptions } from './connection.ts';
@@ -22,9 +24,11 @@ const TIMEOUT_MS = 30_000;
 
 export class HalfSender {
   private readonly host: HalfHost;
-  private readonly topic: string;
-  private readonly group: string;
+  private readonly envelope: HalfEnvelope;
   private readonly builder = new BatchBuilder(RECORD_MAX);
+  /** A body: the producer copies it. */
+  private readonly body: Uint8Array;
+  private readonly words: Int32Array;
   private producer: Producer<Uint8Array> | undefined;
   private topicId = 0;
   private acceptedUntil = 0;
@@ -33,8 +37,9 @@ export class HalfSender {
 
   constructor(host: HalfHost, topic: string, group: string) {
     this.host = host;
-    this.topic = topic;
-    this.group = group;
+    this.envelope = new HalfEnvelope(topic, group);
+    this.body = new Uint8Array(this.envelope.lengthOf(RECORD_MAX));
+    this.words = new Int32Array(this.body.buffer);
   }
 
   /** The coordinator has just stored a half message of this producer. */
@@ -53,26 +58,32 @@ export class HalfSender {
    * Stores a half message; resolves with its transaction, or at once with undefined: the coordinator is to be asked.
    * Rejects as a send does.
    */
-  async store(body: Uint8Array, extras: MessageExtras): Promise<string | undefined> {
-    const { builder, producer } = this;
+  store(body: Uint8Array, extras: MessageExtras): Promise<string | undefined> | undefined {
+    const { builder, producer, topicId } = this;
     if (producer === undefined || performance.now() >= this.acceptedUntil || body.length > RECORD_MAX) return undefined;
     const now = Date.now();
     builder.reset();
-    builder.tryAdd(body, extras, now);
-    if (builder.length > RECORD_MAX) return undefined;
-    const payload = builder.bytes.subarray(0, builder.length);
-    const { topic, group, topicId } = this;
     try {
-      const { offset } = await producer.send(halfBody({ topic, group, bornAt: now, payload }));
-      if (offset >= 0) return transactionName(topicId, offset);
+      builder.tryAdd(body, extras, now);
     } catch (error) {
-      const refusal = asRefusal(error);
-      if (refusal.code !== 'unknown-topic') throw refusal;
-      this.producer = undefined;
-      void producer.close();
-      return undefined;
+      return Promise.reject(error);
     }
-    throw new RingmqError('timeout', 'the message was stored and nobody knows where: its producers will be asked');
+    if (builder.length > RECORD_MAX) return undefined;
+    const length = this.envelope.put(this.body, this.words, now, builder.bytes, builder.length - BATCH_HEADER_BYTES);
+    const sent = producer.send(this.body.subarray(0, length));
+    const stored = sent.then(
+      ({ offset }) => nameOf(topicId, offset),
+      (error: unknown) => this.refused(producer, asRefusal(error)),
+    );
+    return stored as Promise<string | undefined>;
+  }
+
+  /** A topic that is gone is made anew by the coordinator. */
+  private refused(producer: Producer<Uint8Array>, refusal: RingmqError): undefined {
+    if (refusal.code !== 'unknown-topic') throw refusal;
+    if (this.producer === producer) this.producer = undefined;
+    void producer.close();
+    return undefined;
   }
 
   async close(): Promise<void> {
@@ -88,4 +99,9 @@ export class HalfSender {
     this.topicId = topicId;
     this.producer = this.host.producer(HALF_TOPIC, { ack: 'durable', createTopic: false, timeoutMs: TIMEOUT_MS });
   }
+}
+
+function nameOf(topicId: number, offset: number): string {
+  if (offset >= 0) return transactionName(topicId, offset);
+  throw new RingmqError('timeout', 'the message was stored and nobody knows where: its producers will be asked');
 }

@@ -148,8 +148,14 @@ export interface TransactionOptions<T = Uint8Array | string> {
 /** One message that nobody sees before commit(). */
 export interface Transaction {
   readonly id: string;
-  /** The message becomes visible. Idempotent. Rejects with `unknown-transaction` or `transaction-ended`. */
-  commit(): Promise<SendReceipt>;
+  /**
+   * Settles when it is decided, for good, that the message becomes visible: no crash takes that back. It comes to its
+   * topic right then; who reads there may see it a moment later. Idempotent. Rejects with `unknown-transaction` or
+   * `transaction-ended`.
+   */
+  commit(): Promise<void>;
+  /** The same, but settles when the message is stored, and says where. */
+  commit(options: { readonly receipt: true }): Promise<SendReceipt>;
   rollback(): Promise<void>;
 }
 

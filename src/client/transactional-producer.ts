@@ -1,12 +1,12 @@
 // Sends messages that nobody sees before they are committed, and answers for producers of its group that are gone.
-import { RingmqError } from '../base/codes.ts';
+import { type CodeName, RingmqError } from '../base/codes.ts';
 import { isGroupName } from '../base/units.ts';
 import { BatchBuilder } from '../record/batch-builder.ts';
 import { BatchView, RecordView } from '../record/batch-view.ts';
 import { messageId } from '../record/message-id.ts';
 import { utf8 } from '../record/text.ts';
 import type { TopicRoute } from '../wire/commands.ts';
-import type { Call, TransactionCheck, TransactionEnded } from '../wire/services.ts';
+import type { Call, TransactionCheck } from '../wire/services.ts';
 import { bytesCodec, type Codec } from './codec.ts';
 import type { MessageExtras, SendReceipt } from './connection.ts';
 import { GatheredCalls } from './gathered-calls.ts';
@@ -34,7 +34,7 @@ export interface TransactionHost {
 export interface HalfStore {
   accepted(): void;
   /** Undefined: the coordinator is to be asked. */
-  store(body: Uint8Array, extras: MessageExtras): Promise<string | undefined>;
+  store(body: Uint8Array, extras: MessageExtras): Promise<string | undefined> | undefined;
   close(): Promise<void>;
 }
 
@@ -59,12 +59,22 @@ interface Begun {
   readonly reject: (error: unknown) => void;
 }
 
+/** Where the message of a commit is; of a rollback, or not asked for: nowhere. */
+interface Place {
+  readonly partition: number;
+  readonly offset: number;
+}
+
+const NOWHERE: Place = { partition: -1, offset: -1 };
+
 interface Ending {
   readonly transaction: string;
-  readonly commit: boolean;
-  readonly resolve: (ended: TransactionEnded) => void;
+  readonly resolve: (place: Place) => void;
   readonly reject: (error: unknown) => void;
 }
+
+/** Ways to end a transaction: calls of each are gathered, for one that waits longer would hold up the others. */
+type End = 'commit' | 'store' | 'rollback';
 
 export class CallTransactionalProducer<T> implements TransactionalProducer<T> {
   readonly topic: string;
@@ -72,7 +82,7 @@ export class CallTransactionalProducer<T> implements TransactionalProducer<T> {
   private readonly options: TransactionOptions<T>;
   private readonly codec: Codec<T>;
   private readonly prepares: GatheredCalls<Begun>;
-  private readonly ends: GatheredCalls<Ending>;
+  private readonly ends: Readonly<Record<End, GatheredCalls<Ending>>>;
   private readonly checkLimitMs: number;
   private topicId: Promise<number> | undefined;
   private isClosed = false;
@@ -85,7 +95,8 @@ export class CallTransactionalProducer<T> implements TransactionalProducer<T> {
     this.host = host;
     this.codec = options.codec ?? (bytesCodec as unknown as Codec<T>);
     this.prepares = new GatheredCalls(PREPARE_MAX, (begun) => this.prepare(begun));
-    this.ends = new GatheredCalls(ENDS_MAX, (endings) => this.endAll(endings));
+    const gathered = (how: End) => new GatheredCalls<Ending>(ENDS_MAX, (endings) => this.endAll(how, endings));
+    this.ends = { commit: gathered('commit'), store: gathered('store'), rollback: gathered('rollback') };
     void this.answerChecks();
   }
 
@@ -93,12 +104,9 @@ export class CallTransactionalProducer<T> implements TransactionalProducer<T> {
     if (this.isClosed) throw new RingmqError('closed', 'the producer is closed');
     const encoded = checkBody(this.codec.encode(body));
     const bytes = typeof encoded === 'string' ? utf8(encoded) : encoded;
-    const id = (await this.host.halves?.store(bytes, extras)) ?? (await this.prepared(bytes, extras));
-    return {
-      id,
-      commit: () => this.commit(id),
-      rollback: async () => void (await this.end(id, false)),
-    };
+    const stored = this.host.halves?.store(bytes, extras);
+    const id = (stored && (await stored)) ?? (await this.prepared(bytes, extras));
+    return new OpenTransaction(id, this);
   }
 
   private prepared(body: Uint8Array, extras: MessageExtras): Promise<string> {
@@ -126,7 +134,7 @@ export class CallTransactionalProducer<T> implements TransactionalProducer<T> {
     this.isClosed = true;
     await this.host.halves?.close();
     await this.prepares.drained();
-    await this.ends.drained();
+    await Promise.all(Object.values(this.ends).map((calls) => calls.drained()));
     this.host.closed(this);
   }
 
@@ -134,8 +142,9 @@ export class CallTransactionalProducer<T> implements TransactionalProducer<T> {
     return this.close();
   }
 
-  private async commit(transaction: string): Promise<SendReceipt> {
-    const { partition, offset } = await this.end(transaction, true);
+  /** Waits until the message of a commit is stored. */
+  async store(transaction: string): Promise<SendReceipt> {
+    const { partition, offset } = await this.end(transaction, 'store');
     this.topicId ??= this.host.route(this.topic).then(
       ({ topicId }) => topicId,
       () => 0,
@@ -145,12 +154,10 @@ export class CallTransactionalProducer<T> implements TransactionalProducer<T> {
     return { topic: this.topic, partition, offset, id };
   }
 
-  private async end(transaction: string, commit: boolean): Promise<TransactionEnded> {
-    const ended = await new Promise<TransactionEnded>((resolve, reject) => {
-      this.ends.add({ transaction, commit, resolve, reject });
+  end(transaction: string, how: End): Promise<Place> {
+    return new Promise((resolve, reject) => {
+      this.ends[how].add({ transaction, resolve, reject });
     });
-    if (ended.code === 'ok') return ended;
-    throw new RingmqError(ended.code);
   }
 
   /** A payload holds what is about a frame; larger messages travel alone. */
@@ -193,15 +200,16 @@ export class CallTransactionalProducer<T> implements TransactionalProducer<T> {
     }
   }
 
-  private async endAll(endings: readonly Ending[]): Promise<void> {
-    const entries = endings.map(({ transaction, commit }) => ({ transaction, commit }));
+  private async endAll(how: End, endings: readonly Ending[]): Promise<void> {
+    const names = endings.map(({ transaction }) => transaction);
+    const isRollback = how === 'rollback';
+    const [commits, rollbacks] = isRollback ? [[], names] : [names, []];
     const deadline = Date.now() + INSIST_MS;
     for (;;) {
       try {
-        const { result } = await this.host.call('transaction-end', { entries });
-        endings.forEach(({ resolve }, i) => {
-          resolve(result.results[i]);
-        });
+        const params = { commits, rollbacks, receipts: how === 'store' };
+        const { result } = await this.host.call('transaction-end', params);
+        settle(endings, isRollback ? result.rollbacks : result.commits, result.places);
         return;
       } catch (error) {
         if (!asRefusal(error).retryable || Date.now() >= deadline) {
@@ -250,7 +258,7 @@ export class CallTransactionalProducer<T> implements TransactionalProducer<T> {
       if (fate !== 'commit' && fate !== 'rollback') {
         throw new RingmqError('illegal-argument', `check() gave ${String(fate)}: commit, rollback or unknown`);
       }
-      await this.end(transaction, fate === 'commit');
+      await this.end(transaction, fate);
     } catch (error) {
       // Its own producer has resolved it meanwhile.
       if (error instanceof RingmqError && error.code === 'transaction-ended') return;
@@ -262,6 +270,36 @@ export class CallTransactionalProducer<T> implements TransactionalProducer<T> {
     const { onError } = this.options;
     if (onError) onError(error);
     else this.host.failed(error);
+  }
+}
+
+class OpenTransaction implements TransactionPublic {
+  readonly id: string;
+  private readonly producer: Pick<CallTransactionalProducer<never>, 'end' | 'store'>;
+
+  constructor(id: string, producer: Pick<CallTransactionalProducer<never>, 'end' | 'store'>) {
+    this.id = id;
+    this.producer = producer;
+  }
+
+  commit(): Promise<void>;
+  commit(options: { readonly receipt: true }): Promise<SendReceipt>;
+  async commit(options?: { readonly receipt: true }): Promise<void | SendReceipt> {
+    if (options?.receipt) return this.producer.store(this.id);
+    await this.producer.end(this.id, 'commit');
+  }
+
+  async rollback(): Promise<void> {
+    await this.producer.end(this.id, 'rollback');
+  }
+}
+
+/** Tells each what its transaction came to. `places`: two numbers each. */
+function settle(endings: readonly Ending[], codes: readonly CodeName[], places: readonly number[] = []): void {
+  for (let i = 0; i < endings.length; i++) {
+    if (codes[i] !== 'ok') endings[i].reject(new RingmqError(codes[i]));
+    else if (places.length === 0) endings[i].resolve(NOWHERE);
+    else endings[i].resolve({ partition: places[2 * i], offset: places[2 * i + 1] });
   }
 }
 

@@ -1,42 +1,69 @@
 // Commits of one turn to one topic travel together: one intent, one batch.
+import type { RingmqError } from '../base/codes.ts';
 import { asRefusal } from '../client/sent.ts';
 
-/** Commits that are gathered until the end of the turn. */
-interface Gathering {
-  readonly offsets: number[];
-  readonly moved: Promise<unknown>;
+/** What a group came to; undefined: all is well. */
+type Refusal = RingmqError | undefined;
+
+/** Publishes half messages, all or none of them; calls decide() when nothing can keep it from that any more. */
+export type Publish = (group: CommitGroup) => Promise<unknown>;
+
+export class CommitGroup {
+  readonly topic: string;
+  /** Of the half messages. */
+  readonly offsets: number[] = [];
+  /** Somebody waits until they are stored. */
+  isAwaited = false;
+  /** When it is decided that they will be published, or could not be. */
+  readonly decided: Promise<Refusal>;
+  /** When they are published, or could not be. */
+  readonly stored: Promise<Refusal>;
+  private decideAs: (refusal: Refusal) => void = () => {};
+  private storeAs: (refusal: Refusal) => void = () => {};
+
+  constructor(topic: string) {
+    this.topic = topic;
+    this.decided = new Promise((resolve) => {
+      this.decideAs = resolve;
+    });
+    this.stored = new Promise((resolve) => {
+      this.storeAs = resolve;
+    });
+  }
+
+  begin(publish: Publish): void {
+    publish(this).then(
+      () => this.storeAs(undefined),
+      (error: unknown) => {
+        const refusal = asRefusal(error);
+        this.decideAs(refusal);
+        this.storeAs(refusal);
+      },
+    );
+  }
+
+  readonly decide = (): void => this.decideAs(undefined);
 }
 
 export class CommitGroups {
-  private readonly move: (topic: string, offsets: readonly number[]) => Promise<unknown>;
-  private readonly gathering = new Map<string, Gathering>();
+  private readonly publish: Publish;
+  private readonly gathering = new Map<string, CommitGroup>();
 
-  /** `move` publishes half messages, all or none of them. */
-  constructor(move: (topic: string, offsets: readonly number[]) => Promise<unknown>) {
-    this.move = move;
+  constructor(publish: Publish) {
+    this.publish = publish;
   }
 
-  /** Settles when the half message is published. One that cannot be holds up no other. */
-  async commit(topic: string, offset: number): Promise<void> {
-    const gathering = this.gathering.get(topic) ?? this.begin(topic);
-    gathering.offsets.push(offset);
-    try {
-      await gathering.moved;
-    } catch (error) {
-      if (gathering.offsets.length === 1 || asRefusal(error).retryable) throw error;
-      await this.move(topic, [offset]);
-    }
-  }
-
-  private begin(topic: string): Gathering {
-    const offsets: number[] = [];
+  /** The group that goes to a topic at the end of this turn. */
+  of(topic: string): CommitGroup {
+    const known = this.gathering.get(topic);
+    if (known) return known;
+    const group = new CommitGroup(topic);
+    this.gathering.set(topic, group);
     // Whatever came in this turn is asked for before the next microtask.
-    const moved = Promise.resolve().then(() => {
+    queueMicrotask(() => {
       this.gathering.delete(topic);
-      return this.move(topic, offsets);
+      group.begin(this.publish);
     });
-    const gathering = { offsets, moved };
-    this.gathering.set(topic, gathering);
-    return gathering;
+    return group;
   }
 }

@@ -6,7 +6,7 @@ import type { RingConsumer } from '../client/consumer.ts';
 import type { InProcessConnection } from '../client/in-process.ts';
 import type { Batch } from '../client/message.ts';
 import type { RingProducer } from '../client/producer.ts';
-import { type HalfMessage, halfBody, readHalf } from '../transaction/half-message.ts';
+import { type HalfMessage, HalfReader, halfBody } from '../transaction/half-message.ts';
 import { HALF_TOPIC } from '../wire/services.ts';
 import type { MessageReader } from './message-reader.ts';
 import { readRange } from './read-range.ts';
@@ -39,6 +39,7 @@ export interface HalfListener {
 export class HalfTopic {
   private readonly host: Host;
   private readonly reader: MessageReader;
+  private readonly bodies = new HalfReader();
   private readonly atHand = new Map<number, HalfMessage>();
   private bytes = 0;
   private producer: RingProducer<Uint8Array> | undefined;
@@ -130,7 +131,7 @@ export class HalfTopic {
     if (half) return half;
     const route = await this.host.connection.route(HALF_TOPIC);
     const { body } = await this.reader.one(HALF_TOPIC, 0, route.partitions[0].epoch, offset);
-    const read = readHalf(body);
+    const read = this.bodies.read(body);
     if (read) return read;
     throw new RingmqError('log-damaged', `${HALF_TOPIC}/0@${offset} is not what was written`);
   }
@@ -220,7 +221,7 @@ export class HalfTopic {
 
   private take(batch: Batch, listener: HalfListener): void {
     const { offset } = batch;
-    const half = readHalf(batch.body);
+    const half = this.bodies.read(batch.body);
     if (half === undefined) {
       listener.none(offset, offset + 1);
       return;

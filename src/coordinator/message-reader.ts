@@ -1,5 +1,5 @@
 // Reads single messages again, wherever they are: for retries, dead letters, and moves that were not finished.
-import { RingmqError } from '../base/codes.ts';
+import { type CodeName, RingmqError } from '../base/codes.ts';
 import type { InProcessConnection } from '../client/in-process.ts';
 import type { Message } from '../client/message.ts';
 
@@ -8,6 +8,9 @@ const TRIES_MAX = 10;
 const AGAIN_MS = 200;
 /** A partition has 32 places for readers, of all threads. */
 const READS_MAX = 8;
+
+/** Nothing is wrong with what is to be read: a person ends these. */
+const MENDED: ReadonlySet<CodeName> = new Set(['no-read-permission', 'store-failed']);
 
 /**
  * Reads until it can be done, or until it is over: what cannot be read for now (a busy log, say) is not lost. Rejects
@@ -18,7 +21,7 @@ export async function insist<T>(read: () => Promise<T>, isOver: () => boolean): 
     try {
       return await read();
     } catch (error) {
-      if (isOver() || !(error instanceof RingmqError && error.retryable)) throw error;
+      if (isOver() || !(error instanceof RingmqError && (error.retryable || MENDED.has(error.code)))) throw error;
     }
     await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
   }

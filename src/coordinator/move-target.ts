@@ -25,6 +25,8 @@ export function batchMaxBytes({ messageMaxBytes }: TopicRoute): number {
 export class MoveTarget {
   readonly publisher: MovePublisher;
   usedAt = Date.now();
+  /** Under way to it. */
+  bytes = 0;
   /** Partition -> who publishes there, and the sequence of what comes next. */
   private readonly identities = new Map<number, { readonly producer: number; next: number }>();
   private turn = 0;

@@ -6,19 +6,18 @@
 // A successor asks the owners of those that are not done for the same records and publishes them again: the broker
 // recognises what it has taken before, and the log is asked for what it may have forgotten.
 //
-// M1 Nothing is published before its intent is in the journal, and on the disk if its topic is durable. An eager move
-//    only waits for the disk before it is answered: power that is lost in between may make it come twice.
+// M1 Nothing is published before its intent is in the journal, and on the disk if its topic is durable.
 // M2 A batch that may have been taken is published again under the same identity only.
 // M3 Every start has identities of its own: what a journal has lost cannot make a new batch pass for an old one.
 // M4 Owners change their state in their hooks only: what they know follows from the journal.
-// M5 An eager move is answered before its end is written: a successor that misses the end finds the batches where the
-//    intent says, and comes to the same.
+// M5 A move whose intent is written is not given up but for good: its records are not there any more, or its topic is
+//    not what it was. Whatever else stands in its way is waited for, by the next start too.
 import { CODES, type CodeName, RingmqError } from '../base/codes.ts';
 import { crashPoint } from '../log/crash-point.ts';
 import type { Journal, JournalPart } from './journal.ts';
-import { insist } from './message-reader.ts';
 import { type PlannedBatch, planBatches } from './move-batches.ts';
-import { type MoveLog, placesOf, settlePublished } from './move-log.ts';
+import { type MoveLog, placesOf } from './move-log.ts';
+import { recoverMoves } from './move-recovery.ts';
 import { batchMaxBytes, type MovePublisher, MoveTarget } from './move-target.ts';
 import {
   isMoveRecord,
@@ -39,12 +38,14 @@ export interface MoverHost {
   readonly warn: (text: string) => void;
   readonly publisher: (topic: string) => MovePublisher;
   readonly log: MoveLog;
-  /** Runs a task at the end of the turn; `eager`: as soon as all that came in it has been asked for. */
-  readonly soon: (task: () => void, eager?: boolean) => void;
+  /** Runs a task at the end of the turn; `awaited`: as soon as all that came in it has been asked for. */
+  readonly soon: (task: () => void, awaited?: boolean) => void;
 }
 
 /** Bytes under way from which on hasRoom is false. */
 const UNDER_WAY_BYTES = 32 * 1024 * 1024;
+/** The same of one topic, for hasRoomIn. */
+const TOPIC_BYTES = 4 * 1024 * 1024;
 /** A target that was not used for so long is forgotten: a broker may have ten thousand topics. */
 const IDLE_MS = 60_000;
 const STOP_MS = 2_000;
@@ -105,6 +106,20 @@ export class Mover implements Service {
     while (!this.hasRoom) await new Promise<void>((resolve) => this.roomWaiters.push(resolve));
   }
 
+  /** The same of one topic: one that takes nothing must not hold up the others. */
+  hasRoomIn(topic: string): boolean {
+    return this.hasRoom && (this.targets.get(topic)?.bytes ?? 0) < TOPIC_BYTES;
+  }
+
+  async roomIn(topic: string): Promise<void> {
+    while (!this.hasRoomIn(topic)) await new Promise<void>((resolve) => this.roomWaiters.push(resolve));
+  }
+
+  /** True while every intent that was written is on the disk. */
+  get isDecided(): boolean {
+    return this.isSynced;
+  }
+
   /**
    * Publishes the records exactly once; resolves, with where they are, when they are as safe as a `durable` send (on a
    * volatile topic: accepted) and that is written down. Moves to one partition keep their order, but for those that
@@ -120,7 +135,8 @@ export class Mover implements Service {
     const plan = target.plan(route, move.partition);
     const batches = planBatches(move.payload, plan, batchMaxBytes(route));
     const open = new OpenMove(++this.lastId, move.topic, move.source, plan);
-    open.eager = move.eager ?? false;
+    open.decided = move.decided;
+    open.lazy = move.lazy ?? false;
     if (batches.length > 1) open.orderBy(batches);
     if (route.durable) open.places = placesOf(this.host.log, route, batches);
     const moved = new Promise<readonly MovedBatch[]>((resolve, reject) => {
@@ -128,20 +144,27 @@ export class Mover implements Service {
       open.reject = reject;
     });
     this.starting.push({ move: open, batches, durable: route.durable });
-    for (const { bytes } of batches) this.bytes += bytes.length;
-    if (open.eager) this.host.soon(this.turn, true);
+    for (const { bytes } of batches) this.count(open, bytes.length);
+    if (open.decided) this.host.soon(this.turn, true);
     else this.ask();
     return moved;
   }
 
   start(): void {
-    void this.recover([...this.open.values()]);
+    void recoverMoves([...this.open.values()], {
+      log: this.host.log,
+      warn: this.host.warn,
+      isOver: () => this.stopping,
+      owner: (move) => this.owner(move),
+      settled: (move) => this.settled(move),
+      publish: (move, batches) => this.publishAgain(move, batches),
+    });
   }
 
   housekeep(nowMs: number): void {
     if (this.unsynced.length + this.ending.length + this.renewing.length > 0) this.ask();
     for (const [topic, target] of this.targets) {
-      if (!target.publisher.idle) target.usedAt = nowMs;
+      if (!target.publisher.idle || target.bytes > 0) target.usedAt = nowMs;
       else if (nowMs - target.usedAt > IDLE_MS) {
         this.targets.delete(topic);
         void target.publisher.close();
@@ -166,6 +189,12 @@ export class Mover implements Service {
       this.targets.set(topic, target);
     }
     return target;
+  }
+
+  /** Bytes that are under way now, or not any more. */
+  private count({ topic }: OpenMove, bytes: number): void {
+    this.bytes += bytes;
+    this.target(topic).bytes += bytes;
   }
 
   private ask(): void {
@@ -197,7 +226,7 @@ export class Mover implements Service {
       // Sequences that were given and are not used would be missed.
       for (const { move } of starting) this.target(move.topic).leaveAll();
       for (const { move, batches } of starting) {
-        for (const { bytes } of batches) this.bytes -= bytes.length;
+        for (const { bytes } of batches) this.count(move, -bytes.length);
         move.reject(error);
       }
       return;
@@ -208,15 +237,24 @@ export class Mover implements Service {
     }
     for (const one of starting) {
       one.move.batches = one.batches;
-      if (one.durable) this.isSynced = false;
-      if (one.move.eager) this.publishAll(one);
-      else this.unsynced.push(one);
+      if (one.durable || one.move.decided) this.isSynced = false;
+      this.unsynced.push(one);
     }
   }
 
   private publishSynced(): void {
     if (!this.sync()) return;
-    for (const one of this.unsynced.splice(0)) this.publishAll(one);
+    const unsynced = this.unsynced.splice(0);
+    for (const { move } of unsynced) move.decided?.();
+    for (const one of unsynced) this.publishAll(one);
+  }
+
+  private publishAgain(move: OpenMove, batches: readonly PlannedBatch[]): void {
+    move.batches = batches;
+    batches.forEach(({ bytes }, index) => {
+      if (!move.isAnswered(index)) this.count(move, bytes.length);
+    });
+    this.publishAll({ move, batches });
   }
 
   private publishAll({ move, batches }: Pick<Waiting, 'move' | 'batches'>): void {
@@ -240,7 +278,7 @@ export class Mover implements Service {
     const { partition, producer, sequence, count } = move.parts[index];
     const { bytes } = (move.batches as readonly PlannedBatch[])[index];
     this.target(move.topic).publisher.publish(
-      { bytes, count, partition, producerId: producer, sequence },
+      { bytes, count, partition, producerId: producer, sequence, lazy: move.lazy },
       (code, offset) => this.answered(move, index, code, offset),
     );
   }
@@ -254,7 +292,7 @@ export class Mover implements Service {
       this.ask();
       return;
     }
-    this.bytes -= (move.batches as readonly PlannedBatch[])[index].bytes.length;
+    this.count(move, -(move.batches as readonly PlannedBatch[])[index].bytes.length);
     const isMoved = code === 'ok' || code === 'duplicate';
     // The broker does not count what it has refused: what comes next begins anew.
     if (!isMoved) this.leaveIdentity(move, index);
@@ -265,8 +303,6 @@ export class Mover implements Service {
 
   private settled(move: OpenMove): void {
     this.ending.push(move);
-    // M5
-    if (move.eager && move.failure === undefined && this.isSynced) this.end(move, false);
     this.ask();
   }
 
@@ -352,44 +388,5 @@ export class Mover implements Service {
 
   private *snapshot(): Iterable<MoveRecord> {
     for (const move of this.open.values()) yield { intents: [move.written()] };
-  }
-
-  /** Publishes again what a predecessor did not finish, in the order in which it was begun. */
-  private async recover(moves: readonly OpenMove[]): Promise<void> {
-    for (const move of moves) this.owner(move)?.recovered?.(move.source);
-    await settlePublished(this.host.log, moves);
-    for (const move of moves) {
-      if (move.isSettled) {
-        this.settled(move);
-        continue;
-      }
-      try {
-        const owner = this.owner(move);
-        if (owner === undefined) throw new RingmqError('internal', `nobody knows moves of kind ${move.source.kind}`);
-        const payload = await insist(
-          () => owner.resolve(move.source),
-          () => this.stopping,
-        );
-        const batches = planBatches(payload, move.plan, Number.MAX_SAFE_INTEGER);
-        if (!move.fits(batches)) throw new RingmqError('log-damaged', 'the messages are not those that were to move');
-        if (this.stopping) return;
-        move.batches = batches;
-        batches.forEach(({ bytes }, index) => {
-          if (!move.isAnswered(index)) this.bytes += bytes.length;
-        });
-        this.publishAll({ move, batches });
-      } catch (error) {
-        this.cannotResolve(move, error);
-      }
-    }
-  }
-
-  private cannotResolve(move: OpenMove, error: unknown): void {
-    if (this.stopping) return;
-    const { topic, source } = move;
-    const failure = error instanceof RingmqError ? error : new RingmqError('internal', String(error));
-    this.host.warn(`a move to ${topic} cannot be finished (${JSON.stringify(source)}): ${failure.message}`);
-    for (let index = 0; index < move.parts.length; index++) move.settle(index, -1, failure.code);
-    this.settled(move);
   }
 }

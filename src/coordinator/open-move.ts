@@ -15,8 +15,10 @@ export interface Move {
   readonly source: MoveSource;
   /** Whole batches, whose records are moved in their order. The memory is the mover's from now on. */
   readonly payload: Uint8Array;
-  /** Somebody waits for it, and would ask for it again: see M1 and M5 of the mover. Default false. */
-  readonly eager?: boolean;
+  /** Called when the intent is on the disk, before anything is published: see M5 of the mover. */
+  readonly decided?: () => void;
+  /** Nobody waits until it is on the disk. Default false. */
+  readonly lazy?: boolean;
 }
 
 /** A batch that was moved; offset -1: taken before, and the broker does not remember where. */
@@ -29,9 +31,8 @@ export interface MovedBatch {
 }
 
 /**
- * Where moves of one kind come from. The hooks are called when their record has been written (done() of an eager move:
- * before), and again, in the same order, while the journal is read at a start. Do not append to the journal while
- * `replaying`.
+ * Where moves of one kind come from. The hooks are called when their record has been written, and again, in the same
+ * order, while the journal is read at a start. Do not append to the journal while `replaying`.
  */
 export interface MoveOwner<S extends MoveSource = MoveSource> {
   /** After a restart: the records of an open move, the same ones in the same order. A refusal fails the move. */
@@ -91,7 +92,8 @@ export class OpenMove {
   places: readonly number[] | undefined;
   failure: CodeName | undefined;
   /** See Move. */
-  eager = false;
+  decided: (() => void) | undefined;
+  lazy = false;
   /** What is published; undefined until it is known (again). */
   batches: readonly PlannedBatch[] | undefined;
   resolve: (moved: readonly MovedBatch[]) => void = () => {};

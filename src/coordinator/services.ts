@@ -26,7 +26,7 @@ export function makeServices(
     warn,
     publisher: (topic) => connection.fixedProducer(topic),
     log: new ConnectionMoveLog(connection),
-    soon: (task, eager) => void (eager ? queueMicrotask(task) : setImmediate(task)),
+    soon: (task, awaited) => void (awaited ? queueMicrotask(task) : setImmediate(task)),
   });
   const topics = new ConnectionTopics(connection);
   const book = new GroupBook(topics, journal, warn);

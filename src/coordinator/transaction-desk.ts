@@ -1,12 +1,12 @@
 // Transactions: half messages are stored where nobody reads them; a commit moves them to their topic, a rollback leaves
 // them where they are. Producers of a group are asked about those that nobody resolved.
 //
-// A commit is decided when its move's intent is in the journal, a rollback when its record is. The same resolution
-// again gets the same answer, also after a restart, as long as it is among the last hundred thousand.
+// How they end: transaction-ends.ts. The same resolution again gets the same answer, also after a restart, as long as
+// it is among the last hundred thousand.
 import { RingmqError } from '../base/codes.ts';
 import { asRefusal } from '../client/sent.ts';
 import { crashPoint } from '../log/crash-point.ts';
-import { halvesOf, parseTransaction, transactionName } from '../transaction/half-message.ts';
+import { halvesOf, transactionName } from '../transaction/half-message.ts';
 import { CHECK_RULES, type CheckRules, HalfTable, type Outcome, type PendingHalf } from '../transaction/half-table.ts';
 import {
   type Answered,
@@ -14,10 +14,7 @@ import {
   isReservedTopic,
   type ParamsOf,
   type TransactionCheck,
-  type TransactionEnd,
-  type TransactionEnded,
 } from '../wire/services.ts';
-import { CommitGroups } from './commit-groups.ts';
 import { HALF_RING_BYTES, type HalfListener, HalfTopic } from './half-topic.ts';
 import type { JournalPart } from './journal.ts';
 import { MessageReader } from './message-reader.ts';
@@ -25,14 +22,15 @@ import type { Mover } from './mover.ts';
 import { givenUpPayload, joined } from './retry-payloads.ts';
 import type { Caller, CoordinatorContext, Handlers, Service } from './service.ts';
 import { TargetTopics } from './timer-targets.ts';
-import { answerOf, NEVER_KEPT, refused, tooMany } from './transaction-answers.ts';
+import { NEVER_KEPT, TOPIC_GONE, tooMany } from './transaction-answers.ts';
 import { TransactionChecks } from './transaction-checks.ts';
+import { TransactionEnds } from './transaction-ends.ts';
 import {
   applyRecord,
+  COMMITTED,
   DROPPED,
   droppedRecord,
   type HalfSource,
-  ROLLED_BACK,
   TRANSACTIONS_PART,
   type TransactionRecord,
   tableRecords,
@@ -45,16 +43,18 @@ const SWEEP_MS = 200;
 /** What could not be read or moved is tried again. */
 const AGAIN_MS = 1_000;
 
+type DeskMover = Pick<Mover, 'own' | 'move' | 'hasRoomIn' | 'roomIn' | 'isDecided'>;
+
 export class TransactionDesk implements Service {
   readonly handlers: Handlers = {
     'transaction-prepare': (params, payload) => this.prepare(params, payload),
-    'transaction-end': ({ entries }) => this.end(entries),
+    'transaction-end': (params) => this.end(params),
     'transaction-checks': (params, _payload, caller) => this.checks(params, caller),
   };
   readonly part: JournalPart;
   private readonly context: CoordinatorContext;
   private readonly targets: TargetTopics;
-  private readonly mover: Pick<Mover, 'own' | 'move'>;
+  private readonly mover: DeskMover;
   private readonly rules: CheckRules;
   private readonly halves: HalfTopic;
   private readonly waiting = new TransactionChecks();
@@ -63,10 +63,7 @@ export class TransactionDesk implements Service {
   private topicId = 0;
   /** Half messages of predecessors are known. */
   private loaded: Promise<void> | undefined;
-  /** Resolutions under way, and what comes after them. */
-  private readonly ending = new Map<number, Promise<unknown>>();
-  private readonly enders = new Map<number, () => void>();
-  private readonly commits = new CommitGroups((topic, offsets) => this.move(topic, offsets));
+  private readonly ends: TransactionEnds;
   private readonly listener: HalfListener = {
     half: (offset, { topic, group }, storedAt) => this.table.prepared(offset, topic, group, storedAt),
     none: (from, to) => this.table.skipped(from, to),
@@ -74,13 +71,22 @@ export class TransactionDesk implements Service {
   private sweptAt = 0;
   private stopping = false;
 
-  constructor(context: CoordinatorContext, mover: Pick<Mover, 'own' | 'move'>, rules: CheckRules = CHECK_RULES) {
+  constructor(context: CoordinatorContext, mover: DeskMover, rules: CheckRules = CHECK_RULES) {
     this.context = context;
     this.mover = mover;
     this.targets = new TargetTopics(context.connection);
     this.rules = rules;
     this.table = new HalfTable(rules);
     this.halves = new HalfTopic(context, new MessageReader(context.connection));
+    this.ends = new TransactionEnds({
+      mover,
+      halves: this.halves,
+      durable: context.durable,
+      table: () => this.table,
+      topicId: () => this.topicId,
+      write: (record) => this.write(record),
+      ended: (offset, outcome) => this.ended({ topicId: this.topicId, offset }, outcome),
+    });
     this.part = {
       name: TRANSACTIONS_PART,
       replay: (record) => this.replay(record as TransactionRecord),
@@ -108,10 +114,11 @@ export class TransactionDesk implements Service {
         }
       },
       failed: ({ topicId, offsets }, code, replaying) => {
-        for (const offset of offsets) this.ended({ topicId, offset }, DROPPED);
+        const isCommitted = kind === 'commit' && TOPIC_GONE.has(code);
+        for (const offset of offsets) this.ended({ topicId, offset }, isCommitted ? COMMITTED : DROPPED);
         if (replaying) return;
         const names = offsets.map((offset) => transactionName(topicId, offset)).join(', ');
-        this.context.warn(`what was to end these transactions failed (${code}), their messages are given up: ${names}`);
+        this.context.warn(`${kind} of these transactions failed (${code}), their messages are given up: ${names}`);
       },
     });
   }
@@ -136,7 +143,7 @@ export class TransactionDesk implements Service {
   async stop(): Promise<void> {
     this.stopping = true;
     this.waiting.refuseAll(new RingmqError('shutting-down'));
-    await Promise.allSettled(this.ending.values());
+    await this.ends.stop();
     await this.halves.close();
   }
 
@@ -166,82 +173,9 @@ export class TransactionDesk implements Service {
     return { result: { transactions: offsets.map((offset) => transactionName(topicId, offset)) } };
   }
 
-  private async end(entries: readonly TransactionEnd[]): Promise<Answered<'transaction-end'>> {
+  private async end(params: ParamsOf<'transaction-end'>): Promise<Answered<'transaction-end'>> {
     await this.loaded;
-    this.rollBack(entries);
-    return { result: { results: await Promise.all(entries.map((entry) => this.endOne(entry))) } };
-  }
-
-  /** All rollbacks of a call in one record. */
-  private rollBack(entries: readonly TransactionEnd[]): void {
-    const rollbacks = new Set<number>();
-    for (const { transaction, commit } of entries) {
-      const place = parseTransaction(transaction);
-      if (commit || place?.topicId !== this.topicId || this.ending.has(place.offset)) continue;
-      if (this.table.state(place.offset).is === 'pending') rollbacks.add(place.offset);
-    }
-    if (rollbacks.size === 0) return;
-    this.write({ topicId: this.topicId, rollbacks: [...rollbacks] });
-    for (const offset of rollbacks) this.ended({ topicId: this.topicId, offset }, ROLLED_BACK);
-  }
-
-  private async endOne(entry: TransactionEnd): Promise<TransactionEnded> {
-    const place = parseTransaction(entry.transaction);
-    if (place === undefined || place.topicId !== this.topicId) return refused('unknown-transaction');
-    const { offset } = place;
-    for (;;) {
-      // One resolution after the other: the first one decides.
-      await this.ending.get(offset)?.catch(() => {});
-      const state = this.table.state(offset);
-      if (state.is === 'ended') return answerOf(state.outcome, entry.commit);
-      if (state.is === 'unknown') {
-        if (!(await this.halves.reached(offset))) return refused('unknown-transaction');
-      } else if (state.is === 'ending') await this.whenEnded(offset);
-      else if (!this.ending.has(offset)) {
-        // A rollback comes here only if the one before it was a commit that could not be.
-        if (!entry.commit) this.rollBack([entry]);
-        else {
-          const refusal = await this.settled(offset, this.commits.commit(state.half.topic, offset));
-          if (refusal) return refused(refusal.code);
-        }
-      }
-    }
-  }
-
-  /** Publishes half messages, all or none of them. */
-  private async move(topic: string, offsets: readonly number[]): Promise<unknown> {
-    const halves = await Promise.all(offsets.map((offset) => this.halves.get(offset)));
-    // An intent that failed has ended them.
-    if (offsets.some((offset) => this.table.state(offset).is !== 'pending')) throw new RingmqError('transaction-ended');
-    const source: HalfSource = { kind: 'commit', topicId: this.topicId, offsets };
-    return this.mover.move({ topic, source, payload: joined(halves.map(({ payload }) => payload)), eager: true });
-  }
-
-  /** Waits for a resolution, which others wait for too; gives why it could not be. */
-  private async settled(offset: number, moving: Promise<unknown>): Promise<RingmqError | undefined> {
-    this.ending.set(offset, moving);
-    try {
-      await moving;
-      return undefined;
-    } catch (error) {
-      const refusal = asRefusal(error);
-      // It was written down and failed later: the table knows.
-      return this.table.state(offset).is === 'pending' ? refusal : undefined;
-    } finally {
-      this.ending.delete(offset);
-    }
-  }
-
-  /** A predecessor has decided it, or it is about to be given up: it ends soon. */
-  private whenEnded(offset: number): Promise<void> {
-    if (this.stopping) throw new RingmqError('shutting-down');
-    return new Promise((resolve) => {
-      const before = this.enders.get(offset);
-      this.enders.set(offset, () => {
-        before?.();
-        resolve();
-      });
-    });
+    return this.ends.end(params);
   }
 
   private ended(source: { readonly topicId: number; readonly offset: number }, outcome: Outcome): void {
@@ -250,8 +184,7 @@ export class TransactionDesk implements Service {
     if (table === undefined) return;
     table.ended(offset, outcome);
     this.halves.forget(offset);
-    this.enders.get(offset)?.();
-    this.enders.delete(offset);
+    this.ends.ended(offset);
   }
 
   private async checks(
@@ -312,7 +245,7 @@ export class TransactionDesk implements Service {
   /** Asked often enough: to where people can look at it. */
   private async giveUp(half: PendingHalf, nowMs: number): Promise<void> {
     const { offset, topic, group, checks } = half;
-    if (this.ending.has(offset)) return;
+    if (half.resolving) return;
     half.checkAt = nowMs + AGAIN_MS;
     const { connection, durable, warn } = this.context;
     const ringBytes = HALF_RING_BYTES;
@@ -322,7 +255,7 @@ export class TransactionDesk implements Service {
       await connection.createTopic(HALF_DROPPED_TOPIC, { partitions: 1, durable, ringBytes, ifNotExists: true });
       await this.mover.move({ topic: HALF_DROPPED_TOPIC, partition: 0, source, payload });
     })();
-    const refusal = await this.settled(offset, moving);
+    const refusal = await this.ends.resolve(offset, moving);
     const name = transactionName(this.topicId, offset);
     if (refusal) return this.notGivenUp(half, refusal);
     warn(`transaction ${name} to ${topic}: ${group} did not resolve it in ${checks} checks: see ${HALF_DROPPED_TOPIC}`);

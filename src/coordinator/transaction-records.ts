@@ -30,6 +30,8 @@ export interface TransactionRecord {
 
 const FATES: readonly Outcome['fate'][] = ['commit', 'rollback', 'dropped'];
 export const ROLLED_BACK: Outcome = { fate: 'rollback', partition: -1, offset: -1 };
+/** Its topic was deleted before the message came there. */
+export const COMMITTED: Outcome = { fate: 'commit', partition: -1, offset: -1 };
 export const DROPPED: Outcome = { fate: 'dropped', partition: -1, offset: -1 };
 /** A half message that was given up and is kept nowhere. */
 export function droppedRecord(topicId: number, offset: number): TransactionRecord {

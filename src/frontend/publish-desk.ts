@@ -12,6 +12,7 @@ import {
   REQUEST_FLAGS,
   REQUEST_ID,
   REQUEST_INSISTS,
+  REQUEST_LAZY,
   REQUEST_WAITS,
 } from '../../native-layout/batch.ts';
 import { SEATS_MAX } from '../../native-layout/control.ts';
@@ -75,7 +76,7 @@ export class PublishDesk {
   submit(publisher: Publisher, owner: number, bytes: Uint8Array, words: Int32Array, at: number): void {
     const size = words[(at + BATCH_SIZE) >> 2];
     const request = words[(at + REQUEST_ID) >> 2];
-    if (isRepeat(words, at)) words[(at + REQUEST_FLAGS) >> 2] &= ~(REQUEST_WAITS | REQUEST_INSISTS);
+    if (isRepeat(words, at)) words[(at + REQUEST_FLAGS) >> 2] &= ~(REQUEST_WAITS | REQUEST_INSISTS | REQUEST_LAZY);
     else {
       words[(at + REQUEST_FLAGS) >> 2] = 0;
       words[(at + REQUEST_FLAGS + 4) >> 2] = 0;

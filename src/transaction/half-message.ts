@@ -8,6 +8,7 @@ import {
   BATCH_SIZE,
   MAGIC_WORD,
 } from '../../native-layout/batch.ts';
+import { align8 } from '../../native-layout/layout.ts';
 import { RECORD_OFFSET_DELTA, RECORD_SIZE } from '../../native-layout/record.ts';
 import { RingmqError } from '../base/codes.ts';
 import { EnvelopeView, envelopeLength, putEnvelope } from '../delay/envelope.ts';
@@ -25,29 +26,73 @@ export interface HalfMessage {
   readonly payload: Uint8Array;
 }
 
+/** Longer bodies take more memory. */
+const SHORT_BYTES = 8 * 1024;
+
 /** Between topic and group: groups have none of it in their names. */
 const SEPARATOR = '|';
 
 /** The body that is stored. */
 export function halfBody({ topic, group, bornAt, payload }: HalfMessage): Uint8Array {
-  const name = utf8(`${topic}${SEPARATOR}${group}`);
   const size = payload.length - BATCH_HEADER_BYTES;
-  const body = new Uint8Array(envelopeLength(name.length, size));
-  putEnvelope(body, new Int32Array(body.buffer), name, bornAt, payload, BATCH_HEADER_BYTES, size);
+  const body = new Uint8Array(new HalfEnvelope(topic, group).lengthOf(size));
+  new HalfEnvelope(topic, group).put(body, new Int32Array(body.buffer), bornAt, payload, size);
   return body;
 }
 
-/** What a stored body says; undefined if it is not what was written. */
-export function readHalf(body: Uint8Array): HalfMessage | undefined {
-  const bytes = new Uint8Array(body);
-  const envelope = new EnvelopeView();
-  if (!envelope.open(bytes, new Int32Array(bytes.buffer, 0, bytes.length >> 2), 0, bytes.length)) return undefined;
-  const name = envelope.topic;
-  const at = name.lastIndexOf(SEPARATOR);
-  if (at < 0) return undefined;
-  const { deliverAt: bornAt, recordAt, recordLength } = envelope;
-  const payload = recordPayload(bytes, recordAt, recordLength, bornAt);
-  return { topic: name.slice(0, at), group: name.slice(at + 1), bornAt, payload };
+/** Makes the bodies that are stored, for one topic and group. */
+export class HalfEnvelope {
+  private readonly name: Uint8Array;
+
+  constructor(topic: string, group: string) {
+    this.name = utf8(`${topic}${SEPARATOR}${group}`);
+  }
+
+  /** Length of the body of a record of `size` bytes. */
+  lengthOf(size: number): number {
+    return envelopeLength(this.name.length, size);
+  }
+
+  /** Writes the body of a record, which stands in `payload` as the first one of a batch. Returns its length. HOT */
+  put(bytes: Uint8Array, words: Int32Array, bornAt: number, payload: Uint8Array, size: number): number {
+    return putEnvelope(bytes, words, this.name, bornAt, payload, BATCH_HEADER_BYTES, size);
+  }
+}
+
+/** Reads bodies that are stored. What it answers is in memory of its own. */
+export class HalfReader {
+  private readonly envelope = new EnvelopeView();
+  private bytes = new Uint8Array(SHORT_BYTES);
+  private words = new Int32Array(this.bytes.buffer);
+  /** Of the last one: most are to one topic. */
+  private name = '';
+  private topic = '';
+  private group = '';
+
+  /** What a stored body says; undefined if it is not what was written. HOT */
+  read(body: Uint8Array): HalfMessage | undefined {
+    if (body.length > this.bytes.length) {
+      this.bytes = new Uint8Array(align8(body.length));
+      this.words = new Int32Array(this.bytes.buffer);
+    }
+    // It may change, and is in shared memory: looked at and taken from a copy.
+    this.bytes.set(body);
+    const { envelope, bytes } = this;
+    if (!envelope.open(bytes, this.words, 0, body.length)) return undefined;
+    if (!envelope.isFor(this.name) && !this.learn(envelope.topic)) return undefined;
+    const { deliverAt: bornAt, recordAt, recordLength } = envelope;
+    const payload = recordPayload(bytes, recordAt, recordLength, bornAt);
+    return { topic: this.topic, group: this.group, bornAt, payload };
+  }
+
+  private learn(name: string): boolean {
+    const at = name.lastIndexOf(SEPARATOR);
+    if (at < 0) return false;
+    this.name = name;
+    this.topic = name.slice(0, at);
+    this.group = name.slice(at + 1);
+    return true;
+  }
 }
 
 /** A batch of one record. */

@@ -16,9 +16,14 @@ export interface PendingHalf {
   checks: number;
   /** When a producer is asked next. */
   checkAt: number;
+  /** Settles when what somebody does about it is decided, or could not be. The table does not look at it. */
+  resolving?: Promise<unknown> | undefined;
 }
 
-/** What a transaction came to. `offset` and `partition`: of the message that a commit made visible; -1: not known. */
+/**
+ * What a transaction came to. `offset` and `partition`: of the message that a commit made visible; -1: not known, or
+ * its topic was deleted first.
+ */
 export interface Outcome {
   readonly fate: 'commit' | 'rollback' | 'dropped';
   readonly partition: number;
@@ -120,6 +125,11 @@ export class HalfTable {
     return half ? { is: 'pending', half } : UNKNOWN;
   }
 
+  /** The half message at an offset, if nobody has resolved it. */
+  pendingAt(offset: number): PendingHalf | undefined {
+    return this.halves.get(offset);
+  }
+
   /** A half message was stored (or read again). False if it is known, or was resolved. */
   prepared(offset: number, topic: string, group: string, storedAt: number): boolean {
     if (this.halves.has(offset) || this.ending.has(offset) || this.over.contains(offset)) return false;
@@ -149,6 +159,8 @@ export class HalfTable {
     this.over.add(offset, offset + 1);
     if (this.outcomes.has(offset)) return;
     this.outcomes.set(offset, outcome);
+    // Many at a time: who looks for the oldest in a map steps over all that were before it.
+    if (this.outcomes.size < this.outcomesMax + (this.outcomesMax >> 3)) return;
     for (const oldest of this.outcomes.keys()) {
       if (this.outcomes.size <= this.outcomesMax) break;
       this.outcomes.delete(oldest);

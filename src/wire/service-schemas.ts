@@ -146,7 +146,7 @@ const settled = v.strictObject({
   extensions: v.optional(timed(INVISIBLE_MAX_MS), []),
 });
 
-const transactionEnd = v.strictObject({ transaction: text(HANDLE_LENGTH_MAX), commit: v.boolean('must be a boolean') });
+const transactions = v.optional(list(text(HANDLE_LENGTH_MAX), CALL_MESSAGES_MAX), []);
 
 /** Method -> what its parameters look like. */
 export const SERVICE_SCHEMAS = {
@@ -208,7 +208,11 @@ export const SERVICE_SCHEMAS = {
   schedule: v.strictObject({ topic: target, deliverAt: list(time, CALL_MESSAGES_MAX) }),
   recall: v.strictObject({ handle: text(HANDLE_LENGTH_MAX) }),
   'transaction-prepare': v.strictObject({ topic: target, producerGroup: group }),
-  'transaction-end': v.strictObject({ entries: list(transactionEnd, CALL_MESSAGES_MAX) }),
+  'transaction-end': v.strictObject({
+    commits: transactions,
+    rollbacks: transactions,
+    receipts: v.optional(v.boolean('must be a boolean'), false),
+  }),
   'coordinator-figures': v.strictObject({}),
   'transaction-checks': v.strictObject({ producerGroup: group, waitMs }),
 } as const satisfies Record<Method, v.GenericSchema>;

@@ -241,10 +241,23 @@ export interface Services {
     readonly params: { readonly topic: string; readonly producerGroup: string };
     readonly result: { readonly transactions: readonly string[] };
   };
-  /** Idempotent: the same resolution again gets the same answer. */
+  /**
+   * Idempotent: the same resolution again gets the same answer. Commits are answered when nothing but the deletion of
+   * their topic can keep them from it any more; with `receipts` when they are there.
+   */
   'transaction-end': {
-    readonly params: { readonly entries: readonly TransactionEnd[] };
-    readonly result: { readonly results: readonly TransactionEnded[] };
+    readonly params: {
+      readonly commits: readonly string[];
+      readonly rollbacks: readonly string[];
+      readonly receipts: boolean;
+    };
+    /** `ok`, `unknown-transaction`, `transaction-ended` (it was resolved the other way), or why it cannot be now. */
+    readonly result: {
+      readonly commits: readonly CodeName[];
+      readonly rollbacks: readonly CodeName[];
+      /** With `receipts`: partition and offset of the message of each commit; -1: not known. */
+      readonly places?: readonly number[];
+    };
   };
   /** For metrics. */
   'coordinator-figures': { readonly params: Record<string, never>; readonly result: CoordinatorFigures };
@@ -262,19 +275,6 @@ export interface CoordinatorFigures {
   readonly timers: number;
   /** Half messages that nobody has resolved. */
   readonly halfMessages: number;
-}
-
-export interface TransactionEnd {
-  readonly transaction: string;
-  readonly commit: boolean;
-}
-
-export interface TransactionEnded {
-  /** `ok`, `unknown-transaction`, or `transaction-ended` (it was resolved the other way). */
-  readonly code: CodeName;
-  /** Of the message that a commit made visible; -1 otherwise. */
-  readonly partition: number;
-  readonly offset: number;
 }
 
 export interface TransactionCheck {

@@ -33,8 +33,6 @@ export interface Sent {
   ended: Answer | undefined;
   /** Its broker ended before its sender was told: what it is told later may be about what the crash took back. */
   crossed?: boolean;
-  /** Loss of power may make it come so often more. */
-  extra: number;
 }
 
 /** A message in a log. */

@@ -57,7 +57,6 @@ export class MessagingBooks implements Told {
       recalledAt: 0,
       fate: undefined,
       ended: undefined,
-      extra: 0,
     };
     this.sent.set(id, one);
     this.tick(`sends ${kind} ${id}`);
@@ -92,8 +91,6 @@ export class MessagingBooks implements Told {
       if (one.level === 'accepted' || (power && one.level === 'written')) one.level = 'none';
       if (!power) continue;
       if (one.recall === 'yes' && one.recalledAt > this.syncedAt) one.recall = 'unknown';
-      // Published before its intent is on the disk: nobody was told yet.
-      if (one.fate === 'commit' && one.ended !== 'yes') one.extra++;
     }
     for (const group of this.groups) {
       group.ended();
@@ -209,7 +206,7 @@ export class MessagingBooks implements Told {
 
 function mostOf(one: Sent): number {
   if (one.kind === 'timer') return one.recall === 'yes' ? 0 : 1;
-  if (one.kind === 'transaction') return one.fate === 'commit' ? 1 + one.extra : 0;
+  if (one.kind === 'transaction') return one.fate === 'commit' ? 1 : 0;
   return 1;
 }
 

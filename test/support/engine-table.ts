@@ -1,5 +1,5 @@
 // Real regions in one thread, for tests that drive agents by hand: small lanes, a table, an arena, batches to publish.
-import { REQUEST_INSISTS, REQUEST_WAITS } from '../../native-layout/batch.ts';
+import { REQUEST_INSISTS, REQUEST_LAZY, REQUEST_WAITS } from '../../native-layout/batch.ts';
 import { SEAT_FIRST_WORKER, SEAT_STATES } from '../../native-layout/control.ts';
 import {
   COMPLETION_BASE_OFFSET,
@@ -41,6 +41,7 @@ export interface BatchOptions {
   readonly ack?: number;
   readonly waits?: boolean;
   readonly insists?: boolean;
+  readonly lazy?: boolean;
   readonly producerId?: number;
   readonly sequence?: number;
 }
@@ -54,7 +55,7 @@ export function batchOf(partition: number, bodies: readonly string[], o: BatchOp
     epoch: o.epoch ?? 1,
     request: o.request ?? 0,
     ack: o.ack ?? 1,
-    requestFlags: o.insists ? REQUEST_INSISTS : o.waits === false ? 0 : REQUEST_WAITS,
+    requestFlags: (o.insists ? REQUEST_INSISTS : o.waits === false ? 0 : REQUEST_WAITS) | (o.lazy ? REQUEST_LAZY : 0),
     producerId: o.producerId ?? 0,
     baseSequence: o.sequence ?? 0,
     checksum: false,

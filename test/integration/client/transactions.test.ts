@@ -49,7 +49,7 @@ describe.each(['in process', 'WebSocket'])('%s', (way) => {
       fates.map(async (commit, i) => {
         const transaction = await producer.begin(`m${i}`, { key: `k${i % 7}` });
         if (!commit) return transaction.rollback();
-        const receipt = await transaction.commit();
+        const receipt = await transaction.commit({ receipt: true });
         expect(receipt.offset).toBeGreaterThanOrEqual(0);
       }),
     );

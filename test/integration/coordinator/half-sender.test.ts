@@ -51,7 +51,7 @@ test('what is committed comes as it was sent, what is rolled back does not', asy
       const committed: string[] = [];
       for (let i = 0; i < 20; i++) {
         const transaction = await producer.begin(`${line}.${i}`, { tag: 't' });
-        if (i % 2 === 0) committed.push((await transaction.commit()).id);
+        if (i % 2 === 0) committed.push((await transaction.commit({ receipt: true })).id);
         else await transaction.rollback();
       }
       return committed;
@@ -88,10 +88,10 @@ test('the coordinator dies before the commit: its successor has read the half me
   const producer = producerOf(connection);
   const transaction = await beginAlone(connection, producer, 'one');
   await kill(broker, 'coordinator');
-  const receipt = await transaction.commit();
+  const receipt = await transaction.commit({ receipt: true });
   await until(() => heard.length === 1, 'it comes');
   expect([heard[0].text(), heard[0].id]).toEqual(['one', receipt.id]);
-  expect(await transaction.commit()).toEqual(receipt);
+  expect(await transaction.commit({ receipt: true })).toEqual(receipt);
 });
 
 test('the broker is started again before the commit', async () => {
@@ -102,8 +102,8 @@ test('the broker is started again before the commit', async () => {
   await connection.close();
   await broker.stop();
   const { connection: later } = await startConnected({ data });
-  const { result } = await later.call('transaction-end', { entries: [{ transaction: id, commit: true }] });
-  expect(result.results).toMatchObject([{ code: 'ok', offset: 0 }]);
+  const { result } = await later.call('transaction-end', { commits: [id], rollbacks: [], receipts: true });
+  expect(result).toMatchObject({ commits: ['ok'], places: [expect.any(Number), 0] });
   const heard = await heardBy(later);
   await until(() => heard.length === 1, 'it comes');
   expect(heard[0].text()).toBe('one');

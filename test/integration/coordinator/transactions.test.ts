@@ -30,7 +30,7 @@ test('a message is invisible until it is committed, and then as its sender made 
   const extras = { key: 'k', tag: 'red', properties: { a: '1' } };
   const transaction = await producer.begin('one', extras);
   expect(heard).toEqual([]);
-  const receipt = await transaction.commit();
+  const receipt = await transaction.commit({ receipt: true });
   await until(() => heard.length === 1, 'the message comes');
   const [message] = heard;
   expect([message.text(), message.key, message.tag, { ...message.properties }]).toEqual([
@@ -48,9 +48,13 @@ test('the same resolution again gets the same answer, the other one is refused',
   const heard = await listen(broker.connect(), 'orders');
   const producer = rig.transactional('orders', { group: 'g', check: unknown });
   const committed = await producer.begin('one');
-  const receipts = await Promise.all([committed.commit(), committed.commit()]);
-  expect(receipts[0]).toEqual(receipts[1]);
-  expect(await committed.commit()).toEqual(receipts[0]);
+  const asked = [committed.commit(), committed.commit({ receipt: true }), committed.commit({ receipt: true })] as const;
+  const receipts = await Promise.all(asked);
+  expect(receipts[0]).toBeUndefined();
+  expect(receipts[1]).toMatchObject({ topic: 'orders', offset: 0 });
+  expect(receipts[2]).toEqual(receipts[1]);
+  expect(await committed.commit()).toBeUndefined();
+  expect(await committed.commit({ receipt: true })).toEqual(receipts[1]);
   expect(await errorOf(committed.rollback())).toMatchObject({ code: 'transaction-ended' });
   const rolledBack = await producer.begin('two');
   await rolledBack.rollback();
@@ -67,8 +71,10 @@ test.each(['', 'nonsense', '000000010000000000000099', 'FFFFFFFF0000000000000001
     const rig = new DeskRig(await startTestBroker());
     const producer = rig.transactional('orders', { group: 'g', check: unknown });
     await producer.begin('one');
-    const { result } = await rig.call('transaction-end', { entries: [{ transaction, commit: true }] });
-    expect(result.results).toEqual([{ code: 'unknown-transaction', partition: -1, offset: -1 }]);
+    const ends = { commits: [transaction], rollbacks: [transaction], receipts: true };
+    const { result } = await rig.call('transaction-end', ends);
+    const unknowns = ['unknown-transaction'];
+    expect(result).toEqual({ commits: unknowns, rollbacks: unknowns, places: [-1, -1] });
   },
 );
 
@@ -110,7 +116,7 @@ test('a topic that is gone leaves the transaction open', async () => {
   await rig.connection.deleteTopic('orders');
   expect(await errorOf(transaction.commit())).toMatchObject({ code: 'unknown-topic' });
   await rig.connection.createTopic('orders');
-  expect((await transaction.commit()).offset).toBe(0);
+  expect((await transaction.commit({ receipt: true })).offset).toBe(0);
 });
 
 test('another producer of the group answers for one that is gone', async () => {
@@ -193,16 +199,16 @@ test('after a restart transactions go on, and outcomes are remembered', async ()
   const heard = await listen(broker.connect(), 'orders');
   const producer = first.transactional('orders', { group: 'g', check: unknown });
   const committed = await producer.begin('one');
-  const receipt = await committed.commit();
+  const receipt = await committed.commit({ receipt: true });
   const rolledBack = await producer.begin('two');
   await rolledBack.rollback();
   const open = await producer.begin('three', { key: 'k' });
   await first.kill();
   const second = new DeskRig(broker, disk, { durable: true });
-  const entries = [committed, rolledBack, open].map(({ id }) => ({ transaction: id, commit: true }));
-  const { result } = await second.call('transaction-end', { entries });
-  expect(result.results.map(({ code }) => code)).toEqual(['ok', 'transaction-ended', 'ok']);
-  expect(result.results[0]).toMatchObject({ partition: receipt.partition, offset: receipt.offset });
+  const commits = [committed, rolledBack, open].map(({ id }) => id);
+  const { result } = await second.call('transaction-end', { commits, rollbacks: [], receipts: true });
+  expect(result.commits).toEqual(['ok', 'transaction-ended', 'ok']);
+  expect(result.places?.slice(0, 2)).toEqual([receipt.partition, receipt.offset]);
   await until(() => heard.length === 2, 'both come');
   expect(texts(heard)).toEqual(['one', 'three']);
   expect(second.transactions.pending).toBe(0);
@@ -219,19 +225,22 @@ test('the disk dies at any call: what was committed comes once, what was rolled 
     const begun = await Promise.all(Array.from({ length: 6 }, (_, i) => producer.begin(`m${i}`, { key: `k${i}` })));
     disk.calls = 0;
     disk.plan = { at, code: 'EIO', forever: true };
-    const ends = begun.map(({ id }, i) => ({ transaction: id, commit: i % 3 !== 2 }));
-    for (const entry of ends) {
-      const answer = first.call('transaction-end', { entries: [entry] }).catch(() => {});
+    const ends = begun.map(({ id }, i) => {
+      const [commits, rollbacks] = i % 3 === 2 ? [[], [id]] : [[id], []];
+      return { commits, rollbacks, receipts: i % 2 === 0 };
+    });
+    for (const end of ends) {
+      const answer = first.call('transaction-end', end).catch(() => {});
       await Promise.race([answer, new Promise((resolve) => setTimeout(resolve, 300).unref())]);
     }
     const left = disk.killed();
     await first.kill();
     const second = new DeskRig(broker, left, { durable: true });
-    for (const entry of ends) {
-      const { result } = await second.call('transaction-end', { entries: [entry] });
-      expect(result.results[0].code, `call ${at}`).toBe('ok');
+    for (const end of ends) {
+      const { result } = await second.call('transaction-end', end);
+      expect([...result.commits, ...result.rollbacks], `call ${at}`).toEqual(['ok']);
     }
-    const wanted = ends.flatMap(({ commit }, i) => (commit ? [`m${i}`] : []));
+    const wanted = ends.flatMap(({ commits }, i) => (commits.length > 0 ? [`m${i}`] : []));
     await until(() => heard.length >= wanted.length, `call ${at}: all come`);
     await second.connection.producer(topic, { partition: 0 }).send('end');
     await until(() => heard.some((one) => one.text() === 'end'), 'the end comes');

@@ -1,7 +1,7 @@
 // How durable partitions are opened, filled from the log, and given back.
 import { describe, expect, test } from 'vitest';
 import { BATCH_BASE_OFFSET, BATCH_EPOCH } from '../../../native-layout/batch.ts';
-import { SEAT_FIRST_WORKER, SEAT_STORE } from '../../../native-layout/control.ts';
+import { SEAT_BELL, SEAT_FIRST_WORKER, SEAT_STORE } from '../../../native-layout/control.ts';
 import {
   JOURNAL_SLOT,
   PARTITION_ENTRY_WORDS,
@@ -11,6 +11,7 @@ import {
   SLOT_STRIDE,
 } from '../../../native-layout/partition-table.ts';
 import { CODES, codeName } from '../../../src/base/codes.ts';
+import { Doorbell, seatWord } from '../../../src/memory/bell.ts';
 import { hasJournalSlot, releaseJournalSlot } from '../../../src/memory/journal.ts';
 import { NONE } from '../../../src/memory/lane.ts';
 import { NoticeReader } from '../../../src/memory/notice.ts';
@@ -29,6 +30,8 @@ import { type BatchOptions, batchOf, RING, Table, textsIn } from '../../support/
 
 const ID = 5;
 const DELETED = 2;
+/** See bell.ts. */
+const PARKED = 1;
 const KILOBYTE = 'x'.repeat(1_000);
 
 /** A batch of one record as the log has it. */
@@ -272,5 +275,41 @@ describe('a durable partition that is deleted', () => {
     agent.housekeep(2);
     agent.housekeep(3);
     expect([notices.take(), notices.take()]).toEqual([ID, NONE]);
+  });
+});
+
+describe('a batch that nobody waits for', () => {
+  /** A worker, and whether the store sleeps on; the store takes no notices. */
+  function worker() {
+    const table = new Table(true);
+    table.activateDurable(ID);
+    const { control } = table.regions;
+    const bell = new Doorbell(control, SEAT_STORE);
+    bell.park();
+    const agent = table.agent();
+    const publisher = table.publisher();
+    const sleeps = (text: string, options: BatchOptions): boolean => {
+      publisher.send(batchOf(ID, [text], options));
+      agent.work(1);
+      return control[seatWord(SEAT_STORE) + SEAT_BELL] === PARKED;
+    };
+    return { sleeps, bell };
+  }
+
+  test('does not wake the store; the next one does, although the store has its notice already', () => {
+    const { sleeps, bell } = worker();
+    expect(sleeps('lazy', { ack: 0, lazy: true })).toBe(true);
+    expect(sleeps('lazy too', { ack: 0, lazy: true })).toBe(true);
+    expect(sleeps('awaited', { ack: 0 })).toBe(false);
+    bell.park();
+    expect(sleeps('lazy again', { ack: 0, lazy: true })).toBe(true);
+  });
+
+  test('wakes the store when the ring is full of them', () => {
+    const { sleeps } = worker();
+    let sent = 0;
+    while (sleeps(KILOBYTE, { ack: 0, lazy: true, waits: false, insists: true }) && sent < 100) sent++;
+    expect(sent).toBeGreaterThan(5);
+    expect(sent).toBeLessThan(20);
   });
 });

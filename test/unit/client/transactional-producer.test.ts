@@ -2,7 +2,7 @@ import { afterEach, expect, test } from 'vitest';
 import { type CodeName, RingmqError } from '../../../src/base/codes.ts';
 import type { TransactionOptions } from '../../../src/client/messaging.ts';
 import { CallTransactionalProducer } from '../../../src/client/transactional-producer.ts';
-import type { Call, TransactionEnd } from '../../../src/wire/services.ts';
+import type { Call, ParamsOf } from '../../../src/wire/services.ts';
 import { errorOf } from '../../support/engine.ts';
 import { routeOf } from '../../support/fake-outlet.ts';
 import { payloadOf } from '../../support/move-world.ts';
@@ -17,12 +17,12 @@ afterEach(async () => {
 /** A coordinator that answers as it is told to. */
 function fake(options: Partial<TransactionOptions<string>> = {}, checkLimitMs?: number) {
   const prepared: number[] = [];
-  const ended: (readonly TransactionEnd[])[] = [];
+  const ended: ParamsOf<'transaction-end'>[] = [];
   const failures: CodeName[] = [];
   const told: string[] = [];
   const checks: { transaction: string; text: string }[] = [];
   let next = 0;
-  const call = (async (method: string, params: { entries: TransactionEnd[] }, how: { payload: Uint8Array }) => {
+  const call = (async (method: string, params: ParamsOf<'transaction-end'>, how: { payload: Uint8Array }) => {
     const failure = method === 'transaction-checks' ? undefined : failures.shift();
     if (failure) throw new RingmqError(failure);
     if (method === 'transaction-prepare') {
@@ -31,9 +31,10 @@ function fake(options: Partial<TransactionOptions<string>> = {}, checkLimitMs?: 
       return { result: { transactions: Array.from({ length: count }, () => `t${next++}`) }, payload: new Uint8Array() };
     }
     if (method === 'transaction-end') {
-      ended.push(params.entries);
-      const results = params.entries.map(({ commit }) => ({ code: 'ok', partition: 1, offset: commit ? 5 : -1 }));
-      return { result: { results }, payload: new Uint8Array() };
+      ended.push(params);
+      const [commits, rollbacks] = [params.commits, params.rollbacks].map((names) => names.map(() => 'ok'));
+      const places = params.receipts ? { places: params.commits.flatMap(() => [1, 5]) } : {};
+      return { result: { commits, rollbacks, ...places }, payload: new Uint8Array() };
     }
     await new Promise((resolve) => setTimeout(resolve, 5));
     const asked = checks.splice(0);
@@ -59,8 +60,12 @@ test('what is begun in one turn travels in one call, and so do resolutions', asy
   const { producer, prepared, ended } = fake();
   const transactions = await Promise.all(Array.from({ length: 100 }, (_, i) => producer.begin(`m${i}`)));
   expect(prepared).toEqual([100]);
-  const receipts = await Promise.all(transactions.map((one) => one.commit()));
-  expect(ended.map((entries) => entries.length)).toEqual([100]);
+  await Promise.all(transactions.slice(0, 60).map((one) => one.commit()));
+  const receipts = await Promise.all(transactions.slice(60).map((one) => one.commit({ receipt: true })));
+  expect(ended.map(({ commits, receipts }) => [commits.length, receipts])).toEqual([
+    [60, false],
+    [40, true],
+  ]);
   expect(receipts[0]).toEqual({ topic: 't', partition: 1, offset: 5, id: '000000010001000000000005' });
 });
 
@@ -77,18 +82,16 @@ test('a resolution is repeated while the coordinator is away, a half message is 
   const transaction = await producer.begin('one');
   failures.push('coordinator-unavailable', 'timeout');
   await transaction.rollback();
-  expect(ended).toEqual([[{ transaction: transaction.id, commit: false }]]);
+  expect(ended).toEqual([{ commits: [], rollbacks: [transaction.id], receipts: false }]);
 });
 
 test('checks are answered with what check() says; unknown ones are left', async () => {
   const fates = { one: 'commit', two: 'rollback', three: 'unknown' } as const;
   const { ended, checks } = fake({ check: (message) => fates[message.text() as keyof typeof fates] });
   checks.push(...Object.keys(fates).map((text) => ({ transaction: `t-${text}`, text })));
-  await until(() => ended.flat().length === 2, 'two are resolved');
-  expect(ended.flat()).toEqual([
-    { transaction: 't-one', commit: true },
-    { transaction: 't-two', commit: false },
-  ]);
+  await until(() => ended.length === 2, 'two are resolved');
+  expect(ended.flatMap(({ commits }) => commits)).toEqual(['t-one']);
+  expect(ended.flatMap(({ rollbacks }) => rollbacks)).toEqual(['t-two']);
 });
 
 test('a check that hangs keeps nobody from being asked about others', async () => {
@@ -97,8 +100,9 @@ test('a check that hangs keeps nobody from being asked about others', async () =
   checks.push({ transaction: 't1', text: 'hangs' }, { transaction: 't2', text: 'b' });
   await until(() => checks.length === 0, 'it is asked');
   checks.push({ transaction: 't3', text: 'c' });
-  await until(() => ended.flat().length === 2, 'the others are resolved');
-  expect(ended.flat().map(({ transaction }) => transaction)).toEqual(['t2', 't3']);
+  const resolved = (): string[] => ended.flatMap(({ commits }) => commits);
+  await until(() => resolved().length === 2, 'the others are resolved');
+  expect(resolved()).toEqual(['t2', 't3']);
 });
 
 test('a check that throws or says nonsense is told, and the producer goes on', async () => {

@@ -38,6 +38,11 @@ function open(disk: FaultDisk, tailBytes?: number): { journal: FileJournal; tabl
   return { journal, table };
 }
 
+/** Bytes of records: behind them stand zeros. */
+function usedOf(disk: FaultDisk): number {
+  return disk.bytesOf(NAME).findLastIndex((byte) => byte !== 0) + 1;
+}
+
 /** First the journal, then the effect. */
 function put({ journal, table }: { journal: FileJournal; table: Table }, key: string, value: unknown): void {
   journal.append('table', [key, value]);
@@ -161,7 +166,7 @@ describe('damage', () => {
     put(one, 'b', 2);
     one.journal.close();
     // The seal itself says nothing that would be missed.
-    const sealed = disk.bytesOf(NAME).length - encodeRecord(1, { synced: 100 }).length;
+    const sealed = usedOf(disk) - encodeRecord(1, { synced: 100 }).length;
     for (let at = 0; at < sealed; at++) {
       const damaged = disk.killed();
       damaged.flip(NAME, at, 0x10);
@@ -221,10 +226,10 @@ describe('writing anew', () => {
     const one = open(disk, 1_000);
     for (let i = 0; i < 200; i++) put(one, `k${i}`, 'v'.repeat(50));
     one.journal.compactIfLong();
-    const snapshot = disk.bytesOf(NAME).length;
+    const snapshot = usedOf(disk);
     const renames = () => disk.history.filter((what) => what.startsWith('rename')).length;
     const before = renames();
-    while (disk.bytesOf(NAME).length < 2 * snapshot - 200) {
+    while (usedOf(disk) < 2 * snapshot - 200) {
       put(one, 'k1', 'w'.repeat(50));
       one.journal.compactIfLong();
     }
@@ -237,7 +242,7 @@ describe('writing anew', () => {
   test('that fails for want of room leaves the journal as it is, and is not tried at once again', () => {
     const disk = new FaultDisk();
     const one = open(disk, 500);
-    while (disk.bytesOf(NAME).length < 1_000) put(one, 'k', 'v'.repeat(50));
+    while (usedOf(disk) < 1_000) put(one, 'k', 'v'.repeat(50));
     disk.plan = { at: 1, code: 'ENOSPC', forever: true };
     expect(errorOf(() => one.journal.compactIfLong()).code).toBe('disk-full');
     one.journal.compactIfLong();

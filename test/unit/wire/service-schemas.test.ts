@@ -72,7 +72,7 @@ const GOOD: { readonly [M in Method]: ParamsOf<M> } = {
   schedule: { topic: 'orders', deliverAt: [1_700_000_000_000, 0] },
   recall: { handle: 'h-1' },
   'transaction-prepare': { topic: 'orders', producerGroup: 'payers' },
-  'transaction-end': { entries: [{ transaction: 't-1', commit: false }] },
+  'transaction-end': { commits: ['t-1'], rollbacks: ['t-2'], receipts: true },
   'coordinator-figures': {},
   'transaction-checks': { producerGroup: 'payers', waitMs: 1_000 },
 };
@@ -194,7 +194,7 @@ describe('limits', () => {
     ['schedule', 'deliverAt', new Array(CALL_MESSAGES_MAX + 1).fill(0)],
     ['schedule', 'deliverAt', [-1]],
     ['recall', 'handle', 'x'.repeat(257)],
-    ['transaction-end', 'entries', [{ transaction: 't' }]],
+    ['transaction-end', 'commits', [7]],
   ];
 
   test.each(cases)('%s refuses %s beyond them', (method, name, value) => {
