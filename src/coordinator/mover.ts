@@ -72,8 +72,9 @@ export class Mover implements Service {
   private ending: OpenMove[] = [];
   /** Batches that must go out under another identity. */
   private renewing: { readonly move: OpenMove; readonly index: number }[] = [];
-  /** Written, and to be published when they are on the disk. */
+  /** Written, and to be published when they are on the disk; on the disk, and to be published at once. */
   private readonly unsynced: Waiting[] = [];
+  private readonly ready: Waiting[] = [];
   /** All intents that must be are on the disk. */
   private isSynced = true;
   private asked = false;
@@ -244,10 +245,17 @@ export class Mover implements Service {
 
   private publishSynced(): void {
     if (!this.sync()) return;
-    const unsynced = this.unsynced.splice(0);
-    for (const { move } of unsynced) move.decided?.();
-    for (const one of unsynced) this.publishAll(one);
+    const decided = this.unsynced.splice(0);
+    this.ready.push(...decided);
+    for (const { move } of decided) move.decided?.();
+    // Answers first: those who hear them have the longer way.
+    if (decided.some(({ move }) => move.decided)) this.host.soon(this.publishReady);
+    else this.publishReady();
   }
+
+  private readonly publishReady = (): void => {
+    for (const one of this.ready.splice(0)) this.publishAll(one);
+  };
 
   private publishAgain(move: OpenMove, batches: readonly PlannedBatch[]): void {
     move.batches = batches;
