@@ -1,4 +1,5 @@
 // One run: the lives of the server between its kills, and the report.
+import { availableParallelism, loadavg } from 'node:os';
 import type { CrashPoint } from '../src/log/crash-point.ts';
 import { Audit } from './audit.ts';
 import { Checker } from './checker.ts';
@@ -110,7 +111,8 @@ export class Run {
     const how = await server.ended;
     const tookMs = Date.now() - began;
     if (server.hung) return 'in a start that hung';
-    if (tookMs > LIFE_MAX_MS) this.faults.push(`life ${number} took ${tookMs} ms: something in it stood still`);
+    if (tookMs > LIFE_MAX_MS)
+      this.faults.push(`life ${number} took ${tookMs} ms${load()}: something in it stood still`);
     if (server.threadsEnded > (crash?.threadOnly ? 1 : 0)) this.faults.push(`a thread died: ${server.lastWords}`);
     if (crash?.threadOnly && server.threadsEnded > 0) {
       // A broker one of whose threads dies before it was ready says so, and does not start.
@@ -139,7 +141,7 @@ export class Run {
     while (server.alive && waits() && Date.now() < deadline) await pause(LOOK_MS);
     if (!server.alive || !waits()) return;
     const text = `after a thread has died at ${point} somebody gets no answers`;
-    this.faults.push(`${text}: ${before} before, ${this.answers} now: ${server.lastWords}`);
+    this.faults.push(`${text}${load()}: ${before} before, ${this.answers} now: ${server.lastWords}`);
   }
 
   /** Acknowledgements of the store, and to each group. */
@@ -179,7 +181,7 @@ export class Run {
     const url = await server.ready();
     const tookMs = Date.now() - began;
     if (url !== undefined) this.startMsMax = Math.max(this.startMsMax, tookMs);
-    if (server.hung) this.faults.push(`a start hung and was ended after ${tookMs} ms: ${server.lastWords}`);
+    if (server.hung) this.faults.push(`a start hung and was ended after ${tookMs} ms${load()}: ${server.lastWords}`);
     return url;
   }
 
@@ -233,4 +235,9 @@ export class Run {
       faults,
     };
   }
+}
+
+/** How busy the machine is: on one that is overloaded nothing is as quick as it must be. */
+function load(): string {
+  return ` (load ${loadavg()[0].toFixed(1)} on ${availableParallelism()} cores)`;
 }
