@@ -25,6 +25,8 @@ export interface Sabotage extends CoordinatorSabotage {
   readonly disk?: DiskSabotage;
   readonly store?: (context: StoreContext) => StoreContext;
   readonly plan?: (plan: Plan) => Plan;
+  /** Breaks the product's own code for the time of a run; returns the call that mends it. */
+  readonly breaks?: () => () => void;
 }
 
 export interface SimReport {

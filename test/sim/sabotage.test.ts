@@ -1,7 +1,21 @@
 // Every sabotage breaks one promise on purpose: a simulation that does not find it out is worth nothing.
 import { describe, expect, test } from 'vitest';
+import { RingConsumer } from '../../src/client/consumer.ts';
+import { GroupHolding } from '../../src/client/group-holding.ts';
+import { GroupOffsets } from '../../src/client/group-offsets.ts';
+import { GroupReader } from '../../src/client/group-reader.ts';
+import { InProcessConnection } from '../../src/client/in-process.ts';
+import { RingProducer } from '../../src/client/producer.ts';
+import { Requests } from '../../src/client/request-reply.ts';
+import { Trace } from '../../src/client/trace.ts';
 import type { OpenJournal } from '../../src/coordinator/journal.ts';
+import { LeaseGroup } from '../../src/coordinator/lease-group.ts';
+import { SqlProgram } from '../../src/filter/sql-program.ts';
+import { TagFilter } from '../../src/filter/tags.ts';
+import { JsonSession } from '../../src/frontend/json-session.ts';
+import { LeaseWindow } from '../../src/group/lease-window.ts';
 import type { LogWriter } from '../../src/log/log-writer.ts';
+import { Retention } from '../../src/log/retention.ts';
 import type { StoreContext } from '../../src/store/store-agent.ts';
 import type { JournalSabotage } from './coordinator-thread.ts';
 import { MESSAGING_SEEDS, type Sabotage, type SimReport } from './options.ts';
@@ -119,6 +133,169 @@ function skippingBlocks(times: number): (context: StoreContext) => StoreContext 
   };
 }
 
+/** A sabotage of the product's own code, and what the books call it. `first`: a seed near which it is found. */
+interface Breach {
+  readonly first: number;
+  readonly finds: RegExp;
+  readonly sabotage: Sabotage;
+}
+
+type Method = (this: never, ...parameters: never[]) => unknown;
+
+/** A method does something else for a while. `change`: made of what it was. */
+function broken<T extends Method>(type: { readonly prototype: object }, name: string, change: (was: T) => T): Sabotage {
+  return {
+    breaks: () => {
+      const prototype = type.prototype as Record<string, T>;
+      const was = prototype[name];
+      prototype[name] = change(was);
+      return () => {
+        prototype[name] = was;
+      };
+    },
+  };
+}
+
+const BREACHES: Readonly<Record<string, Breach>> = {
+  'filters that let everything through': {
+    first: 20_001,
+    finds: /^unwanted: /,
+    sabotage: both(
+      broken(TagFilter, 'matches', () => () => true),
+      broken(SqlProgram, 'matches', () => () => true),
+    ),
+  },
+  'leases that end before their time': {
+    first: 20_003,
+    finds: /^leased: /,
+    sabotage: broken(LeaseWindow, 'expired', (was: (nowMs: number, due: number[]) => void) => {
+      return function (this: never, nowMs, due) {
+        was.call(this, nowMs + 400, due);
+      };
+    }),
+  },
+  'priorities that nobody looks at': {
+    first: 20_001,
+    finds: /^priority: /,
+    sabotage: broken(LeaseGroup, 'receive', (was: (request: object, seat: number) => unknown) => {
+      return function (this: never, request, seat) {
+        return was.call(this, { ...request, priority: false }, seat);
+      };
+    }),
+  },
+  'a partition that nobody keeps in order': {
+    first: 20_001,
+    finds: /^overtaken: push/,
+    sabotage: { plan: withMessaging({ pushOrder: 'partition', pushAsks: 'none' }) },
+  },
+  'replays that are not written down': {
+    first: 20_007,
+    finds: /^twice: plain/,
+    sabotage: { journal: forgetting((part) => part === 'moves') },
+  },
+  'seeks and resets that are not written down': {
+    first: 20_003,
+    finds: /^(again: |lost to )/,
+    sabotage: { journal: forgetting((part, record) => part === 'groups' && record.type === 'place') },
+  },
+  'a reply that goes to the oldest request': {
+    first: 30_001,
+    finds: /^answered: /,
+    sabotage: broken(Requests, 'replied', () => {
+      return function (this: { readonly pending: Map<string, { resolve(reply: unknown): void }> }, reply: unknown) {
+        [...this.pending.values()].at(0)?.resolve(reply);
+      } as Method;
+    }),
+  },
+  'a trace that says everything twice': {
+    first: 30_001,
+    finds: /^invented: /,
+    sabotage: broken(Trace, 'add', (was: (record: object) => void) => {
+      return function (this: never, record) {
+        was.call(this, record);
+        was.call(this, record);
+      };
+    }),
+  },
+  'retention that is a minute ahead': {
+    first: 30_006,
+    finds: /^expired: /,
+    sabotage: broken(Retention, 'pass', (was: (nowMs: number, limits: unknown) => unknown) => {
+      return function (this: never, nowMs, limits) {
+        return was.call(this, nowMs + 60_000, limits);
+      };
+    }),
+  },
+  'a gap that is told for too much': {
+    first: 30_011,
+    finds: /^untrue: /,
+    sabotage: broken(GroupReader, 'gap', (was: (gap: { to: number; reason: string }) => void) => {
+      return function (this: never, gap) {
+        was.call(this, gap.reason === 'expired' ? { ...gap, to: gap.to + 20 } : gap);
+      };
+    }),
+  },
+  'gaps that nobody is told of': {
+    first: 30_009,
+    finds: /^untold: /,
+    sabotage: broken(GroupHolding, 'gap', () => () => undefined),
+  },
+  'more of a volatile topic is acknowledged than was handled': {
+    first: 30_003,
+    finds: /^lost to flash/,
+    sabotage: { journal: reachingTooFar },
+  },
+  'receipts of a batch in the wrong order': {
+    first: 30_005,
+    finds: /^moved: /,
+    sabotage: broken(RingProducer, 'sendBatch', (was: (bodies: unknown, extras: unknown) => Promise<unknown[]>) => {
+      return async function (this: never, bodies, extras) {
+        return [...(await was.call(this, bodies, extras))].reverse();
+      };
+    }),
+  },
+  'a pause that stops nothing': {
+    first: 30_017,
+    finds: /^paused: /,
+    sabotage: broken(RingConsumer, 'pause', () => () => undefined),
+  },
+  'a pull that says to go on too far': {
+    first: 30_005,
+    finds: /lead to /,
+    sabotage: broken(InProcessConnection, 'pull', (was: (request: unknown) => Promise<{ nextOffset: number }>) => {
+      return async function (this: never, request) {
+        const result = await was.call(this, request);
+        return { ...result, nextOffset: result.nextOffset + 1 };
+      };
+    }),
+  },
+  'positions of a broadcasting group that nobody keeps': {
+    first: 30_026,
+    finds: /^shared: /,
+    sabotage: broken(GroupOffsets, 'send', () => async () => undefined),
+  },
+  'acknowledgements over JSON that name the next place': {
+    first: 30_005,
+    finds: /^moved: /,
+    sabotage: broken(JsonSession, 'answered', (was: (...all: number[]) => void) => {
+      return function (this: never, request, status, partition, count, baseOffset) {
+        was.call(this, request, status, partition, count, baseOffset + 1);
+      };
+    }),
+  },
+};
+
+function both(a: Sabotage, b: Sabotage): Sabotage {
+  return {
+    breaks: () => {
+      const mends = [a.breaks?.(), b.breaks?.()];
+      return () => {
+        for (const mend of mends) mend?.();
+      };
+    },
+  };
+}
+
 async function firstGuilty(sabotage: Sabotage, first = 1, finds = /^/): Promise<SimReport | undefined> {
   for (let seed = first; seed < first + WITHIN_SEEDS; seed++) {
     const report = await simulate({ seed, sabotage });
@@ -143,6 +320,16 @@ describe('found out:', () => {
     async (name) => {
       const { sabotage, finds } = MESSAGING_SABOTAGES[name];
       const report = await firstGuilty(sabotage, MESSAGING_SEEDS, finds);
+      expect(report, `${WITHIN_SEEDS} seeds found nothing like that`).toBeDefined();
+    },
+    LIMIT_MS,
+  );
+
+  test.each(Object.keys(BREACHES))(
+    '%s',
+    async (name) => {
+      const { sabotage, finds, first } = BREACHES[name];
+      const report = await firstGuilty(sabotage, first, finds);
       expect(report, `${WITHIN_SEEDS} seeds found nothing like that`).toBeDefined();
     },
     LIMIT_MS,

@@ -47,12 +47,14 @@ interface Actor {
 export async function simulate(options: SimOptions): Promise<SimReport> {
   const simulation = new Simulation(options);
   const undo = simulation.world.install();
+  const mend = options.sabotage?.breaks?.();
   try {
     await simulation.play();
   } catch (error) {
     simulation.books.fault(`the run ended with ${error instanceof Error ? error.stack : String(error)}`);
   } finally {
     await simulation.dispose();
+    mend?.();
     undo();
   }
   return simulation.report();
