@@ -1,13 +1,13 @@
 // Handlers in threads of their own: the same acknowledgements, retries and timeouts as with onMessage.
 import { expect, test } from 'vitest';
 import type { ConsumerOptions } from '../../../src/client/connection.ts';
-import { startConnected } from '../../support/engine.ts';
+import { kill, startConnected } from '../../support/engine.ts';
 import { untilAnswer } from '../../support/until.ts';
 
 const HANDLER = new URL('../../support/pool-handler.cjs', import.meta.url);
 
 async function started(options: ConsumerOptions = {}) {
-  const { connection } = await startConnected();
+  const { broker, connection } = await startConnected();
   await connection.createTopic('t', { partitions: 2 });
   await connection.setGroup('g', { retryDelaysMs: [10], attemptsMax: 5 });
   const errors: Error[] = [];
@@ -15,8 +15,10 @@ async function started(options: ConsumerOptions = {}) {
   const consumer = connection.consumer('t', { group: 'g', from: 'earliest', commitMs: 20, onError, ...options });
   const allDone = () =>
     untilAnswer(
-      () => connection.describeGroup('g'),
-      ({ queues, deadLetters }) => {
+      () => connection.describeGroup('g').catch(() => undefined),
+      (description) => {
+        if (description === undefined) return false;
+        const { queues, deadLetters } = description;
         const sum = (of: (one: (typeof queues)[number]) => number): number =>
           queues.reduce((all, one) => all + of(one), 0);
         return deadLetters === 0 && sum((one) => one.nextOffset) > 0 && sum((one) => one.lag) === 0;
@@ -24,7 +26,7 @@ async function started(options: ConsumerOptions = {}) {
       'everything is acknowledged',
       20_000,
     );
-  return { connection, consumer, errors, allDone };
+  return { broker, connection, consumer, errors, allDone };
 }
 
 test('messages are handled by threads, and acknowledged when these are done', async () => {
@@ -60,6 +62,22 @@ test('a handler that hangs ends with its thread, one that ends its thread has fa
   expect(errors.map(({ message }) => message).join()).toContain('took longer than 500 ms');
   await consumer.close();
 });
+
+test.each(['coordinator', 'broker'] as const)(
+  'the %s thread dies while handlers are at work: all is done',
+  async (role) => {
+    const { broker, connection, consumer, errors, allDone } = await started();
+    await consumer.pool(HANDLER, { threads: 2 });
+    const producer = connection.producer('t', { timeoutMs: 20_000, attemptsMax: Number.POSITIVE_INFINITY });
+    const first = producer.sendBatch(Array.from({ length: 60 }, (_, i) => `${i}`));
+    await kill(broker, role);
+    await first;
+    await producer.sendBatch(['fail', 'later']);
+    await allDone();
+    expect(errors.filter(({ name }) => name !== 'TypeError')).toEqual([]);
+    await consumer.close();
+  },
+);
 
 test('what cannot be loaded, or is no handler, is refused with what is wrong', async () => {
   const { consumer } = await started();
