@@ -34,7 +34,12 @@ export class Witness extends Role {
     this.follow(
       connection.topics(),
       (present) => {
-        for (const { topic } of present) if (topics.includes(topic)) this.read(connection, topic);
+        try {
+          for (const { topic } of present) if (topics.includes(topic)) this.read(connection, topic);
+        } catch (error) {
+          // Its application is about to end.
+          this.heard(error as Error);
+        }
         setTimeout(() => this.look(connection), LOOK_MS);
       },
       (code) => {

@@ -17,6 +17,8 @@ export interface SimOptions {
   readonly verbose?: boolean;
   /** With a coordinator, groups, timers and transactions. Default: what seeds from MESSAGING_SEEDS on have. */
   readonly messaging?: boolean;
+  /** A run that takes more turns has failed. Default 150,000. */
+  readonly turnsMax?: number;
   /** Something is made wrong on purpose, to see it found. */
   readonly sabotage?: Sabotage;
 }

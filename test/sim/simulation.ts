@@ -328,7 +328,7 @@ class Simulation {
     const { world } = this;
     const until = world.nowMs + withinMs;
     while (!done()) {
-      if (world.nowMs > until || this.turns > TURNS_MAX) {
+      if (world.nowMs > until || this.turns > (this.options.turnsMax ?? TURNS_MAX)) {
         throw new Error(`it never came to pass that ${what} (turn ${this.turns}; ${this.behind})`);
       }
       await this.turn();

@@ -88,8 +88,12 @@ export class TraceAuditor extends Role {
     this.follow(
       connection.topics(),
       (present) => {
-        if (present.some(({ topic }) => topic === TOPIC)) this.read(connection);
-        else setTimeout(() => this.look(connection), LOOK_MS);
+        try {
+          if (present.some(({ topic }) => topic === TOPIC)) this.read(connection);
+          else setTimeout(() => this.look(connection), LOOK_MS);
+        } catch (error) {
+          this.heard(error as Error);
+        }
       },
       (code) => {
         this.unexpected('topics', code);
