@@ -1,7 +1,7 @@
 // Versions and the arithmetic that every layout file shares. This folder imports nothing outside itself.
 
 /** Generation of everything in this folder. A change of any byte means a new number and an upgrade test. */
-export const LAYOUT_VERSION = 4;
+export const LAYOUT_VERSION = 5;
 
 /**
  * Two cache lines: words of different writers stand this far apart, so that adjacent-line prefetch does not join

@@ -37,7 +37,7 @@ export const LEDGER_TAIL = 0;
 export const LEDGER_HEAD = LINE_BYTES / 4;
 export const LEDGER_CONTROL_BYTES = LINE_BYTES * 2;
 /** A power of two. A worker whose ledger is full takes no more batches until acks were released. */
-export const LEDGER_ENTRIES = 32_768;
+export const LEDGER_ENTRIES = 131_072;
 // Words of an entry.
 export const LEDGER_SEAT = 0;
 /** SEAT_GENERATION of the publisher: an answer is for that holder of the seat only. */

@@ -3,8 +3,13 @@ import { LANES_BYTES_MAX, lanesBytes, type RegionSizes, storeBytes } from '../me
 
 /** Bytes of the lanes to and from the NameServer. */
 const CONTROL_LANE_BYTES = 1024 * 1024;
-/** Bytes of the lanes back from broker workers. */
-const REPLY_LANE_BYTES = 256 * 1024;
+/**
+ * Bytes of the lanes back from broker workers. 32 bytes an answer, and so many batches may a thread have under way:
+ * with the largest the store finds several batches of each of ten thousand topics (and a worker's ledger has room for
+ * four such threads). Half a lane in between.
+ */
+const REPLY_LANE_BYTES_MIN = 256 * 1024;
+const REPLY_LANE_BYTES_MAX = 1024 * 1024;
 
 /** What of the options decides about sizes. */
 export interface SizeOptions {
@@ -21,7 +26,7 @@ export function sizesOf(options: SizeOptions, frontendCount: number): RegionSize
     frontendCount,
     partitionMax: options.partitionMax,
     laneBytes: options.laneBytes,
-    replyBytes: REPLY_LANE_BYTES,
+    replyBytes: Math.min(Math.max(options.laneBytes / 2, REPLY_LANE_BYTES_MIN), REPLY_LANE_BYTES_MAX),
     controlLaneBytes: CONTROL_LANE_BYTES,
     durable: options.data !== undefined,
   };

@@ -168,6 +168,6 @@ test('a request stands in words that the owner of the partition stamps', () => {
   expect(batch.REQUEST_EPOCH).toBe(batch.BATCH_EPOCH);
 });
 
-test('the golden bytes are those of layout version 4', () => {
-  expect(LAYOUT_VERSION).toBe(4);
+test('the golden bytes are those of layout version 5', () => {
+  expect(LAYOUT_VERSION).toBe(5);
 });
