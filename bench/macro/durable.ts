@@ -17,7 +17,7 @@ import { openStore } from '../../src/server/store.ts';
 import { settleStore } from '../../src/server/store-options.ts';
 import { natsJetStream, redisStreams } from '../peers/durable-peers.ts';
 import { type Bench, check, type Measured, type Scale } from '../support/bench.ts';
-import { benchFolder } from '../support/folder.ts';
+import { inBenchFolder } from '../support/folder.ts';
 import { BOARD, startThread } from '../support/threads.ts';
 import type { DurableSenderResult } from './threads/durable-sender.ts';
 import type { ConsumerResult } from './threads/in-process-consumer.ts';
@@ -48,13 +48,10 @@ const RING_BYTES_OF_MANY = 16 * 1024;
 
 /** Runs with a broker that keeps its data in a folder of its own. */
 export async function withBroker<T>(options: BrokerOptions, run: (broker: Broker, folder: string) => Promise<T>) {
-  const folder = benchFolder();
-  try {
+  return inBenchFolder(async (folder) => {
     await using broker = await startBroker({ data: folder, ...options });
     return await run(broker, folder);
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
+  });
 }
 
 async function publish(broker: Broker, ack: 'written' | 'durable', scale: Scale): Promise<Measured> {
@@ -176,9 +173,8 @@ async function measureCatchUp(scale: Scale): Promise<Measured> {
 }
 
 /** Fills a log, forgets its indexes, and starts again. Bytes a second stand in the notes. */
-async function measureRecovery(scale: Scale): Promise<Measured> {
-  const folder = benchFolder();
-  try {
+function measureRecovery(scale: Scale): Promise<Measured> {
+  return inBenchFolder(async (folder) => {
     let records = 0;
     {
       await using broker = await startBroker({ data: folder });
@@ -198,9 +194,7 @@ async function measureRecovery(scale: Scale): Promise<Measured> {
       gigabytesPerSecond: Math.round(verifiedBytes / seconds / 1e7) / 100,
     };
     return { messagesPerSecond: records / seconds, notes };
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
+  });
 }
 
 /** How fast a publisher is alone, and how fast beside a reader of history. */

@@ -5,10 +5,9 @@
 //
 // The times lie 1/200 ms apart, so that 200,000 a second are due for five seconds. Lateness is the time of delivery to
 // the consumer less the time that the message was scheduled for.
-import { rmSync } from 'node:fs';
 import { type Broker, startBroker } from '../../src/index.ts';
 import { type Bench, check, type Measured, type Scale } from '../support/bench.ts';
-import { benchFolder } from '../support/folder.ts';
+import { inBenchFolder } from '../support/folder.ts';
 import { LatencyRecorder, sharedNow } from '../support/latency.ts';
 
 const MESSAGES = 1_000_000;
@@ -97,13 +96,8 @@ async function measure(scale: Scale, data: string | undefined): Promise<Measured
   };
 }
 
-async function measureDurable(scale: Scale): Promise<Measured> {
-  const folder = benchFolder();
-  try {
-    return await measure(scale, folder);
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
+function measureDurable(scale: Scale): Promise<Measured> {
+  return inBenchFolder((folder) => measure(scale, folder));
 }
 
 export const timerBenches: readonly Bench[] = [

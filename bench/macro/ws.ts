@@ -3,11 +3,10 @@
 //   ws-1-1          P ─ws─► front end ─lane─► W ─ring─► front end ─ws─► C
 //   ws-1-1-durable  the same through a durable topic, ack `durable`
 //   ws-fanout-100   one publisher, a hundred connections that get everything; the figure is deliveries a second
-import { rmSync } from 'node:fs';
 import { connect } from '../../src/index.ts';
 import { wsEcho } from '../peers/ws-relay.ts';
 import { type Bench, type Contestant, check, type Measured, type Scale } from '../support/bench.ts';
-import { benchFolder } from '../support/folder.ts';
+import { inBenchFolder } from '../support/folder.ts';
 import { busiest, startServer } from '../support/server.ts';
 import { BOARD, startThread } from '../support/threads.ts';
 import type { ConsumerResult } from './threads/in-process-consumer.ts';
@@ -56,13 +55,8 @@ function bench(name: string, what: string, connections: number, peers: readonly 
 }
 
 /** The same through a durable topic: every message is on the disk before it is acknowledged. */
-async function measureDurable(scale: Scale): Promise<Measured> {
-  const folder = benchFolder();
-  try {
-    return await measure(1, folder, scale);
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
+function measureDurable(scale: Scale): Promise<Measured> {
+  return inBenchFolder((folder) => measure(1, folder, scale));
 }
 
 export const wsBenches: readonly Bench[] = [
