@@ -34,9 +34,10 @@ const SEPARATOR = '|';
 
 /** The body that is stored. */
 export function halfBody({ topic, group, bornAt, payload }: HalfMessage): Uint8Array {
+  const envelope = new HalfEnvelope(topic, group);
   const size = payload.length - BATCH_HEADER_BYTES;
-  const body = new Uint8Array(new HalfEnvelope(topic, group).lengthOf(size));
-  new HalfEnvelope(topic, group).put(body, new Int32Array(body.buffer), bornAt, payload, size);
+  const body = new Uint8Array(envelope.lengthOf(size));
+  envelope.put(body, new Int32Array(body.buffer), bornAt, payload, size);
   return body;
 }
 
