@@ -77,6 +77,11 @@ export class BlockBuilder {
     return this.runs.length === 0 && this.runAt === 0;
   }
 
+  /** Bytes of a block, but for one that a single large batch needs. */
+  get capacity(): number {
+    return this.usual.length;
+  }
+
   /** Bytes of batches that still go in: into the open run, or into a new one. 0 or less: none. */
   get room(): number {
     return this.usual.length - this.length - (this.runAt === 0 ? RUN_HEADER_BYTES : 0);

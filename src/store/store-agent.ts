@@ -62,9 +62,10 @@ const UNSYNCED_MS_MAX = 2;
 
 /**
  * What a partition may take of a block at least, if it has it: where thousands wait, an even share would be a batch
- * each, and a run costs as much as some ten KiB in it.
+ * each, and a run costs as much as some ten KiB in it. Never more than a part of the block.
  */
 const SHARE_MIN_BYTES = 16 * 1024;
+const SHARE_MIN_DIVISOR = 8;
 
 /** Where a commit stands. */
 const PHASE = { idle: 0, staged: 1, written: 2 } as const;
@@ -186,6 +187,7 @@ export class StoreAgent implements Agent {
     const waiting = this.journals.dirty;
     if (waiting.length === 0) return;
     builder.begin();
+    const shareMin = Math.min(SHARE_MIN_BYTES, builder.capacity / SHARE_MIN_DIVISOR);
     let i = 0;
     for (; i < waiting.length; i++) {
       const partition = waiting[i];
@@ -193,7 +195,7 @@ export class StoreAgent implements Agent {
         partition.dirty = false;
         continue;
       }
-      const shareBytes = Math.max(SHARE_MIN_BYTES, Math.floor(builder.room / (waiting.length - i)));
+      const shareBytes = Math.max(shareMin, Math.floor(builder.room / (waiting.length - i)));
       let outcome = partition.stage(builder, shareBytes);
       if (outcome === STAGE.nothing && this.journals.hasMore(partition)) outcome = partition.stage(builder, shareBytes);
       if (outcome === STAGE.full) break;
