@@ -92,6 +92,14 @@ export abstract class Application {
     return this.senders.reduce((sum, one) => sum + one.underWay, calls);
   }
 
+  /** Who of it waits for something; '': nobody. */
+  get waitsFor(): string {
+    if (this.underWay === 0) return '';
+    const roles = this.roles.filter((one) => one.underWay > 0).map((one) => `${one.name} (${one.underWay})`);
+    const senders = this.senders.filter((one) => one.underWay > 0).map((one) => `${one.number} (${one.underWay})`);
+    return `${this.name} waits: ${[...senders, ...roles].join(', ')}`;
+  }
+
   /** Something of what else it does. */
   protected play(): void {
     if (this.roles.length === 0) return;
@@ -207,6 +215,7 @@ export class EmbeddedApplication extends Application {
   /** A thread of this process takes part. */
   async start(broker: BrokerProcess): Promise<void> {
     const { world, topics, trace } = this.context;
+    if (this.connection) throw new Error(`${this.name} runs already`);
     this.lives++;
     this.closed = false;
     this.senders.length = 0;

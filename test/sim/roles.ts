@@ -78,6 +78,10 @@ export abstract class Role {
     this.context = context;
   }
 
+  get name(): string {
+    return this.context.name;
+  }
+
   /** Calls whose outcome is not known. */
   get underWay(): number {
     return this.pending;

@@ -133,11 +133,7 @@ class Simulation {
   }
 
   async play(): Promise<void> {
-    for (const { turns, end } of this.plan.lives) {
-      await this.life(turns, end);
-      // A trouble of its own may be left behind.
-      this.troubles.forget();
-    }
+    for (const { turns, end } of this.plan.lives) await this.life(turns, end);
     await this.lastLife();
   }
 
@@ -204,7 +200,10 @@ class Simulation {
     if (this.broker) await this.troubles.end(this.broker, this.folder);
     for (const one of [...this.embedded, ...this.remote]) one.quiet = true;
     this.clockPercent = 30;
-    const isSettled = (): boolean => [...this.embedded, ...this.remote].every((one) => one.underWay === 0);
+    const isSettled = (): boolean => {
+      this.behind = [...this.embedded, ...this.remote].map((one) => one.waitsFor).find((what) => what !== '') ?? '';
+      return this.behind === '';
+    };
     await this.turnsUntil('all sends are answered', SETTLE_MAX_MS, isSettled);
     if (!this.broker) return;
     this.auditor = messaging ? makeAuditor(messaging, this.context) : new Auditor('auditor', this.context);
@@ -287,6 +286,8 @@ class Simulation {
     });
     grave.end();
     this.broker = undefined;
+    // Who would have come back to it begins with the next one, as everybody does.
+    this.troubles.forget();
     this.newActors();
   }
 

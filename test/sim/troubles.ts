@@ -93,7 +93,7 @@ export class Troubles {
     this.back.clear();
   }
 
-  /** A new life begins. */
+  /** A life is over. */
   forget(): void {
     this.back.clear();
     this.healAt = Number.POSITIVE_INFINITY;
