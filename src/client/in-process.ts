@@ -229,7 +229,7 @@ export class InProcessConnection extends GroupingConnection implements Connectio
 
   /** In a loop that owns its thread no timer runs, and no announcement is heard by itself. */
   private housekeepInLoop(): void {
-    const now = Date.now();
+    const now = performance.now();
     if (now < this.housekeepAt) return;
     this.housekeepAt = now + HOUSEKEEP_MS;
     this.participant.announcements.poll();
@@ -244,7 +244,6 @@ export class InProcessConnection extends GroupingConnection implements Connectio
   private housekeep(): void {
     const now = Date.now();
     this.participant.housekeep();
-    this.participant.control.expire(now);
     for (const producer of this.producers) producer.housekeep(now);
     this.readers.housekeep(now);
     for (const producer of this.retiring) if (producer.tryRetire()) this.retiring.delete(producer);
@@ -270,7 +269,7 @@ export class InProcessConnection extends GroupingConnection implements Connectio
   private askLast(command: Command): Promise<Command> {
     this.assertLives();
     this.driver.hold(true);
-    return this.participant.control.request(command, Date.now());
+    return this.participant.control.request(command, performance.now());
   }
 
   protected override async askCoordinator(command: CommandOf<'call'>, timeoutMs: number): Promise<Command> {

@@ -137,7 +137,7 @@ export class FrontEnd implements SessionHost {
   /** Asks the NameServer. Rejects with what it refuses with. */
   readonly ask = async (command: Command): Promise<Command> => {
     if (this.isStopping) throw new RingmqError('shutting-down');
-    return this.participant.control.request(sparingOwnTopics(command), Date.now());
+    return this.participant.control.request(sparingOwnTopics(command), performance.now());
   };
 
   /** Asks the coordinator. Rejects with what it refuses with, `timeout`, or `coordinator-unavailable`. */
@@ -263,7 +263,6 @@ export class FrontEnd implements SessionHost {
   private housekeep(): void {
     const now = Date.now();
     this.participant.housekeep();
-    this.participant.control.expire(now);
     this.rings.housekeep(now);
     this.pulls.housekeep(now);
     this.questions?.housekeep();

@@ -119,7 +119,7 @@ export class ControlLane {
     return this.waiting.size;
   }
 
-  /** Asks the server. Rejects with what it refuses with, or `timeout`. */
+  /** Asks the server. Rejects with what it refuses with, or `timeout`. `nowMs`: of a clock that nobody sets. */
   async request(command: Command, nowMs: number, timeoutMs = this.server.timeoutMs): Promise<Command> {
     if (this.waiting.size >= WAITING_MAX) throw new RingmqError('busy', 'too many unanswered requests');
     const generation = this.generation;

@@ -193,8 +193,10 @@ export class Participant {
   housekeep(): void {
     beat(this.regions.control, this.seat);
     this.counters.publish();
-    // Calls are held for long: they do not end because somebody sets the clock.
-    this.coordinator.expire(performance.now());
+    // Questions and calls do not end because somebody sets the clock.
+    const now = performance.now();
+    this.control.expire(now);
+    this.coordinator.expire(now);
   }
 
   /**
