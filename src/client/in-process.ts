@@ -200,8 +200,8 @@ export class InProcessConnection extends GroupingConnection implements Connectio
     await Promise.race([flushed, late]);
     this.end(new RingmqError('closed', 'the connection was closed'));
     // Other threads clear the seat. Who opens and closes connections quickly must not run out of seats.
-    const deadline = Date.now() + SEAT_WAIT_MS;
-    while (!this.participant.seatGiven && Date.now() < deadline) {
+    const deadline = performance.now() + SEAT_WAIT_MS;
+    while (!this.participant.seatGiven && performance.now() < deadline) {
       await new Promise((resolve) => setTimeout(resolve, SEAT_POLL_MS));
     }
   }
@@ -242,7 +242,7 @@ export class InProcessConnection extends GroupingConnection implements Connectio
   }
 
   private housekeep(): void {
-    const now = Date.now();
+    const now = performance.now();
     this.participant.housekeep();
     for (const producer of this.producers) producer.housekeep(now);
     this.readers.housekeep(now);
@@ -368,7 +368,7 @@ export class InProcessConnection extends GroupingConnection implements Connectio
         this.driver.hold(true);
         this.openBatches.add(flush);
       },
-      now: Date.now,
+      now: () => performance.now(),
     };
   }
 

@@ -34,5 +34,6 @@ export interface Outlet {
   push(owner: number): void;
   /** Runs `flush` at the end of this event-loop turn. */
   soon(flush: () => void): void;
+  /** Milliseconds of a clock that nobody sets. */
   now(): number;
 }

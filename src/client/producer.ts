@@ -284,7 +284,7 @@ export class RingProducer<T> implements Producer<T>, PipeOwner, HostedProducer {
 
   private addTo(pipe: PartitionPipe, body: Uint8Array | string, extras: MessageExtras | undefined): boolean {
     const builder = pipe.open;
-    const now = builder.count === 0 ? this.outlet.now() : 0;
+    const now = builder.count === 0 ? Date.now() : 0;
     if (extras === undefined) {
       return typeof body === 'string' ? builder.tryAddText(body, now) : builder.tryAddBody(body, now);
     }

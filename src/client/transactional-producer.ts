@@ -204,7 +204,7 @@ export class CallTransactionalProducer<T> implements TransactionalProducer<T> {
     const names = endings.map(({ transaction }) => transaction);
     const isRollback = how === 'rollback';
     const [commits, rollbacks] = isRollback ? [[], names] : [names, []];
-    const deadline = Date.now() + INSIST_MS;
+    const deadline = performance.now() + INSIST_MS;
     for (;;) {
       try {
         const params = { commits, rollbacks, receipts: how === 'store' };
@@ -212,7 +212,7 @@ export class CallTransactionalProducer<T> implements TransactionalProducer<T> {
         settle(endings, isRollback ? result.rollbacks : result.commits, result.places);
         return;
       } catch (error) {
-        if (!asRefusal(error).retryable || Date.now() >= deadline) {
+        if (!asRefusal(error).retryable || performance.now() >= deadline) {
           for (const { reject } of endings) reject(error);
           return;
         }

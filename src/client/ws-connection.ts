@@ -270,7 +270,7 @@ export class WsConnection extends GroupingConnection implements Connection {
   }
 
   private housekeep(): void {
-    const now = Date.now();
+    const now = performance.now();
     for (const producer of this.producers) producer.housekeep(now);
   }
 

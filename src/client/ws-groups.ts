@@ -61,7 +61,7 @@ export class WsGroups {
   }
 
   private tick(): void {
-    const now = Date.now();
+    const now = performance.now();
     for (const consumer of this.consumers) {
       if (consumer.closed) this.consumers.delete(consumer);
       else if (consumer.hasBegun) consumer.group?.tick(now, () => consumer.progress());

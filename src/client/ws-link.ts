@@ -200,7 +200,7 @@ export class Link {
     clearTimeout(this.deadline);
     this.up = true;
     this.everUp = true;
-    this.upSince = Date.now();
+    this.upSince = performance.now();
     this.lastError = undefined;
     this.heartbeat = startHeartbeat(welcome.heartbeatMs, () => this.beat());
     this.current = 'connected';
@@ -262,7 +262,7 @@ export class Link {
     const error = new RingmqError(code, text);
     this.lastError = error;
     if (wasUp) {
-      this.backoff.lasted(Date.now() - this.upSince);
+      this.backoff.lasted(performance.now() - this.upSince);
       this.attempts = 0;
       this.requests.lost();
       this.host.lost();

@@ -33,7 +33,7 @@ export class WsOutlet implements Outlet {
   readonly pool = new BatchPool();
   readonly waits = false;
   readonly leavesMemory = true;
-  readonly now = Date.now;
+  readonly now = (): number => performance.now();
   private readonly link: Link;
   private readonly host: WsOutletHost;
   private readonly inFlight = new Map<number, InFlight>();

@@ -20,10 +20,10 @@ export async function pullOverWire(ask: Ask, identity: TopicIdentity, request: P
   const { topic, partition = 0, from = 'latest', max = MAX, waitMs = WAIT_MS, signal } = request;
   if (!(max >= 1 && waitMs >= 0)) throw new RingmqError('illegal-argument', `pull: max ${max} and waitMs ${waitMs}`);
   const filter = filterText(request.filter);
-  const deadline = Date.now() + waitMs;
+  const deadline = performance.now() + waitMs;
   let place: { from: typeof from; epoch: number } = { from, epoch: request.epoch ?? 0 };
   for (;;) {
-    const left = Math.max(0, deadline - Date.now());
+    const left = Math.round(Math.max(0, deadline - performance.now()));
     const answer = ask(
       { type: 'pull', topic, partition, ...place, maxBytes: REPLY_MAX_BYTES, waitMs: left, filter },
       { timeoutMs: left + ANSWER_MS },
@@ -31,7 +31,7 @@ export async function pullOverWire(ask: Ask, identity: TopicIdentity, request: P
     const reply = await (signal ? unlessAborted(answer, signal) : answer);
     if (reply.type !== 'pull-reply') throw new RingmqError('internal', `unexpected ${reply.type}`);
     const result = resultOf(topic, identity, reply, place.from, max);
-    if (result.messages.length > 0 || reply.gap || Date.now() >= deadline) return result;
+    if (result.messages.length > 0 || reply.gap || performance.now() >= deadline) return result;
     // The broker waits for less long than was asked for: go on where it stood.
     place = { from: { offset: reply.nextOffset }, epoch: reply.epoch };
   }

@@ -1,64 +1,107 @@
-// What a thread of the broker's process waits for when somebody sets the clock. Nobody answers here.
+// What a thread of the broker's process waits for when somebody sets the clock. Nobody answers here, but for the route.
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { CONTROL_STATES } from '../../../native-layout/control.ts';
+import { CONTROL_STATES, SEAT_FIRST_FREE, SEAT_NAMESERVER } from '../../../native-layout/control.ts';
+import type { RingmqError } from '../../../src/base/codes.ts';
 import { InProcessConnection } from '../../../src/client/in-process.ts';
-import { type Attachment, attachRegions, createRegions } from '../../../src/memory/regions.ts';
+import { LaneWriter } from '../../../src/memory/lane.ts';
+import { attachRegions, createRegions, laneBack, type Regions } from '../../../src/memory/regions.ts';
 import { setBrokerState } from '../../../src/memory/seats.ts';
+import { tryPutFrame } from '../../../src/thread/control-lane.ts';
+import { encodeFrame } from '../../../src/wire/codec.ts';
+import { routeOf } from '../../support/fake-outlet.ts';
 
 const HOUR_MS = 3_600_000;
-const TIMEOUT_MS = 3_000;
+const QUESTION_MS = 3_000;
+const SEND_MS = 1_000;
+/** Housekeeping is due by then. */
+const SOON_MS = 100;
 const SIZES = {
   workerCount: 1,
   frontendCount: 0,
   partitionMax: 16,
-  laneBytes: 4_096,
+  laneBytes: 65_536,
   replyBytes: 4_096,
   controlLaneBytes: 4_096,
 };
 
-let attachment: Attachment;
+let regions: Regions;
 let connection: InProcessConnection;
 let outcome: string;
+/** By so many milliseconds the clocks were moved. */
+let moved: { wall: number; steady: number };
 
 beforeEach(() => {
-  attachment = createRegions('clock', SIZES);
+  const attachment = createRegions('clock', SIZES);
+  regions = attachRegions(attachment);
   connection = new InProcessConnection(attachment);
   outcome = 'waits';
+  moved = { wall: 0, steady: 0 };
+  const [wall, steady] = [Date.now.bind(Date), performance.now.bind(performance)];
+  vi.spyOn(Date, 'now').mockImplementation(() => wall() + moved.wall);
+  vi.spyOn(performance, 'now').mockImplementation(() => steady() + moved.steady);
 });
 
 afterEach(async () => {
   vi.restoreAllMocks();
   // Its seat is waited for otherwise.
-  setBrokerState(attachRegions(attachment).control, CONTROL_STATES.stopped);
-  await connection.close();
+  setBrokerState(regions.control, CONTROL_STATES.stopped);
+  await connection.close(0);
 });
 
-/** A question to the NameServer. */
-function ask(): void {
-  connection.route('later').catch((error) => {
-    outcome = error.code;
-  });
-}
+const failed = (error: RingmqError): void => {
+  outcome = error.code;
+};
 
-/** A turn of the thread's loop after a clock was moved. */
-async function turnAfter(clock: typeof Date | Performance, byMs: number): Promise<void> {
-  const now = clock.now.bind(clock);
-  vi.spyOn(clock, 'now').mockImplementation(() => now() + byMs);
+/** A turn of the thread's loop, after clocks were moved by so many milliseconds. */
+async function turn(wallMs = 0, steadyMs = 0): Promise<void> {
+  moved = { wall: moved.wall + wallMs, steady: moved.steady + steadyMs };
   connection.poll();
   await new Promise((resolve) => setImmediate(resolve));
 }
 
+/** The NameServer's answer to the first question. */
+function answerRoute(): void {
+  const { laneWords, laneBytes, sizes } = regions;
+  const lane = new LaneWriter(laneWords, laneBytes, laneBack(sizes, SEAT_FIRST_FREE, SEAT_NAMESERVER));
+  tryPutFrame(lane, encodeFrame({ correlation: 1, command: { type: 'route-reply', route: routeOf() } }));
+  lane.publish();
+}
+
+/** Something that is sent, and that nobody takes. */
+async function send(): Promise<void> {
+  const producer = connection.producer('t', { ack: 'accepted', timeoutMs: SEND_MS });
+  producer.send('x').then(undefined, failed);
+  answerRoute();
+  await turn();
+  await turn();
+  expect([producer.idle, outcome]).toEqual([false, 'waits']);
+}
+
 test('a question goes on waiting when the clock is set ahead', async () => {
-  ask();
-  await turnAfter(Date, HOUR_MS);
+  connection.route('t').catch(failed);
+  await turn(HOUR_MS, SOON_MS);
   expect(outcome).toBe('waits');
 });
 
 test('a question has its time also when the clock was set back', async () => {
   connection.poll();
-  ask();
-  await turnAfter(Date, -HOUR_MS);
+  connection.route('t').catch(failed);
+  await turn(-HOUR_MS, SOON_MS);
   expect(outcome).toBe('waits');
-  await turnAfter(performance, TIMEOUT_MS);
+  await turn(0, QUESTION_MS);
+  expect(outcome).toBe('timeout');
+});
+
+test('a send goes on waiting when the clock is set ahead', async () => {
+  await send();
+  await turn(HOUR_MS, SOON_MS);
+  expect(outcome).toBe('waits');
+});
+
+test('a send has its time also when the clock was set back', async () => {
+  await send();
+  await turn(-HOUR_MS, SOON_MS);
+  expect(outcome).toBe('waits');
+  await turn(0, SEND_MS);
   expect(outcome).toBe('timeout');
 });
