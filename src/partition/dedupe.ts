@@ -9,9 +9,13 @@ export const DUPLICATE = 1;
 export const OUT_OF_ORDER = 2;
 /** Sent before, and nobody knows any more whether it was accepted: refuse it for good. */
 export const UNPROVEN = 3;
-export type Verdict = typeof FRESH | typeof DUPLICATE | typeof OUT_OF_ORDER | typeof UNPROVEN;
+/** Refused for good before, and what followed it was accepted: answer as then. */
+export const SKIPPED = 4;
+export type Verdict = typeof FRESH | typeof DUPLICATE | typeof OUT_OF_ORDER | typeof UNPROVEN | typeof SKIPPED;
 
 const REMEMBERED = 16;
+/** Runs of skipped sequences that are remembered of a producer. */
+const SKIPS_MAX = 64;
 const UNKNOWN_OFFSET = -1;
 
 /** One producer's standing with one partition. */
@@ -24,10 +28,39 @@ class ProducerState {
   private next = 0;
   /** Offset of the newest batch; -1 if there is none. */
   newest = UNKNOWN_OFFSET;
+  /** What was refused for good: first sequence and the one behind the last, oldest first. */
+  private skips: { readonly from: number; to: number }[] = [];
+  /** Of what lies before this nobody knows whether it was skipped. */
+  private unprovenBefore: number | undefined;
 
   constructor(id: number, expected: number) {
     this.id = id;
     this.expected = expected;
+  }
+
+  /** What lies before `sequence` may have been skipped without our knowledge. */
+  startAt(sequence: number): void {
+    this.unprovenBefore = sequence;
+  }
+
+  skip(from: number, to: number): void {
+    if (this.isSkipped(from)) return;
+    const last = this.skips.at(-1);
+    if (last?.to === from) last.to = to;
+    else this.skips.push({ from, to });
+    if (this.skips.length > SKIPS_MAX) this.unprovenBefore = this.skips.shift()?.to;
+  }
+
+  /** Of a sequence before the expected one. */
+  judge(sequence: number): Verdict {
+    if (this.isSkipped(sequence)) return SKIPPED;
+    const { unprovenBefore } = this;
+    if (unprovenBefore === undefined || !isBefore(sequence, unprovenBefore)) return DUPLICATE;
+    return this.offsetOf(sequence) === UNKNOWN_OFFSET ? UNPROVEN : DUPLICATE;
+  }
+
+  private isSkipped(sequence: number): boolean {
+    return this.skips.some(({ from, to }) => !isBefore(sequence, from) && isBefore(sequence, to));
   }
 
   remember(sequence: number, offset: number): void {
@@ -49,6 +82,8 @@ class ProducerState {
 export class Dedupe {
   /** Every producer of a batch at this offset or behind it is remembered. */
   knownFrom = 0;
+  /** Batches may have been refused for good that nobody here has heard of: before a restart. */
+  rejects = false;
   private readonly producers = new Map<number, ProducerState>();
   private readonly producersMax: number;
   private last: ProducerState | undefined;
@@ -73,7 +108,7 @@ export class Dedupe {
       return strict && baseSequence !== 0 ? OUT_OF_ORDER : FRESH;
     }
     if (state.expected === baseSequence) return FRESH;
-    return ((baseSequence - state.expected) | 0) < 0 ? DUPLICATE : OUT_OF_ORDER;
+    return isBefore(baseSequence, state.expected) ? state.judge(baseSequence) : OUT_OF_ORDER;
   }
 
   /** Offset that a duplicate got the first time, or -1 if that is no longer known. */
@@ -81,9 +116,12 @@ export class Dedupe {
     return this.find(producerId)?.offsetOf(baseSequence) ?? UNKNOWN_OFFSET;
   }
 
-  /** The batch was accepted at `offset`. HOT */
+  /** The batch was accepted at `offset`; what is missing before it was skipped. HOT */
   accepted(producerId: number, baseSequence: number, count: number, offset: number): void {
     const state = this.find(producerId) ?? this.add(producerId, baseSequence);
+    if (state.expected !== baseSequence && isBefore(state.expected, baseSequence)) {
+      state.skip(state.expected, baseSequence);
+    }
     state.remember(baseSequence, offset);
     state.expected = (baseSequence + count) | 0;
   }
@@ -92,6 +130,7 @@ export class Dedupe {
   skipped(producerId: number, baseSequence: number, count: number): void {
     const state = this.find(producerId) ?? this.add(producerId, baseSequence);
     state.expected = (baseSequence + count) | 0;
+    state.skip(baseSequence, state.expected);
   }
 
   /** The batch was refused for now and will come again: what follows it must wait. */
@@ -118,8 +157,14 @@ export class Dedupe {
       if (this.last?.id === oldest) this.last = undefined;
     }
     const state = new ProducerState(producerId, expected);
+    if (this.rejects && expected !== 0) state.startAt(expected);
     this.producers.set(producerId, state);
     this.last = state;
     return state;
   }
+}
+
+/** Sequences wrap. */
+function isBefore(sequence: number, other: number): boolean {
+  return ((sequence - other) | 0) < 0;
 }

@@ -20,7 +20,7 @@ import { type RingPlace, RingWriter } from '../memory/ring-writer.ts';
 import { BatchView } from '../record/batch-view.ts';
 import { getInt64, putInt64 } from '../record/int64.ts';
 import { isRepeat, repeatFloor } from '../record/repeat.ts';
-import { Dedupe, DUPLICATE, FRESH, UNPROVEN } from './dedupe.ts';
+import { Dedupe, DUPLICATE, FRESH, SKIPPED, UNPROVEN } from './dedupe.ts';
 
 /** append(): readers hold the room; the same batch may fit later. */
 export const NO_ROOM = -1;
@@ -60,6 +60,7 @@ export class Partition {
     this.writer = new RingWriter(table, id, place, identity.overflow);
     this.writable = (identity.permission & PERMISSION_WRITE) !== 0;
     this.dedupe.knownFrom = NOTHING_KNOWN;
+    this.dedupe.rejects = this.rejects;
     if (tail) this.learnFrom(tail);
     this.recover();
     if (this.dedupe.knownFrom === NOTHING_KNOWN) this.dedupe.knownFrom = this.nextOffset;
@@ -146,6 +147,7 @@ export class Partition {
 
   private notFresh(verdict: number, producerId: number, sequence: number): number {
     if (verdict === UNPROVEN) return CODES['outcome-unknown'].number;
+    if (verdict === SKIPPED) return CODES['ring-full'].number;
     if (verdict !== DUPLICATE) return CODES['out-of-order'].number;
     this.baseOffset = this.dedupe.offsetOf(producerId, sequence);
     return CODES.duplicate.number;

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { Dedupe, DUPLICATE, FRESH, OUT_OF_ORDER, UNPROVEN } from '../../../src/partition/dedupe.ts';
+import { Dedupe, DUPLICATE, FRESH, OUT_OF_ORDER, SKIPPED, UNPROVEN } from '../../../src/partition/dedupe.ts';
 
 test('the first batch of a producer is fresh whatever its sequence, and then only the next one is', () => {
   const dedupe = new Dedupe();
@@ -79,4 +79,24 @@ test('who was forgotten to make room is not known any more up to his newest batc
   dedupe.accepted(3, 0, 1, 60);
   expect(dedupe.knownFrom).toBe(41);
   expect([dedupe.check(1, 0, true, 40), dedupe.check(9, 0, true, 41)]).toEqual([UNPROVEN, FRESH]);
+});
+
+test('what was skipped is told from what was accepted, as far back as that is known', () => {
+  const dedupe = new Dedupe();
+  for (let i = 0; i < 200; i++) {
+    dedupe.accepted(1, i * 5, 1, i);
+    dedupe.skipped(1, i * 5 + 1, 2);
+    dedupe.skipped(1, i * 5 + 3, 2);
+  }
+  expect([995, 996, 998].map((sequence) => dedupe.check(1, sequence))).toEqual([DUPLICATE, SKIPPED, SKIPPED]);
+  expect([0, 1, 3].map((sequence) => dedupe.check(1, sequence))).toEqual([UNPROVEN, UNPROVEN, UNPROVEN]);
+});
+
+test('what is missing between two batches of the log was skipped; before the first one nobody knows', () => {
+  const dedupe = new Dedupe();
+  dedupe.rejects = true;
+  for (const sequence of [0x7fffffff, -0x7ffffffd, 0x7fffffff, -0x7ffffffd]) dedupe.accepted(1, sequence, 1, 7);
+  const sequences = [0x7ffffffe, 0x7fffffff, -0x80000000, -0x7ffffffe, -0x7ffffffd, -0x7ffffffc];
+  const verdicts = [UNPROVEN, DUPLICATE, SKIPPED, SKIPPED, DUPLICATE, FRESH];
+  expect(sequences.map((sequence) => dedupe.check(1, sequence))).toEqual(verdicts);
 });

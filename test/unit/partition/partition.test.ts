@@ -100,10 +100,32 @@ describe('a ring that is full', () => {
     let sequence = 0;
     const next = (): string => append(partition, batchOf(ID, ['x'.repeat(1_000)], { producerId: 5, sequence }));
     while (next() === 'ok') sequence++;
-    expect(next()).toBe('duplicate');
     sequence++;
     expect(next()).toBe('ring-full');
     expect(partition.blocked).toBe(false);
+  });
+
+  test('with policy reject what was refused is no duplicate when it comes again, also to a successor', () => {
+    const { table, partition } = rig('reject');
+    const reader = table.reader(ID);
+    reader.joinHead();
+    const put = (to: Partition, sequence: number): string => {
+      return append(to, batchOf(ID, ['x'.repeat(1_000)], { producerId: 5, sequence, waits: false }));
+    };
+    let refused = 0;
+    while (put(partition, refused) === 'ok') refused++;
+    expect(put(partition, refused)).toBe('ring-full');
+    partition.publish();
+    textsIn(reader);
+    expect(put(partition, refused + 1)).toBe('ok');
+    partition.publish();
+    for (const one of [partition, partitionIn(table)]) {
+      expect([refused - 1, refused, refused + 1].map((sequence) => put(one, sequence))).toEqual([
+        'duplicate',
+        'ring-full',
+        'duplicate',
+      ]);
+    }
   });
 
   test('with policy reject waits for a batch whose publisher insists', () => {
