@@ -29,7 +29,7 @@ class ProducerState {
   /** Offset of the newest batch; -1 if there is none. */
   newest = UNKNOWN_OFFSET;
   /** What was refused for good: first sequence and the one behind the last, oldest first. */
-  private skips: { readonly from: number; to: number }[] = [];
+  private readonly skips: { readonly from: number; to: number }[] = [];
   /** Of what lies before this nobody knows whether it was skipped. */
   private unprovenBefore: number | undefined;
 
