@@ -140,8 +140,8 @@ export class HalfTable {
 
   /** It is decided, and not done yet. */
   decided(offset: number, fate: Outcome['fate']): void {
-    if (this.outcomes.has(offset) || this.over.contains(offset)) return;
-    this.halves.delete(offset);
+    // Looked for among the open ones first: they are few, and what has ended is many.
+    if (!this.halves.delete(offset) && (this.outcomes.has(offset) || this.over.contains(offset))) return;
     this.ending.set(offset, fate);
   }
 
@@ -153,11 +153,11 @@ export class HalfTable {
   /** It is done. */
   ended(offset: number, outcome: Outcome): void {
     if (this.lost.delete(offset)) return;
-    this.halves.delete(offset);
-    this.ending.delete(offset);
+    const wasOpen = this.halves.delete(offset);
+    const wasEnding = this.ending.delete(offset);
     this.checked.delete(offset);
     this.over.add(offset, offset + 1);
-    if (this.outcomes.has(offset)) return;
+    if (!wasOpen && !wasEnding && this.outcomes.has(offset)) return;
     this.outcomes.set(offset, outcome);
     // Many at a time: who looks for the oldest in a map steps over all that were before it.
     if (this.outcomes.size < this.outcomesMax + (this.outcomesMax >> 3)) return;
