@@ -6,7 +6,7 @@ import path from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 
 const GIB = 1024 ** 3;
-/** A disk that is told of removed blocks (`discard`) is slower while it hears of them. */
+/** Figures right behind the removal of some GiB were half as large: `discard` is the likely reason. */
 const CALM_MS_PER_GIB = 2_000;
 const CALM_MS_MAX = 6_000;
 

@@ -1,7 +1,6 @@
 // Stores half messages of a producer beside the broker: straight into their topic, which the coordinator reads too. It
 // is asked about the first one and, from time to time, about another: whether the topic may be written to, whether
 // there is room for more.
-
 import { BATCH_HEADER_BYTES } from '../../native-layout/batch.ts';
 import { RingmqError } from '../base/codes.ts';
 import { BatchBuilder } from '../record/batch-builder.ts';
