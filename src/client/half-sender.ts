@@ -1,10 +1,11 @@
 // Stores half messages of a producer beside the broker: straight into their topic, which the coordinator reads too. It
 // is asked about the first one and, from time to time, about another: whether the topic may be written to, whether
-// there is room for more.
+// there is room for more. Commits go there as well (op messages), as long as the coordinator keeps up with them.
 import { BATCH_HEADER_BYTES } from '../../native-layout/batch.ts';
 import { RingmqError } from '../base/codes.ts';
 import { BatchBuilder } from '../record/batch-builder.ts';
 import { HalfEnvelope, transactionName } from '../transaction/half-message.ts';
+import { OP_MS, OPS_MAX, opBody } from '../transaction/op-message.ts';
 import type { TopicRoute } from '../wire/commands.ts';
 import { HALF_TOPIC } from '../wire/services.ts';
 import type { MessageExtras, Producer, ProducerOptions } from './connection.ts';
@@ -21,6 +22,25 @@ const RECORD_MAX = 4 * 1024;
 const ACCEPTED_MS = 100;
 const TIMEOUT_MS = 30_000;
 
+/** A half message that was stored here. */
+export class StoredHalf {
+  readonly topicId: number;
+  readonly offset: number;
+  /** Time of performance.now() before it was sent. */
+  readonly begunAt: number;
+
+  constructor(topicId: number, offset: number, begunAt: number) {
+    this.topicId = topicId;
+    this.offset = offset;
+    this.begunAt = begunAt;
+  }
+
+  /** Of its transaction. */
+  get name(): string {
+    return transactionName(this.topicId, this.offset);
+  }
+}
+
 export class HalfSender {
   private readonly host: HalfHost;
   private readonly envelope: HalfEnvelope;
@@ -31,12 +51,13 @@ export class HalfSender {
   private producer: Producer<Uint8Array> | undefined;
   private topicId = 0;
   private acceptedUntil = 0;
+  private keepsUpUntil = 0;
   private opening = false;
   private closed = false;
 
   constructor(host: HalfHost, topic: string, group: string) {
     this.host = host;
-    this.envelope = new HalfEnvelope(topic, group);
+    this.envelope = new HalfEnvelope(topic, group, true);
     this.body = new Uint8Array(this.envelope.lengthOf(RECORD_MAX));
     this.words = new Int32Array(this.body.buffer);
   }
@@ -54,12 +75,12 @@ export class HalfSender {
   }
 
   /**
-   * Stores a half message; resolves with its transaction, or at once with undefined: the coordinator is to be asked.
-   * Rejects as a send does.
+   * Stores a half message. Undefined, at once or later: the coordinator is to be asked. Rejects as a send does.
    */
-  store(body: Uint8Array, extras: MessageExtras): Promise<string | undefined> | undefined {
+  store(body: Uint8Array, extras: MessageExtras): Promise<StoredHalf | undefined> | undefined {
     const { builder, producer, topicId } = this;
-    if (producer === undefined || performance.now() >= this.acceptedUntil || body.length > RECORD_MAX) return undefined;
+    const begunAt = performance.now();
+    if (producer === undefined || begunAt >= this.acceptedUntil || body.length > RECORD_MAX) return undefined;
     const now = Date.now();
     builder.reset();
     try {
@@ -71,10 +92,41 @@ export class HalfSender {
     const length = this.envelope.put(this.body, this.words, now, builder.bytes, builder.length - BATCH_HEADER_BYTES);
     const sent = producer.send(this.body.subarray(0, length));
     const stored = sent.then(
-      ({ offset }) => nameOf(topicId, offset),
+      ({ offset }) => new StoredHalf(topicId, known(offset), begunAt),
       (error: unknown) => this.refused(producer, asRefusal(error)),
     );
-    return stored as Promise<string | undefined>;
+    return stored as Promise<StoredHalf | undefined>;
+  }
+
+  /** The coordinator has just answered commits of this producer. */
+  keepsUp(): void {
+    this.keepsUpUntil = performance.now() + ACCEPTED_MS;
+  }
+
+  /** False: the coordinator is to be asked to commit it. */
+  mayCommit({ topicId, begunAt }: StoredHalf): boolean {
+    const now = performance.now();
+    return (
+      this.producer !== undefined && topicId === this.topicId && now < this.keepsUpUntil && now - begunAt < OP_MS / 2
+    );
+  }
+
+  /** Commits half messages. Resolves with whether each is decided now; if not, nobody knows: ask the coordinator. */
+  async commit(halves: readonly StoredHalf[]): Promise<readonly boolean[]> {
+    const sent: Promise<readonly boolean[]>[] = [];
+    for (let at = 0; at < halves.length; at += OPS_MAX) sent.push(this.sendOps(halves.slice(at, at + OPS_MAX)));
+    return (await Promise.all(sent)).flat();
+  }
+
+  private async sendOps(halves: readonly StoredHalf[]): Promise<readonly boolean[]> {
+    try {
+      await this.producer?.send(opBody(halves.map(({ offset }) => offset)));
+    } catch {
+      return halves.map(() => false);
+    }
+    // Later than that others may have decided before.
+    const now = performance.now();
+    return halves.map(({ begunAt }) => now - begunAt < OP_MS);
   }
 
   /** A topic that is gone is made anew by the coordinator. */
@@ -100,7 +152,7 @@ export class HalfSender {
   }
 }
 
-function nameOf(topicId: number, offset: number): string {
-  if (offset >= 0) return transactionName(topicId, offset);
+function known(offset: number): number {
+  if (offset >= 0) return offset;
   throw new RingmqError('timeout', 'the message was stored and nobody knows where: its producers will be asked');
 }

@@ -1,5 +1,5 @@
 // Sends messages that nobody sees before they are committed, and answers for producers of its group that are gone.
-import { type CodeName, RingmqError } from '../base/codes.ts';
+import { RingmqError } from '../base/codes.ts';
 import { isGroupName } from '../base/units.ts';
 import { BatchBuilder } from '../record/batch-builder.ts';
 import { BatchView, RecordView } from '../record/batch-view.ts';
@@ -10,6 +10,7 @@ import type { Call, TransactionCheck } from '../wire/services.ts';
 import { bytesCodec, type Codec } from './codec.ts';
 import type { MessageExtras, SendReceipt } from './connection.ts';
 import { GatheredCalls } from './gathered-calls.ts';
+import type { HalfSender, StoredHalf } from './half-sender.ts';
 import { Message } from './message.ts';
 import type {
   TransactionalProducer,
@@ -18,6 +19,7 @@ import type {
   Transaction as TransactionPublic,
 } from './messaging.ts';
 import { asRefusal, checkBody } from './sent.ts';
+import { type Known, TransactionEndings } from './transaction-endings.ts';
 
 /** What the connection does for it. */
 export interface TransactionHost {
@@ -30,25 +32,16 @@ export interface TransactionHost {
   closed(producer: { close(): Promise<void> }): void;
 }
 
-/** HalfSender. */
-export interface HalfStore {
-  accepted(): void;
-  /** Undefined: the coordinator is to be asked. */
-  store(body: Uint8Array, extras: MessageExtras): Promise<string | undefined> | undefined;
-  close(): Promise<void>;
-}
+export type HalfStore = Pick<HalfSender, 'accepted' | 'store' | 'keepsUp' | 'mayCommit' | 'commit' | 'close'>;
 
 /** Messages, and about how many bytes of them, in one call: it must fit a frame. */
 const PREPARE_MAX = 256;
 const PREPARE_BYTES = 128 * 1024;
-const ENDS_MAX = 1_024;
 /** Longest that a call waits to be asked about half messages. */
 const CHECK_WAIT_MS = 3_000;
 /** Longest that checks are waited for before the next ones are asked for: by then they may be asked again. */
 const CHECK_LIMIT_MS = 30_000;
-/** A resolution is repeated for so long while the coordinator or the connection is away: it may be repeated. */
-const INSIST_MS = 10_000;
-const AGAIN_MS = 200;
+const AGAIN_MS = 1_000;
 const GROUP_LENGTH_MAX = 120;
 
 /** A half message to be stored. */
@@ -59,30 +52,13 @@ interface Begun {
   readonly reject: (error: unknown) => void;
 }
 
-/** Where the message of a commit is; of a rollback, or not asked for: nowhere. */
-interface Place {
-  readonly partition: number;
-  readonly offset: number;
-}
-
-const NOWHERE: Place = { partition: -1, offset: -1 };
-
-interface Ending {
-  readonly transaction: string;
-  readonly resolve: (place: Place) => void;
-  readonly reject: (error: unknown) => void;
-}
-
-/** Ways to end a transaction: calls of each are gathered, for one that waits longer would hold up the others. */
-type End = 'commit' | 'store' | 'rollback';
-
 export class CallTransactionalProducer<T> implements TransactionalProducer<T> {
   readonly topic: string;
   private readonly host: TransactionHost;
   private readonly options: TransactionOptions<T>;
   private readonly codec: Codec<T>;
   private readonly prepares: GatheredCalls<Begun>;
-  private readonly ends: Readonly<Record<End, GatheredCalls<Ending>>>;
+  private readonly endings: TransactionEndings;
   private readonly checkLimitMs: number;
   private topicId: Promise<number> | undefined;
   private isClosed = false;
@@ -95,8 +71,7 @@ export class CallTransactionalProducer<T> implements TransactionalProducer<T> {
     this.host = host;
     this.codec = options.codec ?? (bytesCodec as unknown as Codec<T>);
     this.prepares = new GatheredCalls(PREPARE_MAX, (begun) => this.prepare(begun));
-    const gathered = (how: End) => new GatheredCalls<Ending>(ENDS_MAX, (endings) => this.endAll(how, endings));
-    this.ends = { commit: gathered('commit'), store: gathered('store'), rollback: gathered('rollback') };
+    this.endings = new TransactionEndings(host.call, host.halves);
     void this.answerChecks();
   }
 
@@ -104,9 +79,8 @@ export class CallTransactionalProducer<T> implements TransactionalProducer<T> {
     if (this.isClosed) throw new RingmqError('closed', 'the producer is closed');
     const encoded = checkBody(this.codec.encode(body));
     const bytes = typeof encoded === 'string' ? utf8(encoded) : encoded;
-    const stored = this.host.halves?.store(bytes, extras);
-    const id = (stored && (await stored)) ?? (await this.prepared(bytes, extras));
-    return new OpenTransaction(id, this);
+    const half = await this.host.halves?.store(bytes, extras);
+    return new OpenTransaction(half ?? (await this.prepared(bytes, extras)), this);
   }
 
   private prepared(body: Uint8Array, extras: MessageExtras): Promise<string> {
@@ -132,9 +106,9 @@ export class CallTransactionalProducer<T> implements TransactionalProducer<T> {
   /** Waits for what was asked for. Half messages that are open are left to others of the group. */
   async close(): Promise<void> {
     this.isClosed = true;
-    await this.host.halves?.close();
     await this.prepares.drained();
-    await Promise.all(Object.values(this.ends).map((calls) => calls.drained()));
+    await this.endings.drained();
+    await this.host.halves?.close();
     this.host.closed(this);
   }
 
@@ -142,9 +116,13 @@ export class CallTransactionalProducer<T> implements TransactionalProducer<T> {
     return this.close();
   }
 
+  end(transaction: Known, how: 'commit' | 'rollback'): Promise<unknown> {
+    return this.endings.end(transaction, how);
+  }
+
   /** Waits until the message of a commit is stored. */
-  async store(transaction: string): Promise<SendReceipt> {
-    const { partition, offset } = await this.end(transaction, 'store');
+  async store(transaction: Known): Promise<SendReceipt> {
+    const { partition, offset } = await this.endings.end(transaction, 'store');
     this.topicId ??= this.host.route(this.topic).then(
       ({ topicId }) => topicId,
       () => 0,
@@ -152,12 +130,6 @@ export class CallTransactionalProducer<T> implements TransactionalProducer<T> {
     const topicId = await this.topicId;
     const id = offset < 0 || topicId === 0 ? '' : messageId(topicId, partition, offset);
     return { topic: this.topic, partition, offset, id };
-  }
-
-  end(transaction: string, how: End): Promise<Place> {
-    return new Promise((resolve, reject) => {
-      this.ends[how].add({ transaction, resolve, reject });
-    });
   }
 
   /** A payload holds what is about a frame; larger messages travel alone. */
@@ -200,27 +172,6 @@ export class CallTransactionalProducer<T> implements TransactionalProducer<T> {
     }
   }
 
-  private async endAll(how: End, endings: readonly Ending[]): Promise<void> {
-    const names = endings.map(({ transaction }) => transaction);
-    const isRollback = how === 'rollback';
-    const [commits, rollbacks] = isRollback ? [[], names] : [names, []];
-    const deadline = performance.now() + INSIST_MS;
-    for (;;) {
-      try {
-        const params = { commits, rollbacks, receipts: how === 'store' };
-        const { result } = await this.host.call('transaction-end', params);
-        settle(endings, isRollback ? result.rollbacks : result.commits, result.places);
-        return;
-      } catch (error) {
-        if (!asRefusal(error).retryable || performance.now() >= deadline) {
-          for (const { reject } of endings) reject(error);
-          return;
-        }
-        await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
-      }
-    }
-  }
-
   /** Waits to be asked, for as long as the producer lives. */
   private async answerChecks(): Promise<void> {
     let told = '';
@@ -236,7 +187,7 @@ export class CallTransactionalProducer<T> implements TransactionalProducer<T> {
         // The same failure again and again is told once.
         if (!refusal.retryable && refusal.message !== told) this.tell(refusal);
         told = refusal.message;
-        await new Promise((resolve) => setTimeout(resolve, AGAIN_MS * 5));
+        await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
       }
     }
   }
@@ -258,7 +209,7 @@ export class CallTransactionalProducer<T> implements TransactionalProducer<T> {
       if (fate !== 'commit' && fate !== 'rollback') {
         throw new RingmqError('illegal-argument', `check() gave ${String(fate)}: commit, rollback or unknown`);
       }
-      await this.end(transaction, fate);
+      await this.endings.end({ id: transaction, own: false }, fate);
     } catch (error) {
       // Its own producer has resolved it meanwhile.
       if (error instanceof RingmqError && error.code === 'transaction-ended') return;
@@ -273,33 +224,33 @@ export class CallTransactionalProducer<T> implements TransactionalProducer<T> {
   }
 }
 
-class OpenTransaction implements TransactionPublic {
-  readonly id: string;
+class OpenTransaction implements TransactionPublic, Known {
+  readonly own = true;
+  readonly half: StoredHalf | undefined;
+  ending?: 'asked' | 'sent' | 'decided';
+  private name: string | undefined;
   private readonly producer: Pick<CallTransactionalProducer<never>, 'end' | 'store'>;
 
-  constructor(id: string, producer: Pick<CallTransactionalProducer<never>, 'end' | 'store'>) {
-    this.id = id;
+  constructor(half: StoredHalf | string, producer: Pick<CallTransactionalProducer<never>, 'end' | 'store'>) {
+    if (typeof half === 'string') this.name = half;
+    else this.half = half;
     this.producer = producer;
+  }
+
+  get id(): string {
+    this.name ??= (this.half as StoredHalf).name;
+    return this.name;
   }
 
   commit(): Promise<void>;
   commit(options: { readonly receipt: true }): Promise<SendReceipt>;
   async commit(options?: { readonly receipt: true }): Promise<void | SendReceipt> {
-    if (options?.receipt) return this.producer.store(this.id);
-    await this.producer.end(this.id, 'commit');
+    if (options?.receipt) return this.producer.store(this);
+    await this.producer.end(this, 'commit');
   }
 
   async rollback(): Promise<void> {
-    await this.producer.end(this.id, 'rollback');
-  }
-}
-
-/** Tells each what its transaction came to. `places`: two numbers each. */
-function settle(endings: readonly Ending[], codes: readonly CodeName[], places: readonly number[] = []): void {
-  for (let i = 0; i < endings.length; i++) {
-    if (codes[i] !== 'ok') endings[i].reject(new RingmqError(codes[i]));
-    else if (places.length === 0) endings[i].resolve(NOWHERE);
-    else endings[i].resolve({ partition: places[2 * i], offset: places[2 * i + 1] });
+    await this.producer.end(this, 'rollback');
   }
 }
 

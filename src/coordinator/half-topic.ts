@@ -7,6 +7,7 @@ import type { InProcessConnection } from '../client/in-process.ts';
 import type { Batch } from '../client/message.ts';
 import type { RingProducer } from '../client/producer.ts';
 import { type HalfMessage, HalfReader, halfBody } from '../transaction/half-message.ts';
+import { opsOf } from '../transaction/op-message.ts';
 import { HALF_TOPIC } from '../wire/services.ts';
 import type { MessageReader } from './message-reader.ts';
 import { readRange } from './read-range.ts';
@@ -17,6 +18,8 @@ const BUFFER_BYTES = 64 * 1024 * 1024;
 const TIMEOUT_MS = 30_000;
 /** Longest that a half message is waited for that is stored and was not read yet. */
 const REACH_MS = 5_000;
+/** Who reads along and had to end is followed by another one. */
+const AGAIN_MS = 1_000;
 /** Bytes of half messages at hand; the rest is read when it is wanted. */
 const AT_HAND_BYTES = 64 * 1024 * 1024;
 
@@ -32,6 +35,8 @@ interface Host {
 export interface HalfListener {
   /** True if it is not resolved. */
   half(offset: number, half: HalfMessage, storedAt: number): boolean;
+  /** Their producer has committed them. */
+  ops(offsets: readonly number[]): void;
   /** There is no half message (any more) at these offsets. */
   none(from: number, to: number): void;
 }
@@ -46,8 +51,11 @@ export class HalfTopic {
   private opening: Promise<number> | undefined;
   /** Reads along; undefined: nobody does. */
   private follower: RingConsumer<Uint8Array> | undefined;
+  private listener: HalfListener | undefined;
+  private followAt = 0;
   /** Everything before it was read. */
   private next = 0;
+  private closed = false;
   private readonly readers: (() => void)[] = [];
   /** Everything before it is on the disk for sure. */
   private durableTo = 0;
@@ -152,6 +160,7 @@ export class HalfTopic {
     this.durableTo = 0;
     const { follower } = this;
     this.follower = undefined;
+    this.listener = undefined;
     void follower?.close();
   }
 
@@ -174,7 +183,8 @@ export class HalfTopic {
   /** Reads along from now on, if nobody does: producers of this process store half messages by themselves. */
   follow(listener: HalfListener): void {
     const { connection, durable, warn } = this.host;
-    if (this.follower || !durable) return;
+    if (this.follower || !durable || this.closed) return;
+    this.listener = listener;
     const follower = connection.consumer<Uint8Array>(HALF_TOPIC, {
       partitions: [0],
       from: { offset: this.next },
@@ -193,9 +203,17 @@ export class HalfTopic {
     });
     this.follower = follower;
     follower.onOver = () => {
-      if (this.follower === follower) this.follower = undefined;
+      if (this.follower === follower) {
+        this.follower = undefined;
+        this.followAt = performance.now() + AGAIN_MS;
+      }
       this.passed(this.next);
     };
+  }
+
+  /** Goes on reading along, should whoever did have had to end. */
+  housekeep(): void {
+    if (this.listener && this.follower === undefined && performance.now() >= this.followAt) this.follow(this.listener);
   }
 
   private passed(next: number): void {
@@ -209,20 +227,34 @@ export class HalfTopic {
     const { connection } = this.host;
     const { partitions } = await connection.route(HALF_TOPIC);
     if (connection.nextOffset(partitions[0]) <= offset) return false;
+    return this.isRead(offset + 1);
+  }
+
+  /** Waits until everything was read that the topic has now. Rejects if that takes long: ask again. */
+  async caughtUp(): Promise<void> {
+    const { connection } = this.host;
+    const { partitions } = await connection.route(HALF_TOPIC);
+    if (await this.isRead(connection.nextOffset(partitions[0]))) return;
+    throw new RingmqError('coordinator-unavailable', `${HALF_TOPIC} is read slowly: ask again`);
+  }
+
+  private async isRead(end: number): Promise<boolean> {
     const late = performance.now() + REACH_MS;
-    while (this.follower && offset >= this.next && performance.now() < late) {
+    while (this.follower && this.next < end && performance.now() < late) {
       await new Promise<void>((resolve) => {
         this.readers.push(resolve);
         setTimeout(resolve, REACH_MS);
       });
     }
-    return offset < this.next;
+    return this.next >= end;
   }
 
   private take(batch: Batch, listener: HalfListener): void {
     const { offset } = batch;
     const half = this.bodies.read(batch.body);
     if (half === undefined) {
+      const ops = opsOf(batch.body);
+      if (ops) listener.ops(ops);
       listener.none(offset, offset + 1);
       return;
     }
@@ -230,6 +262,7 @@ export class HalfTopic {
   }
 
   async close(): Promise<void> {
+    this.closed = true;
     await this.follower?.close();
     await this.producer?.close();
   }

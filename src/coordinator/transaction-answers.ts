@@ -12,6 +12,9 @@ export const TOPIC_GONE: ReadonlySet<CodeName> = new Set([
   'direct-only',
 ]);
 
+/** What reading a half message fails with that is not kept any more. */
+export const HALF_GONE: ReadonlySet<CodeName> = new Set(['not-found', 'log-damaged']);
+
 /** What became of a transaction. `partition` and `offset`: of the message that a commit made visible; -1 otherwise. */
 export interface Ended {
   /** `ok`, `unknown-transaction`, `transaction-ended`, or why it could not be. */

@@ -8,6 +8,7 @@ import { asRefusal } from '../client/sent.ts';
 import { crashPoint } from '../log/crash-point.ts';
 import { halvesOf, transactionName } from '../transaction/half-message.ts';
 import { CHECK_RULES, type CheckRules, HalfTable, type Outcome, type PendingHalf } from '../transaction/half-table.ts';
+import { OP_MS } from '../transaction/op-message.ts';
 import {
   type Answered,
   HALF_DROPPED_TOPIC,
@@ -22,15 +23,15 @@ import type { Mover } from './mover.ts';
 import { givenUpPayload, joined } from './retry-payloads.ts';
 import type { Caller, CoordinatorContext, Handlers, Service } from './service.ts';
 import { TargetTopics } from './timer-targets.ts';
-import { NEVER_KEPT, TOPIC_GONE, tooMany } from './transaction-answers.ts';
+import { HALF_GONE, NEVER_KEPT, TOPIC_GONE, tooMany } from './transaction-answers.ts';
 import { TransactionChecks } from './transaction-checks.ts';
 import { TransactionEnds } from './transaction-ends.ts';
 import {
   applyRecord,
   COMMITTED,
   DROPPED,
-  droppedRecord,
   type HalfSource,
+  outcomeRecord,
   TRANSACTIONS_PART,
   type TransactionRecord,
   tableRecords,
@@ -65,7 +66,9 @@ export class TransactionDesk implements Service {
   private loaded: Promise<void> | undefined;
   private readonly ends: TransactionEnds;
   private readonly listener: HalfListener = {
-    half: (offset, { topic, group }, storedAt) => this.table.prepared(offset, topic, group, storedAt),
+    half: (offset, { topic, group, ops }, storedAt) =>
+      this.table.prepared(offset, topic, group, storedAt, ops ? performance.now() + OP_MS : 0),
+    ops: (offsets) => this.ends.ops.take(offsets),
     none: (from, to) => this.table.skipped(from, to),
   };
   private sweptAt = 0;
@@ -86,6 +89,7 @@ export class TransactionDesk implements Service {
       topicId: () => this.topicId,
       write: (record) => this.write(record),
       ended: (offset, outcome) => this.ended({ topicId: this.topicId, offset }, outcome),
+      giveUp: (half, outcome, reason) => this.keptNowhere(half, outcome, reason.message),
     });
     this.part = {
       name: TRANSACTIONS_PART,
@@ -131,6 +135,7 @@ export class TransactionDesk implements Service {
     this.waiting.expire(nowMs);
     if (Math.abs(nowMs - this.sweptAt) < Math.min(SWEEP_MS, this.rules.intervalMs) || this.stopping) return;
     this.sweptAt = nowMs;
+    this.halves.housekeep();
     const { due, hopeless } = this.table.sweep(this.waiting.groups, nowMs, CHECKS_MAX);
     for (const [group, halves] of due) void this.askAbout(group, halves, nowMs);
     for (const half of hopeless) void this.giveUp(half, nowMs);
@@ -234,7 +239,7 @@ export class TransactionDesk implements Service {
       return (await this.halves.get(half.offset)).payload;
     } catch (error) {
       const { code, message } = asRefusal(error);
-      if (code !== 'not-found' && code !== 'log-damaged') return undefined;
+      if (!HALF_GONE.has(code)) return undefined;
       const name = transactionName(this.topicId, half.offset);
       this.context.warn(`transaction ${name} to ${half.topic} is given up, its message cannot be read: ${message}`);
       this.ended({ topicId: this.topicId, offset: half.offset }, DROPPED);
@@ -245,8 +250,13 @@ export class TransactionDesk implements Service {
   /** Asked often enough: to where people can look at it. */
   private async giveUp(half: PendingHalf, nowMs: number): Promise<void> {
     const { offset, topic, group, checks } = half;
-    if (half.resolving) return;
     half.checkAt = nowMs + AGAIN_MS;
+    try {
+      await this.ends.ops.settled([offset]);
+    } catch {
+      return;
+    }
+    if (half.resolving || this.table.pendingAt(offset) !== half) return;
     const { connection, durable, warn } = this.context;
     const ringBytes = HALF_RING_BYTES;
     const source: HalfSource = { kind: 'give-up', topicId: this.topicId, offsets: [offset] };
@@ -263,12 +273,16 @@ export class TransactionDesk implements Service {
 
   /** What can never be kept for people must not be tried for ever. */
   private async notGivenUp(half: PendingHalf, { code, message }: RingmqError): Promise<void> {
-    if ((await this.payloadOf(half)) === undefined || !NEVER_KEPT.has(code)) return;
+    if ((await this.payloadOf(half)) !== undefined && NEVER_KEPT.has(code)) this.keptNowhere(half, DROPPED, message);
+  }
+
+  private keptNowhere({ offset, topic }: PendingHalf, outcome: Outcome, reason: string): boolean {
     const { topicId } = this;
-    if (!this.tryToWrite(droppedRecord(topicId, half.offset))) return;
-    this.ended({ topicId, offset: half.offset }, DROPPED);
-    const name = transactionName(topicId, half.offset);
-    this.context.warn(`transaction ${name} to ${half.topic} is given up, and its message not kept: ${message}`);
+    if (!this.tryToWrite(outcomeRecord(topicId, offset, outcome))) return false;
+    this.ended({ topicId, offset }, outcome);
+    const name = transactionName(topicId, offset);
+    this.context.warn(`transaction ${name} to ${topic} is given up, and its message not kept: ${reason}`);
+    return true;
   }
 
   private replay(record: TransactionRecord): void {

@@ -1,5 +1,6 @@
 // Ends transactions. A commit is decided when its move's intent is on the disk, and answered then; the move itself
-// follows at once. A rollback is decided, and answered, when its record is written.
+// follows at once. A rollback is decided, and answered, when its record is written. (Producers beside the broker decide
+// their commits by themselves: commit-ops.ts.)
 //
 // E1 A commit that was answered comes, exactly once, unless its topic is deleted first: whatever may be refused is
 //    refused before it is decided (and see M5 of the mover).
@@ -10,15 +11,16 @@ import { parseTransaction } from '../transaction/half-message.ts';
 import type { HalfTable, Outcome } from '../transaction/half-table.ts';
 import type { Answered, ParamsOf } from '../wire/services.ts';
 import { CommitGroup, CommitGroups } from './commit-groups.ts';
+import { CommitOps, type OpsHost } from './commit-ops.ts';
 import type { HalfTopic } from './half-topic.ts';
 import type { Mover } from './mover.ts';
 import { joined } from './retry-payloads.ts';
 import { answerOf, type Ended, OK, refused } from './transaction-answers.ts';
 import { type HalfSource, ROLLED_BACK, type TransactionRecord } from './transaction-records.ts';
 
-export interface EndsHost {
+export interface EndsHost extends Pick<OpsHost, 'giveUp'> {
   readonly mover: Pick<Mover, 'move' | 'hasRoomIn' | 'roomIn' | 'isDecided'>;
-  readonly halves: Pick<HalfTopic, 'get' | 'reached'>;
+  readonly halves: Pick<HalfTopic, 'get' | 'reached' | 'caughtUp'>;
   /** A broker that keeps nothing answers commits when they are published: its rings may forget what was decided. */
   readonly durable: boolean;
   /** Of the topic of half messages that there is now. */
@@ -31,6 +33,7 @@ export interface EndsHost {
 export class TransactionEnds {
   private readonly host: EndsHost;
   private readonly groups = new CommitGroups((group) => this.publish(group));
+  readonly ops: CommitOps;
   /** What is about to be decided. */
   private readonly deciding = new Set<Promise<unknown>>();
   /** Who waits until a transaction has ended. */
@@ -39,15 +42,24 @@ export class TransactionEnds {
 
   constructor(host: EndsHost) {
     this.host = host;
+    this.ops = new CommitOps({
+      halves: host.halves,
+      publish: (group) => this.publish(group),
+      table: () => host.table(),
+      giveUp: (half, outcome, reason) => host.giveUp(half, outcome, reason),
+    });
   }
 
   /** What is about to be decided is; moves are the mover's to wait for. */
   async stop(): Promise<void> {
     this.stopping = true;
+    this.ops.stop();
     await Promise.all(this.deciding);
   }
 
-  async end({ commits, rollbacks, receipts }: ParamsOf<'transaction-end'>): Promise<Answered<'transaction-end'>> {
+  async end(params: ParamsOf<'transaction-end'>): Promise<Answered<'transaction-end'>> {
+    const { commits, rollbacks, receipts, own } = params;
+    if (!own) await this.ops.settled([...commits, ...rollbacks].map((name) => this.placeOf(name)));
     const waits = receipts || !this.host.durable;
     const [rolledBack, committed] = await Promise.all([this.rollBackAll(rollbacks), this.commitAll(commits, waits)]);
     const codes = { commits: committed.map(({ code }) => code), rollbacks: rolledBack.map(({ code }) => code) };
@@ -201,7 +213,8 @@ export class TransactionEnds {
     } catch (error) {
       for (const offset of offsets) {
         const half = table.pendingAt(offset);
-        if (half) half.resolving = undefined;
+        // Those that an op message has decided are somebody else's.
+        if (half?.resolving === group.decided) half.resolving = undefined;
       }
       throw error;
     }

@@ -33,9 +33,9 @@ export const ROLLED_BACK: Outcome = { fate: 'rollback', partition: -1, offset: -
 /** Its topic was deleted before the message came there. */
 export const COMMITTED: Outcome = { fate: 'commit', partition: -1, offset: -1 };
 export const DROPPED: Outcome = { fate: 'dropped', partition: -1, offset: -1 };
-/** A half message that was given up and is kept nowhere. */
-export function droppedRecord(topicId: number, offset: number): TransactionRecord {
-  return { topicId, outcomes: [offset, FATES.indexOf(DROPPED.fate), DROPPED.partition, DROPPED.offset] };
+/** A half message that is at its end, and whose message is kept nowhere. */
+export function outcomeRecord(topicId: number, half: number, outcome: Outcome): TransactionRecord {
+  return { topicId, outcomes: [half, FATES.indexOf(outcome.fate), outcome.partition, outcome.offset] };
 }
 
 /** Outcomes in one record. */

@@ -22,19 +22,23 @@ export interface HalfMessage {
   readonly topic: string;
   readonly group: string;
   readonly bornAt: number;
+  /** Its producer may commit it by an op message. */
+  readonly ops?: boolean;
   /** One batch with the record as its sender made it. */
   readonly payload: Uint8Array;
 }
 
 /** Longer bodies take more memory. */
 const SHORT_BYTES = 8 * 1024;
+/** There is room for the header of a batch before the record. */
+const BODY_AT = align8(BATCH_HEADER_BYTES);
 
-/** Between topic and group: groups have none of it in their names. */
+/** Between topic and group, and behind it where there may be op messages: groups have none of it in their names. */
 const SEPARATOR = '|';
 
 /** The body that is stored. */
-export function halfBody({ topic, group, bornAt, payload }: HalfMessage): Uint8Array {
-  const envelope = new HalfEnvelope(topic, group);
+export function halfBody({ topic, group, ops = false, bornAt, payload }: HalfMessage): Uint8Array {
+  const envelope = new HalfEnvelope(topic, group, ops);
   const size = payload.length - BATCH_HEADER_BYTES;
   const body = new Uint8Array(envelope.lengthOf(size));
   envelope.put(body, new Int32Array(body.buffer), bornAt, payload, size);
@@ -45,8 +49,8 @@ export function halfBody({ topic, group, bornAt, payload }: HalfMessage): Uint8A
 export class HalfEnvelope {
   private readonly name: Uint8Array;
 
-  constructor(topic: string, group: string) {
-    this.name = utf8(`${topic}${SEPARATOR}${group}`);
+  constructor(topic: string, group: string, ops: boolean) {
+    this.name = utf8(`${topic}${SEPARATOR}${group}${ops ? SEPARATOR : ''}`);
   }
 
   /** Length of the body of a record of `size` bytes. */
@@ -69,29 +73,37 @@ export class HalfReader {
   private name = '';
   private topic = '';
   private group = '';
+  private ops = false;
 
   /** What a stored body says; undefined if it is not what was written. HOT */
   read(body: Uint8Array): HalfMessage | undefined {
-    if (body.length > this.bytes.length) {
-      this.bytes = new Uint8Array(align8(body.length));
+    const end = BODY_AT + body.length;
+    if (end > this.bytes.length) {
+      this.bytes = new Uint8Array(align8(end));
       this.words = new Int32Array(this.bytes.buffer);
     }
     // It may change, and is in shared memory: looked at and taken from a copy.
-    this.bytes.set(body);
-    const { envelope, bytes } = this;
-    if (!envelope.open(bytes, this.words, 0, body.length)) return undefined;
+    this.bytes.set(body, BODY_AT);
+    const { envelope, bytes, words } = this;
+    if (!envelope.open(bytes, words, BODY_AT, body.length)) return undefined;
     if (!envelope.isFor(this.name) && !this.learn(envelope.topic)) return undefined;
     const { deliverAt: bornAt, recordAt, recordLength } = envelope;
-    const payload = recordPayload(bytes, recordAt, recordLength, bornAt);
-    return { topic: this.topic, group: this.group, bornAt, payload };
+    // The header of its batch is written over what stood before the record.
+    const start = recordAt - BATCH_HEADER_BYTES;
+    putHeader(words, start, recordLength, bornAt);
+    const payload = bytes.slice(start, recordAt + recordLength);
+    return { topic: this.topic, group: this.group, ops: this.ops, bornAt, payload };
   }
 
   private learn(name: string): boolean {
-    const at = name.lastIndexOf(SEPARATOR);
+    const ops = name.endsWith(SEPARATOR);
+    const end = ops ? name.length - SEPARATOR.length : name.length;
+    const at = name.lastIndexOf(SEPARATOR, end - 1);
     if (at < 0) return false;
     this.name = name;
     this.topic = name.slice(0, at);
-    this.group = name.slice(at + 1);
+    this.group = name.slice(at + 1, end);
+    this.ops = ops;
     return true;
   }
 }
@@ -99,15 +111,21 @@ export class HalfReader {
 /** A batch of one record. */
 export function recordPayload(source: Uint8Array, at: number, size: number, bornAt: number): Uint8Array {
   const payload = new Uint8Array(BATCH_HEADER_BYTES + size);
-  const words = new Int32Array(payload.buffer);
   payload.set(source.subarray(at, at + size), BATCH_HEADER_BYTES);
-  words[BATCH_SIZE >> 2] = payload.length;
-  words[BATCH_MAGIC >> 2] = MAGIC_WORD;
-  words[BATCH_COUNT >> 2] = 1;
-  putInt64(words, BATCH_BORN_FIRST >> 2, bornAt);
-  words[(BATCH_HEADER_BYTES + RECORD_SIZE) >> 2] = size;
-  words[(BATCH_HEADER_BYTES + RECORD_OFFSET_DELTA) >> 2] = 0;
+  putHeader(new Int32Array(payload.buffer), 0, size, bornAt);
   return payload;
+}
+
+/** The header of a batch of one record of `size` bytes, which stands behind it. */
+function putHeader(words: Int32Array, at: number, size: number, bornAt: number): void {
+  const record = at + BATCH_HEADER_BYTES;
+  words.fill(0, at >> 2, record >> 2);
+  words[(at + BATCH_SIZE) >> 2] = BATCH_HEADER_BYTES + size;
+  words[(at + BATCH_MAGIC) >> 2] = MAGIC_WORD;
+  words[(at + BATCH_COUNT) >> 2] = 1;
+  putInt64(words, (at + BATCH_BORN_FIRST) >> 2, bornAt);
+  words[(record + RECORD_SIZE) >> 2] = size;
+  words[(record + RECORD_OFFSET_DELTA) >> 2] = 0;
 }
 
 /** Each record of a call's payload by itself. Throws what is wrong with it. */

@@ -12,6 +12,8 @@ export interface PendingHalf {
   readonly group: string;
   /** Milliseconds since 1970 when it was stored. */
   readonly storedAt: number;
+  /** Time of performance.now() until which an op message may commit it that nobody has read yet; 0: none may. */
+  readonly opUntil: number;
   /** How often a producer was asked. */
   checks: number;
   /** When a producer is asked next. */
@@ -131,10 +133,10 @@ export class HalfTable {
   }
 
   /** A half message was stored (or read again). False if it is known, or was resolved. */
-  prepared(offset: number, topic: string, group: string, storedAt: number): boolean {
+  prepared(offset: number, topic: string, group: string, storedAt: number, opUntil = 0): boolean {
     if (this.halves.has(offset) || this.ending.has(offset) || this.over.contains(offset)) return false;
     const { checks, checkAt } = this.checked.get(offset) ?? { checks: 0, checkAt: storedAt + this.rules.immunityMs };
-    this.halves.set(offset, { offset, topic, group, storedAt, checks, checkAt });
+    this.halves.set(offset, { offset, topic, group, storedAt, opUntil, checks, checkAt });
     return true;
   }
 

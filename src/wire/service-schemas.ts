@@ -212,6 +212,7 @@ export const SERVICE_SCHEMAS = {
     commits: transactions,
     rollbacks: transactions,
     receipts: v.optional(v.boolean('must be a boolean'), false),
+    own: v.optional(v.boolean('must be a boolean'), false),
   }),
   'coordinator-figures': v.strictObject({}),
   'transaction-checks': v.strictObject({ producerGroup: group, waitMs }),

@@ -250,6 +250,8 @@ export interface Services {
       readonly commits: readonly string[];
       readonly rollbacks: readonly string[];
       readonly receipts: boolean;
+      /** Whoever asks has begun them, and sent no op message about any: such ones are not waited for. */
+      readonly own: boolean;
     };
     /** `ok`, `unknown-transaction`, `transaction-ended` (it was resolved the other way), or why it cannot be now. */
     readonly result: {

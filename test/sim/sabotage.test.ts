@@ -8,6 +8,7 @@ import { InProcessConnection } from '../../src/client/in-process.ts';
 import { RingProducer } from '../../src/client/producer.ts';
 import { Requests } from '../../src/client/request-reply.ts';
 import { Trace } from '../../src/client/trace.ts';
+import { CommitOps } from '../../src/coordinator/commit-ops.ts';
 import type { OpenJournal } from '../../src/coordinator/journal.ts';
 import { LeaseGroup } from '../../src/coordinator/lease-group.ts';
 import { SqlProgram } from '../../src/filter/sql-program.ts';
@@ -159,6 +160,11 @@ function broken<T extends Method>(type: { readonly prototype: object }, name: st
 }
 
 const BREACHES: Readonly<Record<string, Breach>> = {
+  'commits that stand in the topic of half messages, and that nobody carries out': {
+    first: MESSAGING_SEEDS,
+    finds: /it never came to pass .* has not handled/,
+    sabotage: broken(CommitOps, 'take', () => () => {}),
+  },
   'filters that let everything through': {
     first: 20_001,
     finds: /^unwanted: /,

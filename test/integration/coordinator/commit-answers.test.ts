@@ -43,7 +43,7 @@ test('the coordinator dies before the message is in its topic: its successor bri
   await open[1].commit();
   await rig.kill();
   const second = new DeskRig(broker, disk, { durable: true });
-  const ends = { commits: open.map(({ id }) => id), rollbacks: [], receipts: false };
+  const ends = { commits: open.map(({ id }) => id), rollbacks: [], receipts: false, own: true };
   expect((await second.call('transaction-end', ends)).result.commits).toEqual(['ok', 'ok', 'ok']);
   expect(heard).toEqual([]);
   await operator.setPermission('orders', 'rw');
@@ -63,7 +63,7 @@ test('the topic is deleted first: the commit stays one, and people are told', as
   expect(await errorOf(open[0].rollback())).toMatchObject({ code: 'transaction-ended' });
   await rig.kill();
   const second = new DeskRig(broker, disk, { durable: true });
-  const ends = { commits: [open[0].id], rollbacks: [open[0].id], receipts: false };
+  const ends = { commits: [open[0].id], rollbacks: [open[0].id], receipts: false, own: true };
   const { result } = await second.call('transaction-end', ends);
   expect(result).toEqual({ commits: ['ok'], rollbacks: ['transaction-ended'] });
 });

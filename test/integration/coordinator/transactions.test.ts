@@ -71,7 +71,7 @@ test.each(['', 'nonsense', '000000010000000000000099', 'FFFFFFFF0000000000000001
     const rig = new DeskRig(await startTestBroker());
     const producer = rig.transactional('orders', { group: 'g', check: unknown });
     await producer.begin('one');
-    const ends = { commits: [transaction], rollbacks: [transaction], receipts: true };
+    const ends = { commits: [transaction], rollbacks: [transaction], receipts: true, own: false };
     const { result } = await rig.call('transaction-end', ends);
     const unknowns = ['unknown-transaction'];
     expect(result).toEqual({ commits: unknowns, rollbacks: unknowns, places: [-1, -1] });
@@ -206,7 +206,7 @@ test('after a restart transactions go on, and outcomes are remembered', async ()
   await first.kill();
   const second = new DeskRig(broker, disk, { durable: true });
   const commits = [committed, rolledBack, open].map(({ id }) => id);
-  const { result } = await second.call('transaction-end', { commits, rollbacks: [], receipts: true });
+  const { result } = await second.call('transaction-end', { commits, rollbacks: [], receipts: true, own: true });
   expect(result.commits).toEqual(['ok', 'transaction-ended', 'ok']);
   expect(result.places?.slice(0, 2)).toEqual([receipt.partition, receipt.offset]);
   await until(() => heard.length === 2, 'both come');
@@ -227,7 +227,7 @@ test('the disk dies at any call: what was committed comes once, what was rolled 
     disk.plan = { at, code: 'EIO', forever: true };
     const ends = begun.map(({ id }, i) => {
       const [commits, rollbacks] = i % 3 === 2 ? [[], [id]] : [[id], []];
-      return { commits, rollbacks, receipts: i % 2 === 0 };
+      return { commits, rollbacks, receipts: i % 2 === 0, own: true };
     });
     for (const end of ends) {
       const answer = first.call('transaction-end', end).catch(() => {});

@@ -1,7 +1,8 @@
 import { afterEach, expect, test } from 'vitest';
 import { type CodeName, RingmqError } from '../../../src/base/codes.ts';
+import { StoredHalf } from '../../../src/client/half-sender.ts';
 import type { TransactionOptions } from '../../../src/client/messaging.ts';
-import { CallTransactionalProducer } from '../../../src/client/transactional-producer.ts';
+import { CallTransactionalProducer, type HalfStore } from '../../../src/client/transactional-producer.ts';
 import type { Call, ParamsOf } from '../../../src/wire/services.ts';
 import { errorOf } from '../../support/engine.ts';
 import { routeOf } from '../../support/fake-outlet.ts';
@@ -15,7 +16,7 @@ afterEach(async () => {
 });
 
 /** A coordinator that answers as it is told to. */
-function fake(options: Partial<TransactionOptions<string>> = {}, checkLimitMs?: number) {
+function fake(options: Partial<TransactionOptions<string>> = {}, checkLimitMs?: number, halves?: HalfStore) {
   const prepared: number[] = [];
   const ended: ParamsOf<'transaction-end'>[] = [];
   const failures: CodeName[] = [];
@@ -50,6 +51,7 @@ function fake(options: Partial<TransactionOptions<string>> = {}, checkLimitMs?: 
     route: async () => routeOf(),
     failed: (error: Error) => void told.push(error.message),
     closed: () => {},
+    halves,
   };
   const producer = new CallTransactionalProducer<string>('t', settled, host, checkLimitMs);
   closing.push(producer);
@@ -82,7 +84,7 @@ test('a resolution is repeated while the coordinator is away, a half message is 
   const transaction = await producer.begin('one');
   failures.push('coordinator-unavailable', 'timeout');
   await transaction.rollback();
-  expect(ended).toEqual([{ commits: [], rollbacks: [transaction.id], receipts: false }]);
+  expect(ended).toEqual([{ commits: [], rollbacks: [transaction.id], receipts: false, own: true }]);
 });
 
 test('checks are answered with what check() says; unknown ones are left', async () => {
@@ -130,4 +132,67 @@ test.each([
     refusal = error;
   }
   expect(refusal).toMatchObject({ code });
+});
+
+/** Stores half messages without the coordinator, and answers op messages as it is told to. */
+function store() {
+  const sent: number[][] = [];
+  const answers: (boolean | Promise<boolean>)[] = [];
+  const calls = { keepsUp: 0 };
+  let next = 0;
+  const halves: HalfStore = {
+    accepted: () => {},
+    store: async () => new StoredHalf(7, next++, 0),
+    keepsUp: () => void calls.keepsUp++,
+    mayCommit: () => true,
+    commit: async (all) => {
+      sent.push(all.map(({ offset }) => offset));
+      const answer = await (answers.shift() ?? true);
+      return all.map(() => answer);
+    },
+    close: async () => {},
+  };
+  return { ...fake({}, undefined, halves), sent, answers, calls };
+}
+
+test('commits by op messages, and the coordinator is not asked', async () => {
+  const { producer, ended, sent } = store();
+  const all = await Promise.all(['a', 'b', 'c'].map((body) => producer.begin(body)));
+  await Promise.all(all.map((one) => one.commit()));
+  await all[0].commit();
+  expect(await errorOf(all[0].rollback())).toMatchObject({ code: 'transaction-ended' });
+  expect([sent, ended]).toEqual([[[0, 1, 2]], []]);
+  expect(await all[1].commit({ receipt: true })).toMatchObject({ partition: 1, offset: 5 });
+  expect(ended).toEqual([{ commits: [all[1].id], rollbacks: [], receipts: true, own: true }]);
+});
+
+test('what an op message did not decide the coordinator is asked', async () => {
+  const { producer, ended, sent, answers, calls } = store();
+  const one = await producer.begin('a');
+  answers.push(false);
+  await one.commit();
+  expect(ended).toEqual([{ commits: [one.id], rollbacks: [], receipts: false, own: true }]);
+  expect(calls.keepsUp).toBe(1);
+  await one.commit();
+  expect([sent.length, ended.length]).toEqual([1, 2]);
+});
+
+test('a rollback beside a commit leaves it to the coordinator which of them was first', async () => {
+  const { producer, ended, answers } = store();
+  const one = await producer.begin('a');
+  let answer: (isDecided: boolean) => void = () => {};
+  answers.push(new Promise((resolve) => void (answer = resolve)));
+  const committed = one.commit();
+  await one.rollback();
+  expect(ended).toEqual([{ commits: [], rollbacks: [one.id], receipts: false, own: false }]);
+  answer(true);
+  await committed;
+});
+
+test('what was rolled back is never committed by an op message', async () => {
+  const { producer, ended, sent } = store();
+  const one = await producer.begin('a');
+  await Promise.all([one.rollback(), one.commit()]);
+  expect(sent).toEqual([]);
+  expect(ended.map(({ own }) => own)).toEqual([true, true]);
 });

@@ -72,7 +72,7 @@ const GOOD: { readonly [M in Method]: ParamsOf<M> } = {
   schedule: { topic: 'orders', deliverAt: [1_700_000_000_000, 0] },
   recall: { handle: 'h-1' },
   'transaction-prepare': { topic: 'orders', producerGroup: 'payers' },
-  'transaction-end': { commits: ['t-1'], rollbacks: ['t-2'], receipts: true },
+  'transaction-end': { commits: ['t-1'], rollbacks: ['t-2'], receipts: true, own: true },
   'coordinator-figures': {},
   'transaction-checks': { producerGroup: 'payers', waitMs: 1_000 },
 };

@@ -1,0 +1,34 @@
+import { expect, test } from 'vitest';
+import { HalfReader, halfBody, halvesOf } from '../../../src/transaction/half-message.ts';
+import { OPS_MAX, opBody, opsOf } from '../../../src/transaction/op-message.ts';
+import { payloadOf } from '../../support/move-world.ts';
+
+const OFFSETS = [0, 1, 4_294_967_296, Number.MAX_SAFE_INTEGER];
+
+test('says which half messages it commits', () => {
+  expect(opsOf(opBody(OFFSETS))).toEqual(OFFSETS);
+  const most = Array.from({ length: OPS_MAX }, (_, i) => i * 3);
+  expect(opsOf(opBody(most))).toEqual(most);
+  expect(opBody(most).length).toBeLessThan(4_096);
+});
+
+test('whatever bit is flipped, wherever it is torn: it is none', () => {
+  const body = opBody(OFFSETS);
+  for (let bit = 0; bit < 8 * body.length; bit++) {
+    const damaged = body.slice();
+    damaged[bit >> 3] ^= 1 << (bit & 7);
+    expect(opsOf(damaged), `bit ${bit}`).toBeUndefined();
+  }
+  for (let length = 0; length < body.length; length++) expect(opsOf(body.subarray(0, length))).toBeUndefined();
+});
+
+test('is no half message, and a half message is no op message', () => {
+  const reader = new HalfReader();
+  expect(reader.read(opBody(OFFSETS))).toBeUndefined();
+  for (const ops of [true, false]) {
+    const [half] = halvesOf('orders', 'g', payloadOf(['one']), 1_000);
+    const body = halfBody({ ...half, ops });
+    expect(opsOf(body)).toBeUndefined();
+    expect(reader.read(body)).toEqual({ ...half, ops });
+  }
+});
