@@ -181,7 +181,10 @@ test('a rollback beside a commit leaves it to the coordinator which of them was 
   const { producer, ended, answers } = store();
   const one = await producer.begin('a');
   let answer: (isDecided: boolean) => void = () => {};
-  answers.push(new Promise((resolve) => void (answer = resolve)));
+  const waiting = new Promise<boolean>((resolve) => {
+    answer = resolve;
+  });
+  answers.push(waiting);
   const committed = one.commit();
   await one.rollback();
   expect(ended).toEqual([{ commits: [], rollbacks: [one.id], receipts: false, own: false }]);
