@@ -144,6 +144,17 @@ export class HalfTopic {
     throw new RingmqError('log-damaged', `${HALF_TOPIC}/0@${offset} is not what was written`);
   }
 
+  /** The messages of several, as they were sent. Rejects as get() does. */
+  async payloads(offsets: readonly number[]): Promise<readonly Uint8Array[]> {
+    const payloads: Uint8Array[] = [];
+    for (const offset of offsets) {
+      // Most are at hand: a promise each would cost more than all else here.
+      const half = this.atHand.get(offset) ?? (await this.get(offset));
+      payloads.push(half.payload);
+    }
+    return payloads;
+  }
+
   /** It is resolved. */
   forget(offset: number): void {
     const half = this.atHand.get(offset);

@@ -20,7 +20,7 @@ import { type HalfSource, ROLLED_BACK, type TransactionRecord } from './transact
 
 export interface EndsHost extends Pick<OpsHost, 'giveUp'> {
   readonly mover: Pick<Mover, 'move' | 'hasRoomIn' | 'roomIn' | 'isDecided'>;
-  readonly halves: Pick<HalfTopic, 'get' | 'reached' | 'caughtUp'>;
+  readonly halves: Pick<HalfTopic, 'payloads' | 'reached' | 'caughtUp'>;
   /** A broker that keeps nothing answers commits when they are published: its rings may forget what was decided. */
   readonly durable: boolean;
   /** Of the topic of half messages that there is now. */
@@ -203,8 +203,7 @@ export class TransactionEnds {
       if (!mover.hasRoomIn(topic)) await mover.roomIn(topic);
       if (this.stopping) throw new RingmqError('shutting-down');
       this.follow(group.decided);
-      const payloads = offsets.map((offset) => halves.get(offset));
-      const payload = joined((await Promise.all(payloads)).map((half) => half.payload));
+      const payload = joined(await halves.payloads(offsets));
       if (table !== this.host.table()) throw new RingmqError('unknown-transaction');
       // An intent that failed has ended them.
       if (offsets.some((offset) => !this.isOpen(offset))) throw new RingmqError('transaction-ended');

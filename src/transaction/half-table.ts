@@ -154,12 +154,11 @@ export class HalfTable {
 
   /** It is done. */
   ended(offset: number, outcome: Outcome): void {
-    if (this.lost.delete(offset)) return;
-    const wasOpen = this.halves.delete(offset);
-    const wasEnding = this.ending.delete(offset);
-    this.checked.delete(offset);
+    if (this.lost.size > 0 && this.lost.delete(offset)) return;
+    const wasOpen = this.ending.delete(offset) || this.halves.delete(offset);
+    if (this.checked.size > 0) this.checked.delete(offset);
     this.over.add(offset, offset + 1);
-    if (!wasOpen && !wasEnding && this.outcomes.has(offset)) return;
+    if (!wasOpen && this.outcomes.has(offset)) return;
     this.outcomes.set(offset, outcome);
     // Many at a time: who looks for the oldest in a map steps over all that were before it.
     if (this.outcomes.size < this.outcomesMax + (this.outcomesMax >> 3)) return;
