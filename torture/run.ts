@@ -3,6 +3,7 @@ import { availableParallelism, loadavg } from 'node:os';
 import type { CrashPoint } from '../src/log/crash-point.ts';
 import { Audit } from './audit.ts';
 import { Checker } from './checker.ts';
+import { goesOn } from './goes-on.ts';
 import { Load } from './load.ts';
 import { Messaging } from './messaging.ts';
 import { type Crash, Plan } from './plan.ts';
@@ -17,6 +18,10 @@ export interface RunOptions {
   readonly serveArgs: readonly string[];
   /** Places in the code to end something at. Default: all. */
   readonly points?: readonly CrashPoint[];
+  /** Started in place of `bin/ringmq.mjs`. */
+  readonly program?: string;
+  /** After the death of a thread all must get answers again within this time. Default 20,000. */
+  readonly goesOnMaxMs?: number;
 }
 
 export interface Report {
@@ -51,9 +56,6 @@ const LIFE_SPAN_MS = 700;
 /** A server that should end itself somewhere has this long. */
 const POINT_MAX_MS = 1_500;
 const CATCH_UP_MAX_MS = 60_000;
-/** After a thread has died all clients get answers again within this time. */
-const GOES_ON_MAX_MS = 20_000;
-const LOOK_MS = 10;
 /** From when a server is ready to its end: what takes longer stood still somewhere, and clients with it. */
 const LIFE_MAX_MS = 45_000;
 const FAULTS_SHOWN = 20;
@@ -135,13 +137,10 @@ export class Run {
   }
 
   private async goesOn(server: Server, { point }: Crash): Promise<void> {
-    const before = this.answers;
-    const deadline = Date.now() + GOES_ON_MAX_MS;
-    const waits = (): boolean => this.answers.some((count, i) => count <= before[i]);
-    while (server.alive && waits() && Date.now() < deadline) await pause(LOOK_MS);
-    if (!server.alive || !waits()) return;
+    const counts = await goesOn({ server, answers: () => this.answers, maxMs: this.options.goesOnMaxMs });
+    if (counts === undefined) return;
     const text = `after a thread has died at ${point} somebody gets no answers`;
-    this.faults.push(`${text}${load()}: ${before} before, ${this.answers} now: ${server.lastWords}`);
+    this.faults.push(`${text}${load()}: ${counts}: ${server.lastWords}`);
   }
 
   /** Acknowledgements of the store, and to each group. */
@@ -171,9 +170,9 @@ export class Run {
   }
 
   private start(crash: Crash | undefined): Server {
-    const { folder, port, serveArgs } = this.options;
+    const { folder, port, serveArgs, program } = this.options;
     const place = crash && `${crash.point}:${crash.count}${crash.threadOnly ? ':thread' : ''}`;
-    return new Server({ folder, port, crash: place, args: [...SERVE_ARGS, ...serveArgs] });
+    return new Server({ folder, port, crash: place, args: [...SERVE_ARGS, ...serveArgs], program });
   }
 
   private async timed(server: Server): Promise<string | undefined> {

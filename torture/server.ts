@@ -19,7 +19,7 @@ export interface ServerOptions {
   readonly crash: string | undefined;
   readonly args: readonly string[];
   /** What is started in place of `bin/ringmq.mjs`. */
-  readonly program?: string;
+  readonly program?: string | undefined;
   /** A start that takes longer is ended: it hangs. Default 60,000. */
   readonly startMaxMs?: number;
 }
