@@ -1,10 +1,10 @@
 // A topic, a producer that fills it, and a group that reads it: what push members and simple consumers have in common.
 // All of it lives through the broker's deaths; what is seen and answered goes into the group's books.
-import { connect, type Message, type Producer, RingmqError, type WsConnection } from '../src/client/node.ts';
+import { connect, type Producer, RingmqError, type WsConnection } from '../src/client/node.ts';
 import { GroupChecker } from './group-checker.ts';
+import { type Plan, planOf, SETTINGS } from './handling-plan.ts';
 import { pause, readThrough } from './topic-reader.ts';
 
-const SETTINGS = { retryDelaysMs: [20, 60, 150], attemptsMax: 4 } as const;
 const BURST = 20;
 const PAUSE_MS = 40;
 const KEYS = 60;
@@ -18,9 +18,6 @@ const QUIET_MAX_MS = 45_000;
 const STILL_MS = 1_500;
 /** What a call may fail with while the broker dies and comes back. */
 const MAY_FAIL: ReadonlySet<string> = new Set(['closed', 'stale-lease', 'unknown-group', 'offset-out-of-range']);
-
-/** What a handler is to make of a message. */
-export type Plan = 'done' | 'fail' | 'dead';
 
 export abstract class GroupLoad {
   readonly checker: GroupChecker;
@@ -96,19 +93,16 @@ export abstract class GroupLoad {
   }
 
   /** A handler gets a message: says what is to become of it. */
-  protected takes(message: Message): Plan {
-    const id = message.text();
+  protected takes(id: string, place: string, attempts: number): Plan {
     this.cameAt = Date.now();
-    this.checker.delivered(id, `${message.partition}@${message.offset}`);
-    const number = Number(id.slice(id.lastIndexOf('-') + 1));
-    const { attempts } = message;
-    const plan = planOf(number, attempts);
+    this.checker.delivered(id, place);
+    const plan = planOf(id, attempts);
     if (plan !== 'done' && attempts >= SETTINGS.attemptsMax) this.checker.gaveUp(id);
     return plan;
   }
 
   protected failed(error: unknown): void {
-    if (this.stopped || error instanceof PlannedFailure) return;
+    if (this.stopped || (error as Error).name === 'PlannedFailure') return;
     if (error instanceof RingmqError && (error.retryable || MAY_FAIL.has(error.code))) return;
     const text = error instanceof RingmqError ? `${error.code} ${error.message}` : String(error);
     this.faults.push(`${this.group}: ${text}`);
@@ -148,11 +142,3 @@ export abstract class GroupLoad {
     await Promise.all(underWay);
   }
 }
-
-function planOf(number: number, attempts: number): Plan {
-  if (number % 97 === 5) return 'dead';
-  return number % 53 === 7 || (number % 7 === 3 && attempts === 1) ? 'fail' : 'done';
-}
-
-/** What handlers fail with. */
-export class PlannedFailure extends Error {}

@@ -1,6 +1,7 @@
 // A group of simple consumers: leases that are acknowledged, refused, prolonged, forgotten until they run out.
 import type { Message, SimpleConsumer } from '../src/client/node.ts';
 import { GroupLoad } from './group-load.ts';
+import type { Plan } from './handling-plan.ts';
 import { pause } from './topic-reader.ts';
 
 const CONSUMERS = 2;
@@ -33,7 +34,7 @@ export class SimpleGroup extends GroupLoad {
       try {
         const messages = await consumer.receive({ max: MESSAGES_MAX, waitMs: WAIT_MS });
         // All of them are leased from here on, in whatever order they are worked on.
-        const plans = messages.map((message) => [message, this.takes(message)] as const);
+        const plans = messages.map((message) => [message, this.plan(message)] as const);
         await pause(Math.random() * HANDLER_MAX_MS);
         for (const [message, plan] of plans) this.settle(consumer, message, plan);
       } catch (error) {
@@ -45,13 +46,17 @@ export class SimpleGroup extends GroupLoad {
     await consumer.close();
   }
 
-  private settle(consumer: SimpleConsumer, message: Message, plan: string): void {
+  private plan(message: Message): Plan {
+    return this.takes(message.text(), `${message.partition}@${message.offset}`, message.attempts);
+  }
+
+  private settle(consumer: SimpleConsumer, message: Message, plan: Plan): void {
     const settling = this.settled(consumer, message, plan).catch((error: unknown) => this.failed(error));
     this.settling.add(settling);
     void settling.then(() => this.settling.delete(settling));
   }
 
-  private async settled(consumer: SimpleConsumer, message: Message, plan: string): Promise<void> {
+  private async settled(consumer: SimpleConsumer, message: Message, plan: Plan): Promise<void> {
     const id = message.text();
     if (plan === 'fail') {
       // Some are forgotten.
