@@ -304,6 +304,8 @@ function placeOf({ queue, offset = 0, acked = [], attempts = [] }: ProgressChang
 function checkEnd({ topic, partition, offset, acked, attempts }: AssignedQueue, end: number): void {
   const last = Math.max(offset, acked.at(-1) ?? 0, (attempts.at(-2) ?? -1) + 1);
   if (last <= end) return;
-  const text = `offset ${last - 1} of ${topic}/${partition}: its next message gets ${end}, nobody can be further`;
+  // A place to go on at is named as it was asked for, else the message that is not there.
+  const named = offset > end ? offset : last - 1;
+  const text = `offset ${named} of ${topic}/${partition}: its next message gets ${end}, nobody can be further`;
   throw new RingmqError('offset-out-of-range', text);
 }

@@ -56,7 +56,7 @@ describe('commits', () => {
 
   test.each([
     ['t/9', 1, [], 'unknown-partition', 'no queue t/9'],
-    ['t/0', 101, [], 'offset-out-of-range', 'offset 100 of t/0: its next message gets 100'],
+    ['t/0', 101, [], 'offset-out-of-range', 'offset 101 of t/0: its next message gets 100'],
     ['t/0', 5, [99, 102], 'offset-out-of-range', 'offset 101'],
     ['t/0', 5, [4, 6], 'illegal-argument', 'acked names [4, 6)'],
   ])('of %s at %i %j are refused', async (queue, offset, acked, code, text) => {
