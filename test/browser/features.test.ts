@@ -11,7 +11,7 @@ const FOLDER = new URL('../support/features/', import.meta.url);
 const { FEATURES } = (await import(new URL('all.mjs', FOLDER).href)) as { FEATURES: Record<string, unknown> };
 const TITLES = Object.keys(FEATURES);
 /** They import nothing but one another. */
-const MODULES = fs.readdirSync(FOLDER).filter((name) => !['all.mjs', 'thread.mjs'].includes(name));
+const MODULES = fs.readdirSync(FOLDER).filter((name) => !['all.mjs', 'pool.mjs', 'thread.mjs'].includes(name));
 
 const data = fs.mkdtempSync(path.join(os.tmpdir(), 'ringmq-features-'));
 let broker: Broker;

@@ -86,6 +86,30 @@ test('groups are listed, described, reset and deleted', async () => {
   expect([gone.code, gone.stderr]).toEqual([1, expect.stringMatching(/books/)]);
 }, 60_000);
 
+test('every member of a broadcasting group prints everything', async () => {
+  await connection.createTopic('news', { partitions: 2 });
+  const sub = ['sub', 'news', '--group', 'readers', '--broadcast', '--count', '20'] as const;
+  const members = [start(...sub), start(...sub)];
+  await until(() => members.every((one) => one.stderr.includes('subscribed')), 'both are there', 20_000);
+  const texts = Array.from({ length: 20 }, (_, i) => `n${i}`);
+  await connection.producer('news').sendBatch(texts);
+  expect(await Promise.all(members.map((one) => one.ended))).toEqual([0, 0]);
+  for (const { stdout } of members) expect(stdout.split('\n').slice(0, -1).sort()).toEqual([...texts].sort());
+}, 60_000);
+
+test('a group is reset to the latest, and to a time', async () => {
+  const producer = connection.producer('diary', { partition: 0 });
+  await producer.sendBatch(['a', 'b']);
+  await run('sub', 'diary', '--group', 'diarists', '--from', 'earliest', '--count', '1');
+  const lag = async () => (await connection.describeGroup('diarists')).queues.reduce((sum, one) => sum + one.lag, 0);
+  expect(await lag()).toBe(1);
+  expect((await run('group', 'reset', 'diarists', '--topic', 'diary', '--to', 'latest')).code).toBe(0);
+  expect(await lag()).toBe(0);
+  expect((await run('group', 'reset', 'diarists', '--topic', 'diary', '--to', 'time:-1h')).stdout).toMatch(/0@0/);
+  expect(await lag()).toBe(2);
+  expect((await run('sub', 'diary', '--group', 'diarists', '--count', '2')).stdout).toBe('a\nb\n');
+}, 60_000);
+
 test('settings are shown and set', async () => {
   const set = await run('group', 'settings', 'strict', '--retry-delays', '10ms,1s', '--attempts', '3');
   expect([set.code, set.stdout]).toEqual([0, 'strict: 3 attempts, retries after 10 ms, 1 s\n']);

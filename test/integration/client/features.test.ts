@@ -17,7 +17,9 @@ interface FeatureTools {
 type Feature = (bus: Connection, tools: object) => Promise<void>;
 
 const FOLDER = new URL('../../support/features/', import.meta.url);
-const { FEATURES } = (await import(new URL('all.mjs', FOLDER).href)) as { FEATURES: Record<string, Feature> };
+const { NODE_FEATURES: FEATURES } = (await import(new URL('all.mjs', FOLDER).href)) as {
+  NODE_FEATURES: Record<string, Feature>;
+};
 const { makeTools } = (await import(new URL('tools.mjs', FOLDER).href)) as { makeTools(made: FeatureTools): object };
 const TITLES = Object.keys(FEATURES);
 

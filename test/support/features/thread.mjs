@@ -1,7 +1,7 @@
 // A worker thread that is told which features to run over shared memory, one after the other, and says how they went.
 import { parentPort, workerData } from 'node:worker_threads';
 import * as ringmq from '../../../dist/src/index.js';
-import { FEATURES } from './all.mjs';
+import { NODE_FEATURES } from './all.mjs';
 import { makeTools } from './tools.mjs';
 
 parentPort.on('message', async (title) => {
@@ -13,8 +13,8 @@ parentPort.on('message', async (title) => {
     return connection;
   };
   try {
-    const id = `thread-${Object.keys(FEATURES).indexOf(title)}`;
-    await FEATURES[title](await open({}), makeTools({ ringmq, open, id }));
+    const id = `thread-${Object.keys(NODE_FEATURES).indexOf(title)}`;
+    await NODE_FEATURES[title](await open({}), makeTools({ ringmq, open, id }));
     parentPort.postMessage('');
   } catch (error) {
     parentPort.postMessage(error.stack ?? String(error));
