@@ -5,6 +5,7 @@ import path from 'node:path';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Broker, startBroker } from '../../src/server/broker.ts';
+import { untilAnswer } from '../support/until.ts';
 import { clientPage, httpOf, launch } from './chromium.ts';
 
 const FOLDER = new URL('../support/features/', import.meta.url);
@@ -74,4 +75,38 @@ test.each(TITLES)('%s', async (title) => {
     [title, `browser-${TITLES.indexOf(title)}`],
   );
   expect(failure).toBe('');
+});
+
+test('a page that goes away in the middle of its messages leaves them to others', async () => {
+  const bus = broker.connect();
+  await bus.createTopic('left', { partitions: 2 });
+  await bus.producer('left').sendBatch(Array.from({ length: 200 }, (_, i) => `${i}`));
+  const leaving = await clientPage(browser, httpOf(broker.url));
+  await leaving.evaluate(() => {
+    const consumer = ringmq.connect(location.origin).consumer('left', {
+      group: 'leavers',
+      from: 'earliest',
+      commitMs: 20,
+      concurrency: 4,
+      onMessage: () => new Promise((resolve) => setTimeout(resolve, 10)),
+    });
+    return consumer.ready().then(() => {});
+  });
+  const described = () => bus.describeGroup('leavers');
+  const lagOf = ({ queues }: Awaited<ReturnType<typeof described>>) => queues.reduce((sum, one) => sum + one.lag, 0);
+  await untilAnswer(described, (one) => lagOf(one) < 180, 'the page is at work');
+  await leaving.context().close();
+  const after = await untilAnswer(described, ({ members }) => members.length === 0, 'it is known to be gone');
+  const left = lagOf(after);
+  const handled: string[] = [];
+  const consumer = bus.consumer('left', {
+    group: 'leavers',
+    commitMs: 20,
+    onMessage: (message) => void handled.push(message.text()),
+  });
+  await untilAnswer(described, (one) => lagOf(one) === 0, 'the rest is acknowledged');
+  expect(left).toBeGreaterThan(0);
+  expect([handled.length, new Set(handled).size], 'no less and no more').toEqual([left, left]);
+  await consumer.close();
+  await bus.close();
 });
