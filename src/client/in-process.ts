@@ -115,12 +115,12 @@ export class InProcessConnection extends GroupingConnection implements Connectio
     return producer;
   }
 
-  reader<T = Uint8Array>(topic: string, options: ConsumerOptions<T> = {}): RingConsumer<T> {
+  reader<T = Uint8Array>(topic: string, options: ConsumerOptions<T> = {}, insists = true): RingConsumer<T> {
     this.assertOpen();
     const consumer = new RingConsumer<T>(topic, options, (error) => this.emitError(error));
     consumer.replier = this.requests;
     consumer.group = GroupOffsets.of(consumer, (command) => this.askLast(command));
-    this.readers.start(consumer as unknown as RingConsumer<unknown>);
+    this.readers.start(consumer as unknown as RingConsumer<unknown>, insists);
     this.driver.hold(true);
     return consumer;
   }
@@ -128,7 +128,7 @@ export class InProcessConnection extends GroupingConnection implements Connectio
   pull(request: PullRequest): Promise<PullResult> {
     return pullOnce(
       {
-        open: (topic, options) => this.reader(topic, options),
+        open: (topic, options) => this.reader(topic, options, false),
         takeNow: () => void this.readers.work(),
         readsLog: (consumer) => this.readers.readsLog(consumer),
       },

@@ -17,6 +17,9 @@ export interface RingReadersHost {
   openRing(route: PartitionRoute): boolean;
 }
 
+/** Who got no answer asks again so much later. */
+const ASK_AGAIN_MS = 500;
+
 /** A consumer and the rings it reads. */
 interface Reading {
   readonly consumer: RingConsumer<unknown>;
@@ -28,6 +31,10 @@ interface Reading {
   readonly located: Map<number, number>;
   /** Of its topic, once the route is known. */
   durable: boolean;
+  /** Asks for its route until there is an answer. */
+  readonly insists: boolean;
+  /** When it asks again, by the clock of housekeep(). */
+  askAt: number;
   /** Its route is known, and every partition of it is open or missing. */
   routed: boolean;
   /** All its rings are open. */
@@ -74,8 +81,11 @@ export class RingReaders {
     return false;
   }
 
-  /** Starts a consumer; it hears of its start, or of the refusal. */
-  start(consumer: RingConsumer<unknown>): void {
+  /**
+   * Starts a consumer; it hears of its start, or of the refusal. With `insists` no answer is no refusal: it asks again,
+   * as remote clients do.
+   */
+  start(consumer: RingConsumer<unknown>, insists: boolean): void {
     const reading: Reading = {
       consumer,
       subscriptions: new Map(),
@@ -83,17 +93,28 @@ export class RingReaders {
       starts: [],
       located: new Map(),
       durable: false,
+      insists,
+      askAt: Number.POSITIVE_INFINITY,
       routed: false,
       begun: false,
     };
     this.readings.add(reading);
     consumer.source = { wanted: () => this.wanted(reading), close: async () => this.stop(reading) };
+    this.ask(reading);
+  }
+
+  private ask(reading: Reading): void {
+    reading.askAt = Number.POSITIVE_INFINITY;
     this.host
-      .route(consumer.topic)
+      .route(reading.consumer.topic)
       .then((route) => this.prepare(reading, route))
       .then(
         (route) => this.begin(reading, route),
-        (error: unknown) => this.refuse(reading, error),
+        (error: unknown) => {
+          const mayCome = reading.insists && error instanceof RingmqError && error.advice === 'retry';
+          if (mayCome) reading.askAt = performance.now() + ASK_AGAIN_MS;
+          else this.refuse(reading, error);
+        },
       );
   }
 
@@ -173,6 +194,7 @@ export class RingReaders {
       const { consumer } = reading;
       if (reading.begun) consumer.group?.tick(nowMs, () => consumer.progress());
       for (const { past } of reading.subscriptions.values()) past?.rouse();
+      if (nowMs >= reading.askAt) this.ask(reading);
       if (reading.missing.size === 0) continue;
       for (const waiting of reading.missing.values())
         if (!waiting.asked) waiting.asked = this.host.openRing(waiting.route);

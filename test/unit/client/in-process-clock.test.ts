@@ -8,11 +8,14 @@ import { attachRegions, createRegions, laneBack, type Regions } from '../../../s
 import { setBrokerState } from '../../../src/memory/seats.ts';
 import { tryPutFrame } from '../../../src/thread/control-lane.ts';
 import { encodeFrame } from '../../../src/wire/codec.ts';
+import type { Command } from '../../../src/wire/commands.ts';
 import { routeOf } from '../../support/fake-outlet.ts';
 
 const HOUR_MS = 3_600_000;
 const QUESTION_MS = 3_000;
 const SEND_MS = 1_000;
+/** Or a little less. */
+const ASK_AGAIN_MS = 600;
 /** Housekeeping is due by then. */
 const SOON_MS = 100;
 const SIZES = {
@@ -59,11 +62,11 @@ async function turn(wallMs = 0, steadyMs = 0): Promise<void> {
   await new Promise((resolve) => setImmediate(resolve));
 }
 
-/** The NameServer's answer to the first question. */
-function answerRoute(): void {
+/** The NameServer's answer to the n-th question, from 1 on. */
+function answer(correlation: number, command: Command): void {
   const { laneWords, laneBytes, sizes } = regions;
   const lane = new LaneWriter(laneWords, laneBytes, laneBack(sizes, SEAT_FIRST_FREE, SEAT_NAMESERVER));
-  tryPutFrame(lane, encodeFrame({ correlation: 1, command: { type: 'route-reply', route: routeOf() } }));
+  tryPutFrame(lane, encodeFrame({ correlation, command }));
   lane.publish();
 }
 
@@ -71,7 +74,7 @@ function answerRoute(): void {
 async function send(): Promise<void> {
   const producer = connection.producer('t', { ack: 'accepted', timeoutMs: SEND_MS });
   producer.send('x').then(undefined, failed);
-  answerRoute();
+  answer(1, { type: 'route-reply', route: routeOf() });
   await turn();
   await turn();
   expect([producer.idle, outcome]).toEqual([false, 'waits']);
@@ -103,5 +106,25 @@ test('a send has its time also when the clock was set back', async () => {
   await turn(-HOUR_MS, SOON_MS);
   expect(outcome).toBe('waits');
   await turn(0, SEND_MS);
+  expect(outcome).toBe('timeout');
+});
+
+test('a consumer that gets no answer asks again, as often as it takes', async () => {
+  connection.consumer('t', {}).ready().catch(failed);
+  for (let question = 1; question < 4; question++) {
+    await turn(0, QUESTION_MS);
+    await turn(0, ASK_AGAIN_MS);
+    expect([question, outcome]).toEqual([question, 'waits']);
+  }
+  answer(4, { type: 'refused', code: 'no-read-permission', text: '' });
+  await turn();
+  await turn();
+  expect(outcome, 'the fourth question was asked').toBe('no-read-permission');
+});
+
+test('a pull that gets no answer ends', async () => {
+  connection.pull({ topic: 't' }).catch(failed);
+  await turn(0, QUESTION_MS);
+  await turn();
   expect(outcome).toBe('timeout');
 });
