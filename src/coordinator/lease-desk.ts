@@ -121,8 +121,8 @@ export class LeaseDesk implements Service {
   async stop(): Promise<void> {
     this.stopping = true;
     for (const group of this.groups.values()) group.close(new RingmqError('shutting-down'));
-    const deadline = Date.now() + STOP_MS;
-    while (this.ends.underWay > 0 && Date.now() < deadline) {
+    const deadline = performance.now() + STOP_MS;
+    while (this.ends.underWay > 0 && performance.now() < deadline) {
       await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     }
   }

@@ -176,8 +176,8 @@ export class Mover implements Service {
   /** What is under way ends; what does not within two seconds stays open for the next start. */
   async stop(): Promise<void> {
     this.stopping = true;
-    const until = Date.now() + STOP_MS;
-    while (this.size + this.ending.length > 0 && Date.now() < until)
+    const until = performance.now() + STOP_MS;
+    while (this.size + this.ending.length > 0 && performance.now() < until)
       await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     for (const { publisher } of this.targets.values()) await publisher.close();
     for (const move of this.open.values()) move.reject(new RingmqError('shutting-down'));

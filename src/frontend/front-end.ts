@@ -9,6 +9,7 @@ import type { Attachment } from '../memory/regions.ts';
 import { brokerState } from '../memory/seats.ts';
 import { MESSAGE_OVERHEAD_BYTES } from '../record/batch-builder.ts';
 import { KeyFinder } from '../state/key-finder.ts';
+import { steadyClock } from '../thread/agent.ts';
 import type { Announcement } from '../thread/announcements.ts';
 import { EventLoopDriver } from '../thread/loop.ts';
 import { Participant } from '../thread/participant.ts';
@@ -69,6 +70,8 @@ export class FrontEnd implements SessionHost {
   private readonly commands: BinaryCommands;
   private readonly jsonCommands: JsonCommands;
   private readonly onStopped: () => void;
+  /** For everything that has a limit: clients are not to suffer when somebody sets the clock. */
+  private readonly steady = steadyClock();
   private sessionNumber = 0;
   private isStopping = false;
 
@@ -85,18 +88,18 @@ export class FrontEnd implements SessionHost {
     this.routes = new RouteBook(this.ask);
     this.rings = new Rings(participant, this.desk.requests);
     this.feeds = new Feeds(participant);
-    this.questions = participant.history && new LogQuestions(participant.history, Date.now);
+    this.questions = participant.history && new LogQuestions(participant.history, this.steady);
     const { feeds, rings, routes, questions } = this;
-    this.keys = new KeyFinder(attachment.keysFolder, Date.now);
+    this.keys = new KeyFinder(attachment.keysFolder, this.steady);
     this.queries = new Queries({
       regions: participant.regions,
       routes,
       questions,
       keys: this.keys,
-      clock: Date.now,
+      clock: this.steady,
     });
-    this.pulls = new Pulls(feeds, rings, routes, questions, Date.now);
-    this.subscriptions = new Subscriptions(feeds, rings, routes, questions, Date.now);
+    this.pulls = new Pulls(feeds, rings, routes, questions, this.steady);
+    this.subscriptions = new Subscriptions(feeds, rings, routes, questions, this.steady);
     this.calls = new Calls(this.askCoordinator);
     this.commands = new BinaryCommands({
       replyTopics: this.replyTopics,
@@ -208,10 +211,10 @@ export class FrontEnd implements SessionHost {
     this.isStopping = true;
     this.publisher.refusing = 'shutting-down';
     this.pulls.close();
-    const deadline = Date.now() + DRAIN_MS;
+    const deadline = this.steady() + DRAIN_MS;
     const { desk, participant } = this;
     const isDone = () => !desk.holds && desk.requests.pending === 0 && participant.lanesEmpty;
-    while (!isDone() && Date.now() < deadline) {
+    while (!isDone() && this.steady() < deadline) {
       await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     }
     this.sessions.flushAcks();
@@ -245,7 +248,7 @@ export class FrontEnd implements SessionHost {
   private makeSession(socket: Socket, id: string): Session {
     if (socket.protocol === SUBPROTOCOLS.json) return new JsonSession(this, socket, id, this.jsonCommands);
     const session = new BinarySession(this, socket, id, this.publisher, this.commands);
-    this.sessions.expectHello(session, Date.now() + (this.config.helloMs ?? HELLO_MS));
+    this.sessions.expectHello(session, this.steady() + (this.config.helloMs ?? HELLO_MS));
     return session;
   }
 
@@ -261,7 +264,7 @@ export class FrontEnd implements SessionHost {
   }
 
   private housekeep(): void {
-    const now = Date.now();
+    const now = this.steady();
     this.participant.housekeep();
     this.rings.housekeep(now);
     this.pulls.housekeep(now);

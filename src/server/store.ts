@@ -164,12 +164,12 @@ async function recover(options: OpenStoreOptions, folder: string, log: Log): Pro
   const verdicts = new Map<number, SegmentVerdict>();
   if (bases.length > 1 && bytes >= POOL_BYTES_MIN) {
     log.info({ segments: bases.length, bytes }, 'verifying the log');
-    let saidAt = Date.now();
+    let saidAt = performance.now();
     const jobs = bases.map((base) => ({ folder, base, options: {} }));
     await verifyInParallel(jobs, (verdict) => {
       verdicts.set(verdict.base, verdict);
-      if (Date.now() - saidAt < PROGRESS_MS) return;
-      saidAt = Date.now();
+      if (performance.now() - saidAt < PROGRESS_MS) return;
+      saidAt = performance.now();
       log.info({ verified: verdicts.size, of: bases.length }, 'verifying the log');
     });
   }

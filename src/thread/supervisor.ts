@@ -162,7 +162,7 @@ export class Supervisor {
 
   private launch(running: Running): void {
     const { plan } = running;
-    running.starts.push(Date.now());
+    running.starts.push(performance.now());
     const worker = spawnThread(plan.name, plan.workerData(this.attachment));
     running.worker = worker;
     running.threadId = worker.threadId;
@@ -198,7 +198,7 @@ export class Supervisor {
     // A client of the broker cannot join one that stops.
     const comesTooLate = plan.name === 'coordinator' && brokerState(this.control) >= CONTROL_STATES.stopping;
     if (running.ending || hasFinished || comesTooLate) return;
-    const since = Date.now() - RESTART_WINDOW_MS;
+    const since = performance.now() - RESTART_WINDOW_MS;
     running.starts = running.starts.filter((at) => at > since);
     if (running.starts.length > RESTARTS_MAX) {
       this.log.fatal({ thread: plan.name }, 'thread keeps dying: giving up');

@@ -38,11 +38,14 @@ export class HttpService {
     const history = new HistoryApi(frontEnd);
     const calls = new CallsApi(frontEnd);
     const groups = new GroupsApi(frontEnd);
-    this.groups = new GroupFigures((method, params) => {
-      const asked = frontEnd.calls.call(method, params);
-      frontEnd.kick();
-      return asked;
-    }, Date.now);
+    this.groups = new GroupFigures(
+      (method, params) => {
+        const asked = frontEnd.calls.call(method, params);
+        frontEnd.kick();
+        return asked;
+      },
+      () => performance.now(),
+    );
     this.router = new HttpRouter({
       origins,
       asset: (request) => this.asset(request),

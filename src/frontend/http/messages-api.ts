@@ -77,14 +77,14 @@ export class MessagesApi {
       waitMs,
       filter: filterOf(query),
     };
-    const deadline = Date.now() + waitMs;
+    const deadline = performance.now() + waitMs;
     let result = await this.pulled(request, asked);
     let texts = pulledTexts(topic, asked, result);
     // What there was is not wanted: the wait goes on behind it.
-    while (texts.length === 0 && !result.gap && Date.now() < deadline && request.signal?.aborted !== true) {
+    while (texts.length === 0 && !result.gap && performance.now() < deadline && request.signal?.aborted !== true) {
       await new Promise((resolve) => setImmediate(resolve));
       const { epoch, nextOffset } = result;
-      asked = { ...asked, epoch, from: { offset: nextOffset }, waitMs: Math.max(0, deadline - Date.now()) };
+      asked = { ...asked, epoch, from: { offset: nextOffset }, waitMs: Math.max(0, deadline - performance.now()) };
       result = await this.pulled(request, asked);
       texts = pulledTexts(topic, asked, result);
     }

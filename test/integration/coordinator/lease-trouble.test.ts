@@ -1,12 +1,16 @@
 // Leases when something goes wrong: a coordinator that is started again, a journal that refuses, members that vanish,
 // groups that disagree, limits.
-import { describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import { RingmqError } from '../../../src/base/codes.ts';
 import type { Message } from '../../../src/client/message.ts';
 import type { GroupQueue } from '../../../src/coordinator/group-state.ts';
 import { startConnected } from '../../support/engine.ts';
 import { until } from '../../support/until.ts';
 import { bodies, houseWith, LeaseHouse, refusalOf, TestJournal } from './lease-harness.ts';
+
+afterEach(() => {
+  vi.restoreAllMocks();
+});
 
 describe('trouble', () => {
   test.each(['killed', 'compacted'] as const)('a successor goes on where the coordinator was (%s)', async (how) => {
@@ -122,6 +126,34 @@ describe('trouble', () => {
     house.connection.reader = opened;
     const second = house.consumer('t', { ...terms, order: 'key' });
     expect(bodies(await second.receive())).toEqual(['c']);
+  });
+
+  test('a stop waits for what is being moved also when the clock is set ahead', async () => {
+    const { house } = await houseWith(['bad']);
+    const consumer = house.consumer('t');
+    const [bad] = await consumer.receive();
+    let move = (): void => {};
+    const mayMove = new Promise<void>((resolve) => {
+      move = resolve;
+    });
+    let moving = false;
+    house.sendBack = async () => {
+      moving = true;
+      await mayMove;
+    };
+    const failed = consumer.nack(bad, 0);
+    await until(() => moving, 'it is being moved');
+    const wall = Date.now.bind(Date);
+    let hours = 0;
+    vi.spyOn(Date, 'now').mockImplementation(() => wall() + 3_600_000 * hours++);
+    let stopped = false;
+    const stopping = house.desk.stop().then(() => {
+      stopped = true;
+    });
+    await new Promise((resolve) => setTimeout(resolve, 60));
+    expect(stopped).toBe(false);
+    move();
+    await Promise.all([stopping, failed]);
   });
 
   test('an ack that cannot be written is refused, and the lease goes on', async () => {

@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import { expect, test } from 'vitest';
+import { afterEach, expect, test, vi } from 'vitest';
 import { SEAT_FIRST_FREE, SEAT_STATES, SEATS_MAX } from '../../../native-layout/control.ts';
 import { attach } from '../../../src/client/in-process.ts';
 import { seatState } from '../../../src/memory/seats.ts';
@@ -27,6 +27,10 @@ function seatsInUse(control: Int32Array): number {
   for (let seat = FIRST_SEAT; seat < SEATS_MAX; seat++) if (seatState(control, seat) !== SEAT_STATES.free) used++;
   return used;
 }
+
+afterEach(() => {
+  vi.restoreAllMocks();
+});
 
 test('60 connections, one after the other, leak no seat', async () => {
   const { broker, connection } = await startConnected();
@@ -114,12 +118,22 @@ test('a bad option starts no thread, and an unused broker stops at once', async 
   expect(performance.now() - started).toBeLessThan(1_500);
 });
 
-test('a worker that dies again and again ends the broker with the reason', async () => {
+test.each([
+  ['stands still', 0],
+  ['is set ahead all the time', 3_600_000],
+])('a worker that dies again and again ends the broker with the reason, while the clock %s', async (_, aheadMs) => {
+  const wall = Date.now.bind(Date);
+  let ahead = 0;
+  vi.spyOn(Date, 'now').mockImplementation(() => wall() + ahead);
   const broker = await startBroker({ workers: 1 });
   const connection = broker.connect();
   connection.onError(() => {});
   const given = errorOf(broker.stopped);
-  for (let i = 0; i < 5; i++) await kill(broker, 'broker');
+  for (let i = 0; i < 5; i++) {
+    ahead += aheadMs;
+    await kill(broker, 'broker');
+  }
+  ahead += aheadMs;
   await supervisorOf(broker).threadsOf('broker')[0].terminate();
   expect((await given).message).toContain('broker thread died 6 times');
   await broker.stop();

@@ -1,9 +1,10 @@
-import { describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import { type CodeName, RingmqError } from '../../../src/base/codes.ts';
 import type { MovedBatch, Mover, MoveSource } from '../../../src/coordinator/mover.ts';
 import { PartitionSelector } from '../../../src/routing/selector.ts';
 import { routeOf } from '../../support/fake-outlet.ts';
 import { MoveWorld, payloadOf } from '../../support/move-world.ts';
+import { until } from '../../support/until.ts';
 
 interface TestSource extends MoveSource {
   readonly kind: 'test';
@@ -62,6 +63,10 @@ async function restartedInMove() {
   return { world, partition, mover, owner: new TestOwner().own(mover) };
 }
 
+afterEach(() => {
+  vi.restoreAllMocks();
+});
+
 describe('moves', () => {
   test('a move is published once and says where', async () => {
     const world = new MoveWorld();
@@ -113,6 +118,24 @@ describe('moves', () => {
     await world.run(mover);
     expect((await moved).length).toBeGreaterThan(10);
     expect(partition.texts).toEqual(Array.from({ length: 100 }, (_, i) => `m${i}`));
+  });
+
+  test('a stop waits for what is under way also when the clock is set ahead', async () => {
+    const world = new MoveWorld();
+    const [partition] = world.topic('t');
+    const mover = world.begin();
+    const moved = new TestOwner().own(mover).move(mover, 't', 0);
+    await until(() => mover.size === 1, 'it is under way');
+    const wall = Date.now.bind(Date);
+    let hours = 0;
+    vi.spyOn(Date, 'now').mockImplementation(() => wall() + 3_600_000 * hours++);
+    let isStopped = false;
+    const stopped = mover.stop().then(() => {
+      isStopped = true;
+    });
+    while (!isStopped) await world.run(mover);
+    await stopped;
+    expect([(await moved).length, partition.texts]).toEqual([1, ['m0']]);
   });
 
   test('a message that is too large is refused before anything is written', async () => {
