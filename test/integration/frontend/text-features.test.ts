@@ -157,6 +157,37 @@ describe.each(Object.keys(WAYS))('%s', (name) => {
     expect((await describeGroup(group)).members).toEqual([]);
   });
 
+  test('a member that holds a partition seeks in it', async () => {
+    const { topic, group } = await fresh();
+    for (const body of ['a', 'b', 'c']) await way.publish(topic, { body });
+    const member = { group, topic, member: 'm' };
+    const { generation, queues } = (await way.call('group-sync', { ...member, from: 'earliest' }))
+      .result as GroupAssignment;
+    const commit = (offset: number, more: object = {}): Promise<Answer> => {
+      return way.call('group-commit', { ...member, generation, queues: [{ ...queues[0], offset }], ...more });
+    };
+    const lag = async (): Promise<number> => (await describeGroup(group)).queues[0].lag;
+    await commit(3);
+    expect(await lag()).toBe(0);
+    await commit(1);
+    expect(await lag(), 'progress does not go back by itself').toBe(0);
+    await commit(1, { anew: true });
+    expect(await lag()).toBe(2);
+    expect(await commit(9, { anew: true })).toMatchObject({ code: 'offset-out-of-range' });
+  });
+
+  test('while a message is out, later ones of its key wait, and others do not', async () => {
+    const { topic, group } = await fresh();
+    for (const body of ['a1', 'b1', 'a2']) await way.publish(topic, { body, key: body[0] });
+    const receive = { group, topic, member: 'm', from: 'earliest', order: 'key', waitMs: 5_000, maxMessages: 3 };
+    const first = await way.call('receive', receive);
+    expect(bodies(first)).toEqual(['a1', 'b1']);
+    const { messages: lease } = first.result as Received;
+    const acks = [lease[1], lease[2]];
+    await way.call('settle', { group, topic, queues: [{ topic, partition: 0, acks }] });
+    expect(bodies(await way.call('receive', receive))).toEqual(['a2']);
+  });
+
   test('messages are received, acknowledged, refused, prolonged; leases expire', async () => {
     const { topic, group } = await fresh();
     await way.call('group-settings', { group, settings: { retryDelaysMs: [20], attemptsMax: 5 } });
