@@ -23,6 +23,9 @@ const broker =
   port === undefined ? undefined : await startBroker({ data: place, workers: 1, listen: { port: Number(port) } });
 const bus = broker?.connect() ?? connect(place, { reconnect: { minMs: 20, maxMs: 200 } });
 bus.onError(() => {});
+// Before anybody joins: members hear of other settings a moment later.
+await bus.createTopic('t', { partitions: 4, ifNotExists: true });
+await bus.setGroup('g', { retryDelaysMs: [20], attemptsMax: 5 });
 process.stdout.write('ready\n');
 while (!stopped) await live();
 await bus.close();

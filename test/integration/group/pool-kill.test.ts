@@ -73,8 +73,6 @@ class Book {
   async fill(url: string): Promise<void> {
     const bus = connect(url, { reconnect: { minMs: 20, maxMs: 200 }, requestTimeoutMs: 60_000 });
     bus.onError(() => {});
-    await bus.createTopic('t', { partitions: 4, ifNotExists: true });
-    await bus.setGroup('g', { retryDelaysMs: [20], attemptsMax: 5 });
     const producer = bus.producer('t', { attemptsMax: Number.POSITIVE_INFINITY, timeoutMs: 60_000 });
     const sent = Array.from({ length: MESSAGES }, (_, i) =>
       producer
