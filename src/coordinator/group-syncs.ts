@@ -13,7 +13,6 @@ interface Held {
   readonly member: Member;
   readonly params: GroupSync;
   readonly owned: ReadonlySet<string>;
-  readonly settings: GroupSettings;
   readonly untilMs: number;
   readonly resolve: (answer: Answered<'group-sync'>) => void;
   readonly reject: (error: RingmqError) => void;
@@ -21,6 +20,8 @@ interface Held {
 
 export class GroupSyncs {
   private readonly held = new Map<GroupTopic, Map<string, Held>>();
+  /** What each member was told last: settings may change between two of its calls. */
+  private readonly told = new WeakMap<Member, GroupSettings>();
 
   /** Answers now if there is news for the member, else when there is, or the time is up. */
   hold(
@@ -39,8 +40,7 @@ export class GroupSyncs {
         this.held.set(subscription, held);
       }
       const untilMs = nowMs + Math.min(params.waitMs, WAIT_MAX_MS);
-      const { settings } = subscription.group;
-      held.set(member.id, { member, params, owned, settings, untilMs, resolve, reject });
+      held.set(member.id, { member, params, owned, untilMs, resolve, reject });
       member.held++;
     });
   }
@@ -54,7 +54,7 @@ export class GroupSyncs {
       const due = assignment.due(one.member.id);
       const isNews =
         one.params.generation !== membership.generation ||
-        one.settings !== group.settings ||
+        this.told.get(one.member) !== group.settings ||
         nowMs >= one.untilMs ||
         due.some((queue) => !one.owned.has(queue));
       if (isNews) this.answer(subscription, one, due, nowMs);
@@ -102,6 +102,7 @@ export class GroupSyncs {
       queues.push({ topic, partition, ...wire });
     }
     const { generation } = membership;
+    this.told.set(one.member, group.settings);
     one.resolve({ result: { generation, sessionMs: SESSION_MS, settings: group.settings, queues } });
   }
 

@@ -24,6 +24,17 @@ describe('joining', () => {
     ]);
   });
 
+  test('settings that change between two calls of a member are told with the second one, at once', async () => {
+    const house = begun(1);
+    const member = new ScriptedMember(house, 'a');
+    await member.sync();
+    await house.call('group-settings', { group: 'g', settings: { attemptsMax: 3 } });
+    const next = member.sync(5_000);
+    expect(await isSettled(next)).toBe(true);
+    expect((await next).settings.attemptsMax).toBe(3);
+    expect(await isSettled(member.sync(5_000)), 'once').toBe(false);
+  });
+
   test('where a group begins is decided once: what came while nobody was there is not lost', async () => {
     const house = begun(1);
     const first = new ScriptedMember(house, 'a', { from: 'latest' });
