@@ -188,7 +188,8 @@ export class GroupReader<T> {
     // It is read again if a handler of it made this be opened anew.
     if (end <= queue.progress.floor) return;
     if (batch.epoch > queue.progress.epoch) queue.progress.epoch = batch.epoch;
-    if (queue.progress.rangeCount > 0) batch.leaveOut(queue.progress);
+    // What the batch before reached up to may have been acknowledged further: the floor lies in this one then.
+    if (queue.progress.rangeCount > 0 || end - batch.count < queue.progress.floor) batch.leaveOut(queue.progress);
     this.inBatch = true;
     try {
       this.sink.batch?.(queue, batch);

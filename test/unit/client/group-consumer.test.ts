@@ -70,27 +70,6 @@ describe('acknowledging', () => {
     }
   });
 
-  test('a batch comes once, also if its handler moves another queue', async () => {
-    const group = new FakeGroup();
-    group.assign('m', 't/0', 't/1');
-    const texts: string[] = [];
-    const sought: Promise<void>[] = [];
-    const consumer = group.consumer('t', {
-      onBatch: (batch) => {
-        if (batch.partition === 1 && sought.length === 0) sought.push(consumer.seek(0, 0));
-        while (batch.next()) texts.push(batch.text());
-      },
-    });
-    await consumer.ready();
-    group.send('t', 1, 'a', 'b', 'c');
-    await acknowledged(group, 't/1', 3);
-    await Promise.all(sought);
-    group.send('t', 1, 'd');
-    await acknowledged(group, 't/1', 4);
-    expect(texts).toEqual(['a', 'b', 'c', 'd']);
-    await consumer.close();
-  });
-
   test('an iterated message is when the next one is asked for', async () => {
     const { group, consumer } = await holding(['a', 'b', 'c'], {});
     const iterator = consumer[Symbol.asyncIterator]();
