@@ -67,8 +67,9 @@ export class LogWriter {
     this.crc = start.previousCrc;
     clearClean(disk);
     const last = start.segments.at(-1);
-    if (last === undefined || last.sealed) this.limit = start.end;
-    else this.openLast(last);
+    this.limit = start.end;
+    if (last?.sealed === false) this.openLast(last);
+    else if (last !== undefined) this.syncSealed(last);
   }
 
   /** Log position of the next block. */
@@ -219,6 +220,19 @@ export class LogWriter {
     this.file = file;
     this.base = last.base;
     this.limit = last.base + lengthBytes;
+  }
+
+  /**
+   * The seal, too, may still be on its way to the disk: another segment must not get there first (I3). Opened for
+   * reading: nobody may make the file anew, should retention just take it.
+   */
+  private syncSealed({ base }: SegmentFile): void {
+    const file = this.disk.open(segmentName(base), 'read');
+    try {
+      this.final(() => file.sync());
+    } finally {
+      file.close();
+    }
   }
 
   private get openMode(): 'write' | 'write-direct' {

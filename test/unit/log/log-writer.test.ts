@@ -140,6 +140,28 @@ test('what a predecessor may not have synced is synced before it counts as durab
   for (let seed = 0; seed < 20; seed++) expect(spansOnDisk(killed.crash(seed))).toEqual(first.blocks.flat());
 });
 
+test('so is a seal that a predecessor wrote last: no segment may be on the disk behind one without an end', () => {
+  const disk = new FaultDisk();
+  const first = new SampleLog(disk, 'buffered');
+  while (segmentBases(disk).length < 2) first.append({ bodyBytes: 5000 });
+  // As a process leaves it that was killed between the seal and its sync: the bytes are there, in the page cache alone.
+  const kept = disk.bytesOf(segmentName(0)).slice();
+  const killed = new FaultDisk();
+  const file = killed.open(segmentName(0), 'write');
+  file.truncate(kept.length);
+  file.sync();
+  killed.syncFolder();
+  file.write(kept, 0);
+  file.close();
+  const found = recoverLog(killed, RECOVER);
+  expect(found.segments).toMatchObject([{ sealed: true }]);
+  const second = new SampleLog(killed, 'buffered', found, { generation: 2 }).continueFrom(found.queues);
+  second.append({});
+  second.writer.sync();
+  const all = spansOnDisk(killed);
+  for (let seed = 0; seed < 20; seed++) expect(spansOnDisk(killed.crash(seed))).toEqual(all);
+});
+
 test('a sync that fails for want of room is final all the same', () => {
   const disk = new FaultDisk();
   const log = new SampleLog(disk, 'buffered');
