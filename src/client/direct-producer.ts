@@ -3,12 +3,12 @@
 import { PARTITION_STATES } from '../../native-layout/partition-table.ts';
 import { CODES, codeName, RingmqError } from '../base/codes.ts';
 import { claimArenaId } from '../memory/arena.ts';
-import { publishPlace, readIdentity, setPartitionState, tryRetire } from '../memory/partition-entry.ts';
+import { placeNumbers, publishPlace, readIdentity, setPartitionState, tryRetire } from '../memory/partition-entry.ts';
 import { NO_ROOM, Partition } from '../partition/partition.ts';
 import { BatchBuilder } from '../record/batch-builder.ts';
 import { utf8 } from '../record/text.ts';
 import type { Participant } from '../thread/participant.ts';
-import type { TopicRoute } from '../wire/commands.ts';
+import type { PartitionRoute, TopicRoute } from '../wire/commands.ts';
 import type { MessageExtras, Producer, SendReceipt } from './connection.ts';
 import { asRefusal, BatchOutcome, checkBody, Sent, tooLarge, Unheard } from './sent.ts';
 
@@ -60,10 +60,17 @@ export class DirectProducer implements Producer<Body> {
     this.builder = new BatchBuilder(Math.min(BATCH_BYTES, target.writer.batchMax));
   }
 
-  /** For the connection: takes the newest partition of the route that this seat owns, and gives it a ring. */
+  /**
+   * For the connection: takes a partition of the route that this seat owns and nobody has opened, and gives it a ring.
+   * Of several that were asked for at once each answer may name all.
+   */
   static open(participant: Participant, route: TopicRoute, host: DirectHost): DirectProducer {
-    const mine = route.partitions.filter((one) => one.owner === participant.seat).at(-1);
     const { control, table } = participant.regions;
+    const isNew = ({ id, owner, epoch }: PartitionRoute): boolean => {
+      const isOwn = owner === participant.seat && readIdentity(table, id)?.epoch === epoch;
+      return isOwn && placeNumbers(table, id) === undefined;
+    };
+    const mine = route.partitions.findLast(isNew);
     const identity = mine && readIdentity(table, mine.id);
     if (!identity) throw new RingmqError('internal', 'the NameServer gave no partition to this thread');
     const arena = {

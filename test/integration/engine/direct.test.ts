@@ -31,6 +31,18 @@ test('several threads write directly, and a consumer that was there first gets e
   expect(new Set(numbers).size).toBe(3);
 });
 
+test('direct producers that one thread asks for at once have a partition each', async () => {
+  const { connection } = await startConnected();
+  await connection.createTopic('at-once', { direct: true });
+  const producers = await Promise.all([1, 2, 3].map(() => connection.directProducer('at-once')));
+  expect(new Set(producers.map(({ partition }) => partition)).size).toBe(3);
+  const seen: string[] = [];
+  connection.consumer('at-once', { from: 'earliest', onMessage: (message) => void seen.push(message.text()) });
+  await Promise.all(producers.map((one, i) => one.sendBatch([`a${i}`, `b${i}`])));
+  await until(() => seen.length === 6, 'everything arrives');
+  expect(seen.sort()).toEqual(['a0', 'a1', 'a2', 'b0', 'b1', 'b2']);
+});
+
 test('what a direct producer wrote before it closed is read to the end, and its partition goes', async () => {
   const { broker, connection } = await startConnected();
   const reader = broker.connect();
