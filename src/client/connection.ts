@@ -262,9 +262,12 @@ export interface TopicOptions {
    * is refused with `not-durable` by a broker without one. Direct topics are volatile.
    */
   readonly durable?: boolean;
-  /** How long messages are kept. Default 0: as the broker does (72 h). */
+  /** How long messages are kept, rounded up to a minute. Default 0: as the broker does (72 h). */
   readonly retentionMs?: number;
-  /** How many bytes of log each partition keeps. Default 0: as the broker does (no limit). */
+  /**
+   * How many bytes of log the topic keeps, shared out evenly: each partition keeps its part, rounded up to a MiB.
+   * Default 0: as the broker does (no limit).
+   */
   readonly retentionBytes?: number;
   /** Do not fail if the topic is there already. Default false. */
   readonly ifNotExists?: boolean;

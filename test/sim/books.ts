@@ -17,6 +17,14 @@ interface Acked {
   level: Level;
 }
 
+/** What is in the log for certain, for as long as no crash may take it back. */
+export interface Kept {
+  readonly name: string;
+  readonly partition: number;
+  readonly offset: number;
+  readonly isKept: () => boolean;
+}
+
 /** One consumer's view of one partition, over all its lives. */
 interface View {
   first: number;
@@ -145,6 +153,16 @@ export class Books {
   acknowledged(name: MessageName, level: Level, place: string, offset: number): void {
     this.world.trace.add(`ack ${idOf(name)} ${level} ${place}:${offset}`);
     this.acked.push({ name, place, offset, level });
+  }
+
+  /** What of a topic is known to be in its log. */
+  kept(topic: string): readonly Kept[] {
+    const isKept = ({ level, offset }: Acked): boolean => offset >= 0 && (level === 'written' || level === 'durable');
+    const there = this.acked.filter((one) => isKept(one) && one.place.startsWith(`${topic}/`));
+    return there.map((one) => {
+      const partition = Number(one.place.slice(topic.length + 1));
+      return { name: idOf(one.name), partition, offset: one.offset, isKept: () => isKept(one) };
+    });
   }
 
   /** The process was killed, or the power was lost. */

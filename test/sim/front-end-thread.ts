@@ -2,6 +2,8 @@
 import { CODES } from '../../src/base/codes.ts';
 import { type Log, makeLog } from '../../src/base/log.ts';
 import { FrontEnd } from '../../src/frontend/front-end.ts';
+import { CallsApi } from '../../src/frontend/http/calls-api.ts';
+import { HistoryApi } from '../../src/frontend/http/history-api.ts';
 import { MessagesApi } from '../../src/frontend/http/messages-api.ts';
 import { Origins } from '../../src/frontend/http/origins.ts';
 import { HttpRouter } from '../../src/frontend/http/router.ts';
@@ -38,9 +40,11 @@ export async function startFrontEnd(world: World, attachment: Attachment): Promi
   return { frontEnd: made, loop, http: httpOf(made) };
 }
 
-/** What of HTTP moves messages; the parsing is a transport's, and has no place here. */
+/** What of HTTP moves or finds messages, and calls; the parsing is a transport's, and has no place here. */
 function httpOf(frontEnd: FrontEnd): Listener['http'] {
   const messages = new MessagesApi(frontEnd);
+  const history = new HistoryApi(frontEnd);
+  const calls = new CallsApi(frontEnd);
   const notHere = (): never => {
     throw new Error('the simulator has nothing of that');
   };
@@ -55,10 +59,10 @@ function httpOf(frontEnd: FrontEnd): Listener['http'] {
     createTopic: notHere,
     deleteTopic: notHere,
     route: notHere,
-    query: notHere,
+    query: (request, topic) => history.query(request, topic),
     setRetention: notHere,
-    message: notHere,
-    call: notHere,
+    message: (request, id) => history.message(request, id),
+    call: (request, method) => calls.call(request, method),
     groups: notHere,
     group: notHere,
   });

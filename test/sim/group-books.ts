@@ -22,6 +22,8 @@ export interface GroupRules {
   readonly order: GroupOrder;
   /** Its members hear of gaps. */
   readonly hearsGaps?: boolean;
+  /** Its push members pause now and then. */
+  readonly pauses?: boolean;
   /** What its members ask for, should it be something else. */
   readonly asked?: 'none';
   readonly attemptsMax: number;

@@ -32,9 +32,9 @@ interface Time {
 
 export class LossyBooks extends MessagingBooks {
   override readonly levels: readonly Level[];
-  override readonly burstMax = BURST_MAX;
+  override burstMax = BURST_MAX;
   private readonly loss: Loss;
-  private readonly placeOf = new Map<string, Place>();
+  protected readonly placeOf = new Map<string, Place>();
   private readonly sentAt = new Map<string, Time>();
   /** By place: the first offset that was there in the end. */
   private readonly oldest = new Map<string, number>();
@@ -134,7 +134,7 @@ export class LossyBooks extends MessagingBooks {
   }
 
   /** What expired although it was younger than what is kept: as far as the clock was not set since. */
-  private tooEarly(place: string, from: number, to: number): void {
+  protected tooEarly(place: string, from: number, to: number): void {
     const { retentionMs } = this.loss;
     if (retentionMs === 0) return;
     for (const [id, at] of this.placeOf) {

@@ -22,7 +22,9 @@ export class MessagingBooks implements Told {
   /** Number of what happened last. */
   now = 0;
   /** Messages that a plain sender sends in one go. */
-  readonly burstMax: number = 1;
+  burstMax = 1;
+  /** What a plain sender adds to the properties of each. */
+  readonly fill: Readonly<Record<string, string>> | undefined = undefined;
   /** What its senders ask for. */
   readonly levels: readonly Level[] = ['durable', 'written', 'accepted'];
   /** In the end all dead letters are replayed. */

@@ -24,7 +24,11 @@ export function giveRoles(
   const { wide, pushAsks } = plan;
   const push = new GroupBook(
     GROUPS[0],
-    { ...rulesOf(plan, plan.pushOrder, wide?.push), ...(pushAsks && { asked: pushAsks }) },
+    {
+      ...rulesOf(plan, plan.pushOrder, wide?.push),
+      ...(pushAsks && { asked: pushAsks }),
+      ...(plan.broad?.other?.pauses && { pauses: true }),
+    },
     books,
   );
   const simple = new GroupBook(GROUPS[1], rulesOf(plan, plan.simpleOrder, wide?.simple), books);

@@ -101,10 +101,13 @@ export class Network {
     return { send: (text) => connection.wire.send(new TextEncoder().encode(text)) };
   }
 
-  /** An HTTP request of whose turn it is; rejects if there is nobody, or the server ends before its answer. */
-  request(request: HttpRequest): Promise<HttpResponse> {
+  /**
+   * An HTTP request of whose turn it is; rejects if there is nobody, or the server ends before its answer.
+   * `gone`: aborted where the server hears that the client has gone.
+   */
+  request(request: HttpRequest, gone?: AbortController): Promise<HttpResponse> {
     return new Promise((resolve, reject) => {
-      const opened = (): void => connection.ask(request, resolve);
+      const opened = (): void => connection.ask(request, resolve, gone);
       const ended = (end: WireEnd): void => reject(new Error(end.cause));
       const events = { opened, ended, frame: () => false, drained: () => {} };
       const connection = this.make(this.world.thread, events, 'http');
@@ -145,6 +148,7 @@ class SimConnection {
   private lost = false;
   private clientOver = false;
   private serverOver = false;
+  private gone: AbortController | undefined;
 
   constructor(
     network: Network,
@@ -195,9 +199,10 @@ class SimConnection {
   }
 
   /** A request instead of frames: it is answered, and the connection ends. */
-  ask(request: HttpRequest, answered: (response: HttpResponse) => void): void {
+  ask(request: HttpRequest, answered: (response: HttpResponse) => void, gone?: AbortController): void {
     const { server } = this;
     if (this.clientOver || !server) return;
+    this.gone = gone;
     this.atServer(request.body.length, () => {
       void server.listener.http(request).then((response) => {
         if (this.serverOver) return;
@@ -276,6 +281,7 @@ class SimConnection {
     if (this.serverOver || !this.server) return;
     this.serverOver = true;
     this.network.forget(this);
+    this.gone?.abort();
     if (this.accepted) this.server.listener.frontEnd.closed(this.server.socket, code);
   }
 

@@ -11,6 +11,9 @@ export const WIDE_SEEDS = 20_001;
 /** Seeds from this one on have topics that lose messages on purpose, requests, traces, and other ways in and out. */
 export const BROAD_SEEDS = 30_001;
 
+/** Seeds from this one on have what all of them lacked. */
+export const OTHER_SEEDS = 40_001;
+
 export interface SimOptions {
   readonly seed: number;
   /** Keep every line of the trace. */
@@ -44,10 +47,15 @@ export interface SimReport {
   /** Messages handed to members of groups, and acknowledgements of them that were answered. */
   readonly handed: number;
   readonly settled: number;
-  /** Requests that were answered, records of the trace that were read, gaps that groups were told. */
+  /**
+   * Requests that were answered, records of the trace that were read, gaps that groups were told, what was found, and
+   * what was read of direct partitions.
+   */
   readonly answered?: number;
   readonly traced?: number;
   readonly gaps?: number;
+  readonly found?: number;
+  readonly read?: number;
   readonly turns: number;
   readonly simulatedMs: number;
 }

@@ -4,6 +4,7 @@
 // members of a broadcasting group.
 import { dlqTopic, type GroupOrder } from '../../src/wire/services.ts';
 import { GROUPS, MESSAGING_APPLICATIONS, MESSAGING_EMBEDDED, type Plan, type TopicPlan } from './plan.ts';
+import type { OtherPlan } from './plan-other.ts';
 
 /** Numbers of applications: a role for each. */
 type Players = readonly number[];
@@ -45,11 +46,12 @@ export interface BroadPlan {
   readonly fleeting?: GroupedPlan;
   readonly asks?: AsksPlan;
   readonly bulk?: BulkPlan;
+  readonly other?: OtherPlan;
 }
 
 const KIB = 1024;
 export const MINUTE_MS = 60_000;
-const RING = { ringBytes: 64 * KIB } as const;
+export const RING = { ringBytes: 64 * KIB } as const;
 
 /** The plan of a seed with messaging, with other features in the place of its own, or some of them beside it. */
 export function drawBroad(random: (below: number) => number, plan: Plan): Plan {
@@ -147,7 +149,8 @@ function drawBulk(players: Draw): BulkPlan {
   };
 }
 
-function drawTopics(random: (below: number) => number): TopicPlan[] {
+/** Plain ones, without groups. */
+export function drawTopics(random: (below: number) => number): TopicPlan[] {
   return Array.from({ length: 1 + random(2) }, (_, i) => {
     const overflow = (['block', 'reject', 'drop-oldest'] as const)[random(3)];
     return { name: `topic-${i}`, partitions: 1 + random(2), overflow };

@@ -15,6 +15,8 @@ export interface TopicPlan {
   readonly ringBytes?: number;
   /** Default true. */
   readonly durable?: boolean;
+  /** Threads make its partitions. */
+  readonly direct?: boolean;
   /** How long, and how much of it, is kept. Default: as the broker does. */
   readonly retentionMs?: number;
   readonly retentionBytes?: number;

@@ -3,20 +3,27 @@
 import type { Connection, Consumer } from '../../src/client/connection.ts';
 import type { Message } from '../../src/client/message.ts';
 import { DeadLetter, RetryLater, type SimpleConsumer } from '../../src/client/messaging.ts';
-import type { Call, Settle } from '../../src/wire/services.ts';
+import type { Call } from '../../src/wire/services.ts';
 import { nameOf } from '../../torture/message.ts';
+import { concerns, noteAnswer } from './group-answers.ts';
 import type { Delivery, GroupBook } from './group-books.ts';
 import type { LeaseAsk } from './lease-book.ts';
+import type { MessagingBooks } from './messaging-books.ts';
 import { HandlerFailed, Role, type RoleContext } from './roles.ts';
 
-const BACK_MAX_MS = 1_000;
-const AGAIN_MS = 200;
+export const BACK_MAX_MS = 1_000;
+export const AGAIN_MS = 200;
 const SEEK_BACK_MAX = 8;
 const SEEK_FORTH_MAX = 4;
-const RETRY_DELAYS_MS = [20, 100, 300] as const;
+const RECEIVE_MAX = 12;
+/** An answer has no room for more large ones in the lanes of the simulator. */
+const LARGE_MAX = 4;
+/** Turns between a pause and its end, about. */
+const PAUSE_TURNS = 40;
+export const RETRY_DELAYS_MS = [20, 100, 300] as const;
 
 /** What both kinds of members do. */
-abstract class Member extends Role {
+export abstract class Member extends Role {
   protected readonly group: GroupBook;
 
   constructor(context: RoleContext, group: GroupBook) {
@@ -81,50 +88,25 @@ abstract class Member extends Role {
   private listen(connection: Connection): void {
     const open = connection as Connection & { call: Call };
     const call = open.call.bind(connection);
-    const { group } = this;
     open.call = async (method, params, options) => {
       const asked = this.context.books.now;
       const answer = await call(method, params, options);
-      if (this.connection !== connection || (params as { readonly group?: string }).group !== group.name) return answer;
+      if (this.connection !== connection || !concerns(params, this.group)) return answer;
       this.answered((params as { readonly member?: string }).member, asked);
-      if (method === 'group-commit') {
-        const { queues, anew } = params as { readonly queues: readonly Committed[]; readonly anew?: boolean };
-        for (const { topic, partition, offset, acked } of queues) {
-          if (anew) group.moved(`${topic}/${partition}`, offset);
-          else group.committed(`${topic}/${partition}`, offset, acked, asked);
-        }
-      } else if (method === 'settle') {
-        this.settled(params as unknown as Settle, (answer.result as unknown as { stale: number[][] }).stale, asked);
-      }
+      noteAnswer(this.group, method, params, answer.result, asked);
       return answer;
     };
   }
 
   /** The member was one at least until it asked this. */
   protected answered(_member: string | undefined, _asked: number): void {}
-
-  private settled({ queues }: Settle, stale: readonly (readonly number[])[], asked: number): void {
-    queues.forEach(({ topic, partition, acks }, i) => {
-      const pairs: number[] = [];
-      for (let at = 0; at < acks.length; at += 2) {
-        if (!stale[i]?.includes(acks[at])) pairs.push(acks[at], acks[at] + 1);
-      }
-      this.group.committed(`${topic}/${partition}`, 0, pairs, asked);
-    });
-  }
-}
-
-interface Committed {
-  readonly topic: string;
-  readonly partition: number;
-  readonly offset: number;
-  readonly acked: readonly number[];
 }
 
 /** A push consumer. */
 export class PushMember extends Member {
   private consumer: Consumer | undefined;
   private seeking = false;
+  private paused = false;
   private member = '';
   /** When it asked what it was answered last: others may have its queues since then, and it does not know. */
   private asked = 0;
@@ -132,6 +114,7 @@ export class PushMember extends Member {
   protected join(connection: Connection, member: string): void {
     const { world, books } = this.context;
     this.member = `${member}.${books.now}`;
+    this.paused = false;
     this.consumer = connection.consumer(books.topic, {
       group: this.group.name,
       member: this.member,
@@ -153,7 +136,9 @@ export class PushMember extends Member {
     const { consumer, connection } = this;
     if (!consumer || !connection) return;
     if (this.leavesNow) this.leave(connection, consumer);
-    else if (this.context.varied && !this.quiet && world.random(100) === 0) this.seek(consumer);
+    else if (this.group.rules.pauses && (this.quiet ? this.paused : this.context.world.random(PAUSE_TURNS) === 0)) {
+      this.pauseOrResume(consumer);
+    } else if (this.context.varied && !this.quiet && world.random(100) === 0) this.seek(consumer);
   }
 
   private leave(connection: Connection, consumer: Consumer): void {
@@ -166,6 +151,14 @@ export class PushMember extends Member {
       () => void setTimeout(() => this.joinIfOpen(connection, this.context.name), backMs),
       (code) => this.unexpected('close', code),
     );
+  }
+
+  /** Nothing is handed to it from now on; or all of it, what others left among it. */
+  private pauseOrResume(consumer: Consumer): void {
+    this.paused = !this.paused;
+    this.context.world.trace.add(`${this.member} ${this.paused ? 'pauses' : 'resumes'}`);
+    if (this.paused) consumer.pause();
+    else consumer.resume();
   }
 
   /** Forth or back in one of its partitions, a little. */
@@ -204,6 +197,7 @@ export class PushMember extends Member {
     const { world } = this.context;
     const { connection } = this;
     const key = this.group.handed(member, deliveryOf(message), this.asked);
+    if (this.paused) this.context.books.books.fault(`paused: ${this.member} of ${this.group.name} was handed ${key}`);
     const done = (): void => {
       this.context.trace?.saw('acknowledged', message.id, this.group.name);
       this.group.succeeded(member, key);
@@ -277,13 +271,14 @@ export class SimpleReader extends Member {
   private async receive(consumer: SimpleConsumer, member: string, invisibleMs: number): Promise<void> {
     const { world } = this.context;
     const { leases } = this.group;
+    const mostAtOnce = this.context.books.fill ? LARGE_MAX : RECEIVE_MAX;
     while (this.consumer === consumer) {
       // The answer may be late: leases in it may have run out, and others may have the messages then.
       const asked = this.context.books.now;
       const lease = leases.asks(invisibleMs);
       try {
-        const messages = await consumer.receive({ max: world.between(1, 12), waitMs: world.random(1_500) });
-        if (this.group.rules.priority) this.checkPriorities(messages);
+        const messages = await consumer.receive({ max: world.between(1, mostAtOnce), waitMs: world.random(1_500) });
+        if (this.group.rules.priority) checkPriorities(this.context.books, messages);
         for (const message of messages) this.handle(consumer, member, message, asked, lease);
         await new Promise((resolve) => setTimeout(resolve, world.random(60)));
       } catch (error) {
@@ -292,16 +287,6 @@ export class SimpleReader extends Member {
         await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
       }
     }
-  }
-
-  /** Of what waited, the most urgent come first. */
-  private checkPriorities(messages: readonly Message[]): void {
-    const { books } = this.context.books;
-    messages.forEach(({ priority, topic, partition, offset }, i) => {
-      const before = messages[i - 1]?.priority ?? priority;
-      if (before < priority)
-        books.fault(`priority: ${topic}/${partition}:${offset} (${priority}) after one of ${before}`);
-    });
   }
 
   private handle(consumer: SimpleConsumer, member: string, message: Message, asked: number, lease: LeaseAsk): void {
@@ -345,6 +330,17 @@ export class SimpleReader extends Member {
     return forMs === 0;
   }
 }
+
+/** Of what waited, the most urgent come first. */
+export function checkPriorities({ books }: MessagingBooks, messages: readonly Prioritized[]): void {
+  messages.forEach(({ priority = 0, topic, partition, offset }, i) => {
+    const before = messages[i - 1]?.priority ?? 0;
+    if (i === 0 || before >= priority) return;
+    books.fault(`priority: ${topic}/${partition}:${offset} (${priority}) after one of ${before}`);
+  });
+}
+
+type Prioritized = Pick<Message, 'topic' | 'partition' | 'offset'> & { readonly priority?: number };
 
 /** What failed and is not kept any more, cannot be sent back. */
 function isLoss({ message }: Error): boolean {

@@ -37,7 +37,7 @@ export class PlainSender extends Role {
     const { name, body, about, extras } = this.newMessage();
     const sent = books.sending(name, 'plain', about);
     this.follow(
-      producer.send(body, extras),
+      producer.send(body, books.fill ? { ...extras, properties: { ...extras.properties, ...books.fill } } : extras),
       (receipt) => {
         books.stored(sent, level, receipt);
         this.context.trace?.saw('stored', receipt.id);

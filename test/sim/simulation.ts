@@ -17,13 +17,14 @@ import { checkFolder } from './folder-check.ts';
 import { giveRoles, makeAuditor } from './messaging.ts';
 import { MessagingBooks } from './messaging-books.ts';
 import { Network } from './network.ts';
-import { BROAD_SEEDS, MESSAGING_SEEDS, type SimOptions, type SimReport, WIDE_SEEDS } from './options.ts';
+import { BROAD_SEEDS, MESSAGING_SEEDS, OTHER_SEEDS, type SimOptions, type SimReport, WIDE_SEEDS } from './options.ts';
 import { drawMessaging, drawPlan, type LifeEnd, type Plan, type TopicPlan } from './plan.ts';
 import { drawBroad } from './plan-broad.ts';
+import { drawOther } from './plan-other.ts';
 import { drawWide } from './plan-wide.ts';
 import type { DataFolder } from './server-threads.ts';
 import { ProcessKilled, SimDisk } from './sim-disk.ts';
-import { SimKeyIndex, SimMetaStore } from './sim-state.ts';
+import { findIn, SimKeyIndex, SimMetaStore } from './sim-state.ts';
 import { makeTopics } from './topics.ts';
 import { Troubles } from './troubles.ts';
 import { EventLoop, World } from './world.ts';
@@ -35,6 +36,8 @@ const SETTLE_MAX_MS = 120_000;
 const STOP_MAX_MS = 30_000;
 const CLOCK_STEP_MS = 3;
 const CLOCK_LEAP_MS = 60;
+/** A transaction of the key index takes so long. */
+const KEYS_TAKE_MAX_MS = 80;
 
 /** Somebody who takes turns. */
 interface Actor {
@@ -47,6 +50,7 @@ interface Actor {
 export async function simulate(options: SimOptions): Promise<SimReport> {
   const simulation = new Simulation(options);
   const undo = simulation.world.install();
+  const forget = findIn(simulation.folder.keys);
   const mend = options.sabotage?.breaks?.();
   try {
     await simulation.play();
@@ -55,6 +59,7 @@ export async function simulate(options: SimOptions): Promise<SimReport> {
   } finally {
     await simulation.dispose();
     mend?.();
+    forget();
     undo();
   }
   return simulation.report();
@@ -68,7 +73,7 @@ class Simulation {
   private readonly options: SimOptions;
   private readonly plan: Plan;
   private readonly network: Network;
-  private readonly folder: DataFolder;
+  readonly folder: DataFolder;
   private readonly context: ApplicationContext;
   private readonly embedded: EmbeddedApplication[];
   private readonly remote: RemoteApplication[];
@@ -91,7 +96,7 @@ class Simulation {
     this.world = world;
     const drawn = drawPlan(world.random);
     const plan = messaging ? drawMessaging(world.random, drawn) : drawn;
-    const draw = seed >= BROAD_SEEDS ? drawBroad : drawWide;
+    const draw = seed >= OTHER_SEEDS ? drawOther : seed >= BROAD_SEEDS ? drawBroad : drawWide;
     const wide = seed >= WIDE_SEEDS ? draw(world.random, plan) : plan;
     this.plan = sabotage.plan?.(wide) ?? wide;
     world.trace.add(JSON.stringify(this.plan));
@@ -110,7 +115,8 @@ class Simulation {
       },
     };
     const coordinator = new SimDisk(new FaultDisk(), world.trace, world.random, sabotage.disk, manner);
-    this.folder = { disk, coordinator, meta: new SimMetaStore(), keys: new SimKeyIndex() };
+    this.folder = { disk, coordinator, meta: new SimMetaStore(), keys: new SimKeyIndex(() => world.nowMs) };
+    if (this.plan.messaging?.broad?.other?.finders) this.folder.keys.takesMs = () => world.random(KEYS_TAKE_MAX_MS);
     const names = topics.map((one) => one.name);
     let producers = 0;
     this.context = {
