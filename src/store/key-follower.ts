@@ -47,7 +47,8 @@ export class KeyFollower {
   private position: number;
   /** What the writer was given last: if that is over and it has less, it was begun anew. */
   private given = 0;
-  private shown = 0;
+  /** -1: what a predecessor showed, of an index that may have been begun anew since. */
+  private shown = -1;
   private appliedAt = 0;
   private sweptAt = 0;
   /** Every keyed run from this position on is in `waiting`. */

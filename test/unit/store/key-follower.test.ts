@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, test } from 'vitest';
 import { STORE_INDEXED_LOW } from '../../../native-layout/store.ts';
+import { NodeDisk } from '../../../src/log/disk-node.ts';
 import { storeNumber } from '../../../src/memory/store-state.ts';
 import { BatchBuilder } from '../../../src/record/batch-builder.ts';
 import { KeyIndexReader } from '../../../src/state/key-index.ts';
@@ -97,6 +98,20 @@ describe('key index', () => {
     await catchUp(rig);
     expect(found(rig, 'first')).toEqual([0]);
     for (let i = 0; i < 100; i++) expect(found(rig, `k${i}`)).toEqual([1 + i * 61]);
+  });
+
+  test('a successor that has to begin it anew does not let it count as up to date', async () => {
+    const rig = keyedRig();
+    publish(rig, ['first']);
+    rig.settle();
+    await catchUp(rig);
+    await rig.reader.close();
+    const disk = new NodeDisk(rig.folder);
+    for (const name of disk.list()) disk.remove(name);
+    rig.startReader();
+    expect(storeNumber(rig.regions.store, STORE_INDEXED_LOW)).toBe(0);
+    await catchUp(rig);
+    expect(found(rig, 'first')).toEqual([0]);
   });
 
   test('runs that a store died over are found in the file', async () => {
