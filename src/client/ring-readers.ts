@@ -141,7 +141,8 @@ export class RingReaders {
   noticed(partition: number): void {
     const subscriptions = this.byPartition.get(partition);
     if (subscriptions === undefined) return;
-    subscriptions[0].reader.noticed();
+    if (subscriptions.length > 1) subscriptions[0].reader.noticed();
+    else if (!subscriptions[0].hear()) return;
     for (let i = 0; i < subscriptions.length; i++) {
       subscriptions[i].past?.rouse();
       this.hot.add(subscriptions[i]);
@@ -298,6 +299,7 @@ export class RingReaders {
       throw error;
     }
     reading.subscriptions.set(route.id, subscription);
+    for (const one of sharers) one.listen();
     this.byPartition.set(route.id, [...sharers, subscription]);
     if (this.participant.laneOf(route.owner) === undefined) this.direct.add(subscription);
     else this.hot.add(subscription);
@@ -345,6 +347,7 @@ export class RingReaders {
 
   private wanted(reading: Reading): void {
     for (const subscription of reading.subscriptions.values()) {
+      subscription.listen();
       if (!this.direct.has(subscription)) this.hot.add(subscription);
     }
     this.participant.bells.ring(this.participant.seat);

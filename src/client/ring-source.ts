@@ -20,6 +20,8 @@ export class RingSubscription {
   readonly past: HistorySource | undefined;
   private readonly consumer: RingConsumer<unknown>;
   private readonly view = new BatchView();
+  /** A notice waits until the consumer takes more: no other one comes before, and wakes this thread for nothing. */
+  private unheard = false;
   private draining = false;
   private closed = false;
 
@@ -50,6 +52,20 @@ export class RingSubscription {
     this.draining = false;
     if (this.closed) this.release();
     return taken;
+  }
+
+  /** A notice came for this subscription alone. False: its consumer takes nothing now. HOT */
+  hear(): boolean {
+    if (this.consumer.full) this.unheard = true;
+    else this.reader.noticed();
+    return !this.unheard;
+  }
+
+  /** The consumer takes more, or somebody else of this thread reads the partition too. Drain, or poll, afterwards. */
+  listen(): void {
+    if (!this.unheard) return;
+    this.unheard = false;
+    this.reader.noticed();
   }
 
   /** Gives the reader's slot back; if a handler asks for it, after the handler. */

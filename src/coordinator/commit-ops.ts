@@ -19,8 +19,6 @@ export interface OpsHost {
   giveUp(half: PendingHalf, outcome: Outcome, reason: RingmqError): boolean;
 }
 
-/** Nobody waits for these: those of so long share one write, one sync and one batch. */
-const GATHER_MS = 2;
 const AGAIN_MS = 1_000;
 /** A topic that is not known for so long is not only away. */
 const GONE_MS = 10_000;
@@ -53,7 +51,6 @@ class Gathering {
 export class CommitOps {
   private readonly host: OpsHost;
   private gathering: Gathering | undefined;
-  private begunAt = Number.NEGATIVE_INFINITY;
   private stopping = false;
 
   constructor(host: OpsHost) {
@@ -93,16 +90,14 @@ export class CommitOps {
 
   private gather(): void {
     this.gathering = new Gathering();
-    const wait = this.begunAt + GATHER_MS - performance.now();
-    if (wait > 0) setTimeout(this.begin, wait);
-    else queueMicrotask(this.begin);
+    // What is read in one turn shares one write, one sync and one batch.
+    queueMicrotask(this.begin);
   }
 
   private readonly begin = (): void => {
     const { gathering } = this;
     if (gathering === undefined) return;
     this.gathering = undefined;
-    this.begunAt = performance.now();
     for (const [topic, halves] of gathering.halves) {
       const carried = this.carryOut(topic, halves);
       for (const half of halves) half.resolving = carried;

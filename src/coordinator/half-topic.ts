@@ -20,6 +20,11 @@ const TIMEOUT_MS = 30_000;
 const REACH_MS = 5_000;
 /** Who reads along and had to end is followed by another one. */
 const AGAIN_MS = 1_000;
+/**
+ * Between two looks at what was stored: nobody waits for that, and to be woken for every batch would cost more than to
+ * read it.
+ */
+const REST_MS = 5;
 /** Bytes of half messages at hand; the rest is read when it is wanted. */
 const AT_HAND_BYTES = 64 * 1024 * 1024;
 
@@ -56,6 +61,7 @@ export class HalfTopic {
   /** Everything before it was read. */
   private next = 0;
   private closed = false;
+  private resting = false;
   private readonly readers: (() => void)[] = [];
   /** Everything before it is on the disk for sure. */
   private durableTo = 0;
@@ -203,6 +209,7 @@ export class HalfTopic {
         const { endOffset } = batch;
         while (batch.next()) this.take(batch, listener);
         this.passed(endOffset);
+        this.rest(follower);
       },
       onGap: (gap) => {
         if (gap.reason === 'ahead') return;
@@ -222,9 +229,26 @@ export class HalfTopic {
     };
   }
 
+  /** What is there now is read in this turn, and the rest a little later. */
+  private rest(follower: RingConsumer<Uint8Array>): void {
+    if (this.resting) return;
+    this.resting = true;
+    setImmediate(() => {
+      if (!this.isAwaited) follower.pause();
+      setTimeout(() => {
+        this.resting = false;
+        follower.resume();
+      }, REST_MS);
+    });
+  }
+
   /** Goes on reading along, should whoever did have had to end. */
   housekeep(): void {
     if (this.listener && this.follower === undefined && performance.now() >= this.followAt) this.follow(this.listener);
+  }
+
+  private get isAwaited(): boolean {
+    return this.readers.length > 0;
   }
 
   private passed(next: number): void {
@@ -252,6 +276,7 @@ export class HalfTopic {
   private async isRead(end: number): Promise<boolean> {
     const late = performance.now() + REACH_MS;
     while (this.follower && this.next < end && performance.now() < late) {
+      this.follower.resume();
       await new Promise<void>((resolve) => {
         this.readers.push(resolve);
         setTimeout(resolve, REACH_MS);
