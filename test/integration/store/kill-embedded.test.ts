@@ -28,7 +28,7 @@ async function killed(data: string, prefix: string, moreMs: number): Promise<str
   return answers;
 }
 
-test('killed in the middle of its own transactions: what was committed comes once, what was rolled back never', async () => {
+test('killed amid its own transactions: what was committed comes once, what was rolled back never', async () => {
   const data = dataFolder();
   const answers: string[] = [];
   for (let round = 0; round < ROUNDS; round++) answers.push(...(await killed(data, `r${round}`, 13 * round)));
