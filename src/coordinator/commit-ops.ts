@@ -19,6 +19,8 @@ export interface OpsHost {
   giveUp(half: PendingHalf, outcome: Outcome, reason: RingmqError): boolean;
 }
 
+/** In one move, as in one call: a coordinator that has been away finds many. */
+const TOGETHER_MAX = 1_024;
 const AGAIN_MS = 1_000;
 /** A topic that is not known for so long is not only away. */
 const GONE_MS = 10_000;
@@ -99,8 +101,11 @@ export class CommitOps {
     if (gathering === undefined) return;
     this.gathering = undefined;
     for (const [topic, halves] of gathering.halves) {
-      const carried = this.carryOut(topic, halves);
-      for (const half of halves) half.resolving = carried;
+      for (let at = 0; at < halves.length; at += TOGETHER_MAX) {
+        const together = halves.slice(at, at + TOGETHER_MAX);
+        const carried = this.carryOut(topic, together);
+        for (const half of together) half.resolving = carried;
+      }
     }
     gathering.begin();
   };

@@ -56,6 +56,15 @@ test('those of a turn go together, each once, by topic', async () => {
   expect(states(0, 1, 2, 100)).toEqual(['ending', 'ending', 'ending', 'ending']);
 });
 
+test('many are not one move', async () => {
+  const { ops, table, asked } = rig();
+  const many = Array.from({ length: 1_025 }, (_, i) => i);
+  for (const offset of many) table.prepared(offset, 'a', 'g', 0, 1);
+  for (let at = 0; at < many.length; at += 500) ops.take(many.slice(at, at + 500));
+  await vi.advanceTimersByTimeAsync(0);
+  expect(asked).toEqual([`a ${many.slice(0, 1_024)}`, 'a 1024']);
+});
+
 test('what others are about to decide is theirs', async () => {
   const { ops, table, asked, prepare } = rig();
   prepare(0, 1);
