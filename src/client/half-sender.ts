@@ -119,8 +119,10 @@ export class HalfSender {
   }
 
   private async sendOps(halves: readonly StoredHalf[]): Promise<readonly boolean[]> {
+    const { producer } = this;
+    if (producer === undefined) return halves.map(() => false);
     try {
-      await this.producer?.send(opBody(halves.map(({ offset }) => offset)));
+      await producer.send(opBody(halves.map(({ offset }) => offset)));
     } catch {
       return halves.map(() => false);
     }

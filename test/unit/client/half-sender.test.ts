@@ -126,3 +126,10 @@ test('an op message that was refused, or acknowledged too late, has decided noth
   vi.advanceTimersByTime(1);
   expect(await late).toEqual([false]);
 });
+
+test('without a way to the topic nothing is decided', async () => {
+  const { sender, stored, halves } = await begun(1);
+  await sender.close();
+  expect(await sender.commit(halves)).toEqual([false]);
+  expect(stored).toHaveLength(1);
+});
