@@ -119,10 +119,15 @@ export class HalfSender {
   }
 
   private async sendOps(halves: readonly StoredHalf[]): Promise<readonly boolean[]> {
-    const { producer } = this;
+    const { producer, topicId } = this;
     if (producer === undefined) return halves.map(() => false);
     try {
-      await producer.send(opBody(halves.map(({ offset }) => offset)));
+      await producer.send(
+        opBody(
+          topicId,
+          halves.map(({ offset }) => offset),
+        ),
+      );
     } catch {
       return halves.map(() => false);
     }

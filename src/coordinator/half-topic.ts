@@ -7,7 +7,6 @@ import type { InProcessConnection } from '../client/in-process.ts';
 import type { Batch } from '../client/message.ts';
 import type { RingProducer } from '../client/producer.ts';
 import { type HalfMessage, HalfReader, halfBody } from '../transaction/half-message.ts';
-import { opsOf } from '../transaction/op-message.ts';
 import { HALF_TOPIC } from '../wire/services.ts';
 import type { MessageReader } from './message-reader.ts';
 import { readRange } from './read-range.ts';
@@ -40,8 +39,8 @@ interface Host {
 export interface HalfListener {
   /** True if it is not resolved. */
   half(offset: number, half: HalfMessage, storedAt: number): boolean;
-  /** Their producer has committed them. */
-  ops(offsets: readonly number[]): void;
+  /** Something else: an op message, perhaps. */
+  other(body: Uint8Array): void;
   /** There is no half message (any more) at these offsets. */
   none(from: number, to: number): void;
 }
@@ -289,8 +288,7 @@ export class HalfTopic {
     const { offset } = batch;
     const half = this.bodies.read(batch.body);
     if (half === undefined) {
-      const ops = opsOf(batch.body);
-      if (ops) listener.ops(ops);
+      listener.other(batch.body);
       listener.none(offset, offset + 1);
       return;
     }

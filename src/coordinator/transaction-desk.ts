@@ -8,7 +8,7 @@ import { asRefusal } from '../client/sent.ts';
 import { crashPoint } from '../log/crash-point.ts';
 import { halvesOf, transactionName } from '../transaction/half-message.ts';
 import { CHECK_RULES, type CheckRules, HalfTable, type Outcome, type PendingHalf } from '../transaction/half-table.ts';
-import { OP_MS } from '../transaction/op-message.ts';
+import { OP_MS, opsOf } from '../transaction/op-message.ts';
 import {
   type Answered,
   HALF_DROPPED_TOPIC,
@@ -68,7 +68,7 @@ export class TransactionDesk implements Service {
   private readonly listener: HalfListener = {
     half: (offset, { topic, group, ops }, storedAt) =>
       this.table.prepared(offset, topic, group, storedAt, ops ? performance.now() + OP_MS : 0),
-    ops: (offsets) => this.ends.ops.take(offsets),
+    other: (body) => this.ends.ops.take(opsOf(body, this.topicId) ?? []),
     none: (from, to) => this.table.skipped(from, to),
   };
   private sweptAt = 0;

@@ -95,7 +95,7 @@ test('commits by an op message while the coordinator keeps up, and not for long 
   const { sender, stored, halves, accepted } = await begun(3);
   expect(halves.map((half) => sender.mayCommit(half))).toEqual([true, true, true]);
   expect(await sender.commit(halves.slice(0, 2))).toEqual([true, true]);
-  expect(opsOf(stored[3])).toEqual([0, 1]);
+  expect(opsOf(stored[3], 7)).toEqual([0, 1]);
   expect(sender.mayCommit(new StoredHalf(8, 2, performance.now()))).toBe(false);
   vi.advanceTimersByTime(100);
   expect(sender.mayCommit(halves[2])).toBe(false);
@@ -113,7 +113,7 @@ test('many go in several op messages', async () => {
   const { sender, stored, halves } = await begun(1);
   const many = Array.from({ length: OPS_MAX + 1 }, (_, i) => new StoredHalf(7, i, halves[0].begunAt));
   expect(await sender.commit(many)).toEqual(many.map(() => true));
-  expect(stored.slice(1).map((body) => opsOf(body)?.length)).toEqual([OPS_MAX, 1]);
+  expect(stored.slice(1).map((body) => opsOf(body, 7)?.length)).toEqual([OPS_MAX, 1]);
 });
 
 test('an op message that was refused, or acknowledged too late, has decided nothing', async () => {
