@@ -10,7 +10,7 @@ import { attachRegions, storeRegions } from '../src/memory/regions.ts';
 import { claimSeat, releaseSeat, seatGeneration } from '../src/memory/seats.ts';
 import { storeReport } from '../src/store/reports.ts';
 import { openStore } from '../src/store/store-successor.ts';
-import { IDLE_STRATEGIES, runBlocking, steadyClock } from '../src/thread/agent.ts';
+import { IDLE_STRATEGIES, runYielding, steadyClock } from '../src/thread/agent.ts';
 import { Announcements } from '../src/thread/announcements.ts';
 import type { StoreWorkerData } from '../src/thread/worker-data.ts';
 
@@ -44,7 +44,7 @@ const agent = openStore(
   isFirst ? data.recovered : undefined,
 );
 parentPort?.postMessage({ type: 'ready' });
-runBlocking(agent, new Doorbell(regions.control, seat), IDLE_STRATEGIES.park, steadyClock());
+await runYielding(agent, new Doorbell(regions.control, seat), IDLE_STRATEGIES.park, steadyClock());
 agent.close();
 releaseSeat(regions.control, seat);
 announcements.close();

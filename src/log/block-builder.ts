@@ -61,6 +61,11 @@ export class BlockBuilder {
     this.run = newRun();
   }
 
+  /** Another one with as much memory. */
+  sibling(): BlockBuilder {
+    return new BlockBuilder(alignedBytes(this.usual.length));
+  }
+
   /** Empties it for the next block. */
   begin(): void {
     for (let i = 0; i < this.runs.length; i++) this.pool.push(this.runs[i]);

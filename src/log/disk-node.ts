@@ -6,7 +6,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { LOG_ALIGN_BYTES } from '../../native-layout/log.ts';
-import type { Disk, DiskFile, DiskMode } from './disk.ts';
+import type { Disk, DiskFile, DiskMode, WriteUnderWay } from './disk.ts';
 
 /** How often a call that the kernel interrupted is made again before its error is thrown. */
 const RETRIES_MAX = 100;
@@ -107,6 +107,10 @@ class NodeFile implements DiskFile {
     writeAll(this.writeSome, bytes, position, this.unit);
   }
 
+  begin(bytes: Uint8Array, position: number): WriteUnderWay {
+    return new NodeWrite(this, this.descriptor, this.unit, bytes, position);
+  }
+
   sync(): void {
     fs.fdatasyncSync(this.descriptor);
   }
@@ -117,6 +121,29 @@ class NodeFile implements DiskFile {
 
   close(): void {
     fs.closeSync(this.descriptor);
+  }
+}
+
+/** A write in a thread of libuv's pool. What a short or interrupted call left over is written on the calling thread. */
+class NodeWrite implements WriteUnderWay {
+  ended = false;
+  error: Error | undefined;
+  readonly end: Promise<void>;
+
+  constructor(file: DiskFile, descriptor: number, unit: number, bytes: Uint8Array, position: number) {
+    this.end = new Promise((resolve) => {
+      fs.write(descriptor, bytes, 0, bytes.length, position, (error, count) => {
+        try {
+          if (error && !isInterruption(error)) throw error;
+          const done = error ? 0 : count - (count % unit);
+          if (done < bytes.length) file.write(bytes.subarray(done), position + done);
+        } catch (failure) {
+          this.error = failure as Error;
+        }
+        this.ended = true;
+        resolve();
+      });
+    });
   }
 }
 
@@ -154,10 +181,14 @@ function attempt(transfer: Transfer, bytes: Uint8Array, at: number, position: nu
   try {
     return transfer(bytes, at, bytes.length - at, position);
   } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code;
-    if ((code === 'EINTR' || code === 'EAGAIN') && retries < RETRIES_MAX) return -1;
+    if (isInterruption(error) && retries < RETRIES_MAX) return -1;
     throw error;
   }
+}
+
+function isInterruption(error: unknown): boolean {
+  const { code } = error as NodeJS.ErrnoException;
+  return code === 'EINTR' || code === 'EAGAIN';
 }
 
 function openFlags(name: string, mode: DiskMode): number {

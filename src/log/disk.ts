@@ -1,8 +1,8 @@
 // All that the log asks of a disk, in one small interface: a real one (disk-node.ts), and one for tests that forgets,
 // tears, reorders and fails (test/support/fault-disk.ts).
 //
-// Everything is synchronous: whoever writes or reads the log owns its thread. Errors are Node's, with `code` (ENOSPC,
-// EIO, ENOENT ...); a short write or read is finished or thrown by the implementation, never returned.
+// All but begin() is synchronous: whoever writes or reads the log owns its thread. Errors are Node's, with `code`
+// (ENOSPC, EIO, ENOENT ...); a short write or read is finished or thrown by the implementation, never returned.
 
 /** How a file is opened. */
 export type DiskMode =
@@ -18,6 +18,16 @@ export type DiskMode =
   /** Exists; past the page cache, aligned as above. */
   | 'read-direct';
 
+/** A write that goes on beside the thread that began it. */
+export interface WriteUnderWay {
+  /** True when it is over, well or not. Whoever looks must let the event loop turn. */
+  readonly ended: boolean;
+  /** What write() would have thrown; undefined if it went well, or is not over. */
+  readonly error: Error | undefined;
+  /** Resolved when it is over, well or not. */
+  readonly end: Promise<void>;
+}
+
 /** An open file. */
 export interface DiskFile {
   readonly name: string;
@@ -27,6 +37,11 @@ export interface DiskFile {
   read(bytes: Uint8Array, position: number): number;
   /** Writes all of it. */
   write(bytes: Uint8Array, position: number): void;
+  /**
+   * The same beside the calling thread, where the disk can do that. Until it has ended `bytes` stays as it is and the
+   * file open. A thread that dies meanwhile has not ended before the write has.
+   */
+  readonly begin?: ((bytes: Uint8Array, position: number) => WriteUnderWay) | undefined;
   /**
    * Everything written to this file is on the disk (fdatasync). A failure may have dropped what was not: never retry.
    */

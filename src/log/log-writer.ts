@@ -12,7 +12,7 @@ import { assert } from '../base/fault.ts';
 import { type BlockBuilder, blockCrc, putBlockHeader } from './block-builder.ts';
 import { clearClean } from './checkpoint.ts';
 import { crashesNext, crashPoint } from './crash-point.ts';
-import { type Disk, type DiskFile, isOutOfFiles } from './disk.ts';
+import { type Disk, type DiskFile, isOutOfFiles, type WriteUnderWay } from './disk.ts';
 import { alignedBytes } from './disk-node.ts';
 import type { SegmentFile } from './run.ts';
 import { fileLength, segmentName, spareNames } from './segment-files.ts';
@@ -53,6 +53,8 @@ export class LogWriter {
   /** Log position that `sealBlock` was filled for. */
   private sealPosition = -1;
   private failure: unknown;
+  /** See begin(). */
+  private flying: { readonly write: WriteUnderWay; readonly bytes: Uint8Array } | undefined;
 
   /** Opens the last segment of the log; from here on the log is not cleanly stopped any more. */
   constructor(disk: Disk, options: LogWriterOptions, start: LogStart) {
@@ -98,10 +100,40 @@ export class LogWriter {
    */
   append(builder: BlockBuilder): void {
     this.guard(() => {
-      const lengthBytes = builder.blockBytes;
-      // Behind every block there must be room for the seal.
-      if (this.endPosition + lengthBytes + LOG_ALIGN_BYTES > this.limit) this.roll(lengthBytes);
-      this.writeBlock(builder);
+      const bytes = this.prepare(builder);
+      this.file!.write(bytes, this.endPosition - this.base);
+      this.wrote(bytes);
+    });
+  }
+
+  /** True if begin() may be called. */
+  get mayBegin(): boolean {
+    return this.file?.begin !== undefined;
+  }
+
+  /**
+   * Begins what append() does, beside the calling thread. When it has ended finish() must follow, before anything else.
+   * Throws as append() does, and finish() may throw the same.
+   */
+  begin(builder: BlockBuilder): WriteUnderWay {
+    const flying = this.guard(() => {
+      const bytes = this.prepare(builder);
+      const write = this.file?.begin?.(bytes, this.endPosition - this.base);
+      assert(write !== undefined, 'begin() only where mayBegin says so');
+      return { write, bytes };
+    });
+    this.flying = flying;
+    return flying.write;
+  }
+
+  /** The write of begin() has ended. */
+  finish(): void {
+    this.guard(() => {
+      const { flying } = this;
+      assert(flying?.write.ended === true, 'a write is finished when it has ended');
+      this.flying = undefined;
+      if (flying.write.error) throw flying.write.error;
+      this.wrote(flying.bytes);
     });
   }
 
@@ -116,17 +148,23 @@ export class LogWriter {
     this.failure ??= new Error('the log is closed');
   }
 
-  private writeBlock(builder: BlockBuilder): void {
+  /** Makes room for the builder's block, and the block what will be written. */
+  private prepare(builder: BlockBuilder): Uint8Array {
+    assert(this.flying === undefined, 'one block is written at a time');
     const { generation, clock, mode } = this.options;
+    const lengthBytes = builder.blockBytes;
+    // Behind every block there must be room for the seal.
+    if (this.endPosition + lengthBytes + LOG_ALIGN_BYTES > this.limit) this.roll(lengthBytes);
     const bytes = builder.sealed ?? builder.seal(this.endPosition, this.durablePosition, this.crc, generation, clock());
-    const file = this.file!;
-    const at = this.endPosition - this.base;
-    if (crashesNext('store.torn-write')) file.write(firstHalf(bytes, mode), at);
+    if (crashesNext('store.torn-write')) this.file!.write(firstHalf(bytes, mode), this.endPosition - this.base);
     crashPoint('store.torn-write');
-    file.write(bytes, at);
+    return bytes;
+  }
+
+  private wrote(bytes: Uint8Array): void {
     this.endPosition += bytes.length;
     this.crc = blockCrc(bytes, 0);
-    if (mode === 'direct') this.durablePosition = this.endPosition;
+    if (this.options.mode === 'direct') this.durablePosition = this.endPosition;
   }
 
   private roll(lengthBytes: number): void {
@@ -240,10 +278,10 @@ export class LogWriter {
   }
 
   /** A failure that is not a full disk is kept and thrown for ever after. */
-  private guard(action: () => void): void {
+  private guard<T>(action: () => T): T {
     if (this.failure !== undefined) throw this.failure;
     try {
-      action();
+      return action();
     } catch (error) {
       if (!isDiskFull(error)) this.failure ??= error;
       throw error;

@@ -202,7 +202,7 @@ export class RingReader {
       this.current = (this.current + this.place.words[word]) | 0;
       index = 0;
       if (tail === this.current) {
-        this.release(this.current);
+        if (this.idleState === CURSOR_IDLE) this.release(this.current);
         return EMPTY;
       }
     }
@@ -231,6 +231,19 @@ export class RingReader {
   /** Unpins after reading `lengthBytes` from `start`. HOT */
   advance(lengthBytes: number): void {
     this.release((this.current + lengthBytes) | 0);
+  }
+
+  /**
+   * Reads on behind `lengthBytes` from `start` while the bytes stay held, until letGo(). Of a reader that holds. HOT
+   */
+  step(lengthBytes: number): void {
+    this.current = (this.current + lengthBytes) | 0;
+  }
+
+  /** Lets go of what lies before `position`, which step() has reached before. Of a reader that holds. HOT */
+  letGo(position: number): void {
+    Atomics.store(this.table, this.slotWord + SLOT_CURSOR, position | this.idleState); // PUBLISH -> RingWriter.gateOf()
+    this.ringIfBlocked();
   }
 
   /** True if release() reached the end of what tryPin() saw: the caller may look for a notice before polling again. */

@@ -26,11 +26,16 @@ export const STAGE = {
   full: 2,
 } as const;
 
+/** Part of a ring that one block may have while the next one is filled. */
+const HELD_DIVISOR = 4;
+
 export class JournaledPartition {
   readonly id: number;
   readonly identity: PartitionIdentity;
-  /** In the list of partitions with news, or in the block under way. */
-  dirty = false;
+  /** In the list of partitions with news. */
+  listed = false;
+  /** Blocks under way that took of its ring. */
+  blocks = 0;
   /** Written, and waits for a sync. */
   unsynced = false;
   /** The cursor is a predecessor's (or the owner's), who may have died before it said how far the log has the ring. */
@@ -39,11 +44,10 @@ export class JournaledPartition {
   gone = false;
   private readonly table: Int32Array;
   private readonly reader: RingReader;
-  /** The log has every record before this offset. */
-  private logNext: number;
-  /** Bytes of the ring that the block under way takes, padding and what the log has already included. */
+  /** The log, or a block under way, has every record before this offset. */
+  private stagedNext: number;
+  /** Bytes of the ring that stage() takes, padding and what the log has already included. */
   private stagedBytes = 0;
-  private stagedNext = 0;
   /** Byte index of the last batch that endOf() counted in. */
   private lastBatch = 0;
   private writtenPosition: number;
@@ -54,13 +58,24 @@ export class JournaledPartition {
     this.id = reader.partition;
     this.reader = reader;
     this.identity = identity;
-    this.logNext = logNext;
+    this.stagedNext = logNext;
     this.writtenPosition = reader.position;
+  }
+
+  /** How far blocks have the ring. */
+  get position(): number {
+    return this.reader.position;
   }
 
   /** True if the ring has what the store has not taken yet. */
   get hasNews(): boolean {
     return this.reader.hasNews;
+  }
+
+  /** True if the ring has more, and most of it is not in blocks under way. */
+  get mayGoOn(): boolean {
+    const held = (this.reader.position - this.writtenPosition) | 0;
+    return !this.gone && held <= this.reader.place.capacity / HELD_DIVISOR && this.hasNews;
   }
 
   /** A notice came: the next one is allowed. HOT */
@@ -80,22 +95,17 @@ export class JournaledPartition {
     const from = start + this.knownBytes(start, available);
     const limit = Math.min(shareBytes - RUN_HEADER_BYTES, builder.room);
     const to = this.endOf(from, start + available, limit, true);
-    if (to > from && to - from > builder.room && !builder.empty) {
-      this.reader.advance(0);
-      return STAGE.full;
-    }
+    if (to > from && to - from > builder.room && !builder.empty) return STAGE.full;
     this.stagedBytes = this.withPadding(to, start + available) - start;
-    this.stagedNext = this.logNext;
     if (to > from) this.copyRun(builder, from, to, this.stagedBytes === available ? limit - (to - from) : 0);
+    this.reader.step(this.stagedBytes);
     return STAGE.staged;
   }
 
-  /** The block is in the log: moves the cursor. HOT */
-  written(): void {
-    this.reader.advance(this.stagedBytes);
-    this.logNext = this.stagedNext;
-    this.stagedBytes = 0;
-    this.writtenPosition = this.reader.position;
+  /** A block that had the ring up to `position` is in the log: moves the cursor. HOT */
+  written(position: number): void {
+    this.reader.letGo(position);
+    this.writtenPosition = position;
     this.adopted = false;
   }
 
@@ -137,7 +147,7 @@ export class JournaledPartition {
     const { words } = this.reader.place;
     let at = start;
     while (at < start + available && words[(at + BATCH_MAGIC) >> 2] !== MAGIC_WORD_PADDING) {
-      if (this.nextOffsetOf(words, at) > this.logNext) break;
+      if (this.nextOffsetOf(words, at) > this.stagedNext) break;
       at += words[(at + BATCH_SIZE) >> 2];
     }
     return at - start;

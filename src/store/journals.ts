@@ -2,8 +2,8 @@
 // deleted.
 //
 // Who writes, who reads: the store thread alone.
-// I1  A partition with news is in the list exactly once, from its notice until its ring was found empty. No second
-//     notice comes meanwhile: the next one is allowed right before the store looks whether there is more.
+// I1  From its notice until its ring was found empty a partition is in the list (once), or in blocks under way. No
+//     second notice counts meanwhile: the next one is allowed right before the store looks whether there is more.
 import { SEAT_FIRST_WORKER, SEAT_STORE } from '../../native-layout/control.ts';
 import { PARTITION_STATES } from '../../native-layout/partition-table.ts';
 import type { ArenaSet } from '../memory/arena.ts';
@@ -94,10 +94,18 @@ export class Journals {
     }
   }
 
-  /** The block that took from it is in the log: it goes behind the others if it has more. HOT */
+  /**
+   * A block that took from it is in the log: it goes behind the others if it has more. While it waits already, or
+   * another block has it, nothing is missed: its ring is looked at again. HOT
+   */
   requeue(partition: JournaledPartition): void {
-    partition.dirty = this.hasMore(partition);
-    if (partition.dirty) this.dirty.push(partition);
+    if (!partition.listed && partition.blocks === 0 && this.hasMore(partition)) this.list(partition);
+  }
+
+  /** Puts it behind the others. HOT */
+  list(partition: JournaledPartition): void {
+    partition.listed = true;
+    this.dirty.push(partition);
   }
 
   /** Allows the next notice of a partition, and looks for what came without one. HOT */
@@ -110,9 +118,7 @@ export class Journals {
 
   private news(id: number): void {
     const partition = this.partitions[id] ?? this.adopt(id);
-    if (partition === undefined || partition.dirty) return;
-    partition.dirty = true;
-    this.dirty.push(partition);
+    if (partition !== undefined && !partition.listed && partition.blocks === 0) this.list(partition);
   }
 
   private adopt(id: number): JournaledPartition | undefined {

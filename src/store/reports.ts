@@ -1,7 +1,7 @@
 // What the store's threads have to say to people: lines for the broker's log.
 import type { ThreadReport } from '../thread/worker-data.ts';
 import type { LogReaderEvent } from './log-keeper.ts';
-import type { StoreEvent } from './store-agent.ts';
+import type { StoreEvent } from './store-context.ts';
 
 export function storeReport(event: StoreEvent): ThreadReport {
   if (event.type === 'room') return report('info', 'the disk has room again: messages are stored again');

@@ -11,64 +11,28 @@ import { CONTROL_STATES, SEAT_FIRST_WORKER, SEAT_LOG_READER, SEAT_STATES } from 
 import { RUN_KEYS } from '../../native-layout/log.ts';
 import { STORE_DURABLE_LOW, STORE_STATES, STORE_WRITTEN_LOW } from '../../native-layout/store.ts';
 import { CODES } from '../base/codes.ts';
-import type { BlockBuilder } from '../log/block-builder.ts';
 import { writeCheckpoint } from '../log/checkpoint.ts';
 import { crashPoint } from '../log/crash-point.ts';
-import type { Disk } from '../log/disk.ts';
-import { isDiskFull, type LogWriter } from '../log/log-writer.ts';
-import type { ArenaSet } from '../memory/arena.ts';
+import type { WriteUnderWay } from '../log/disk.ts';
+import { isDiskFull } from '../log/log-writer.ts';
 import { Bells } from '../memory/bell.ts';
 import { COUNTER, Counters } from '../memory/counters.ts';
-import type { Regions, StoreRegion } from '../memory/regions.ts';
+import type { StoreRegion } from '../memory/regions.ts';
 import { beat, brokerState, routeVersion, seatState } from '../memory/seats.ts';
 import { countCommit, setStoreNumber, setStoreState, storeState } from '../memory/store-state.ts';
 import type { Agent } from '../thread/agent.ts';
 import { isDiskError } from './disk-error.ts';
-import { type JournaledPartition, STAGE } from './journaled-partition.ts';
+import type { JournaledPartition } from './journaled-partition.ts';
 import { Journals } from './journals.ts';
 import { RunNoticeWriter } from './run-notices.ts';
-
-/** What people should hear of. `error` of `failed` is the disk's. */
-export type StoreEvent =
-  | { readonly type: 'full' | 'failed'; readonly error: Error }
-  /** There is room again. */
-  | { readonly type: 'room' };
-
-export interface StoreContext {
-  readonly regions: Regions & { readonly store: StoreRegion };
-  readonly seat: number;
-  readonly arenas: ArenaSet;
-  readonly writer: LogWriter;
-  readonly builder: BlockBuilder;
-  readonly mode: 'direct' | 'buffered';
-  /** Folder of the log. */
-  readonly disk: Disk;
-  /** Counts the starts of the broker. */
-  readonly generation: number;
-  /** Offset behind what the log had of a partition when this thread started; 0 if nothing. */
-  readonly logNext: (topicId: number, partition: number) => number;
-  /** Hears what other threads announced (arenas) without an event loop. */
-  readonly hear: () => void;
-  /** Asks for the announcements of all arenas. */
-  readonly wantArenas: () => void;
-  readonly report: (event: StoreEvent) => void;
-}
+import { BLOCK, StagedBlock } from './staged-block.ts';
+import type { StoreContext } from './store-context.ts';
 
 /** After a write that found no room. */
 const RETRY_MS = 500;
 /** Buffered mode: most bytes, and longest time, between a write and its sync while more is coming. */
 const UNSYNCED_BYTES_MAX = 4 * 1024 * 1024;
 const UNSYNCED_MS_MAX = 2;
-
-/**
- * What a partition may take of a block at least, if it has it: where thousands wait, an even share would be a batch
- * each, and a run costs as much as some ten KiB in it. Never more than a part of the block.
- */
-const SHARE_MIN_BYTES = 16 * 1024;
-const SHARE_MIN_DIVISOR = 8;
-
-/** Where a commit stands. */
-const PHASE = { idle: 0, staged: 1, written: 2 } as const;
 
 export class StoreAgent implements Agent {
   readonly name = 'store';
@@ -78,16 +42,19 @@ export class StoreAgent implements Agent {
   private readonly counters: Counters;
   private readonly journals: Journals;
   private readonly notices: RunNoticeWriter;
-  private phase: number = PHASE.idle;
-  /** Partitions of the block under way. */
-  private readonly staged: JournaledPartition[] = [];
+  /** Under way, in the order of the log: two at most, and the second one is staged or flying only. */
+  private readonly blocks: StagedBlock[] = [];
+  private readonly spare: StagedBlock[];
+  /** The write that goes on beside this thread. */
+  private flight: WriteUnderWay | undefined;
+  /** The block behind the flying one was looked for: what comes later is staged later, with what came with it. */
+  private isAhead = false;
   /** Written, and not yet synced. */
   private readonly unsynced: JournaledPartition[] = [];
   private unsyncedSince = 0;
   private readonly ownersToRing: number[] = [];
   private readonly ownerRung: Uint8Array;
-  private runsNoticed = 0;
-  /** Some of them have keys. */
+  /** Some of the runs that were told last have keys. */
   private keysNoticed = false;
   private started = false;
   private retryAt = 0;
@@ -103,6 +70,7 @@ export class StoreAgent implements Agent {
     this.journals = new Journals({ regions, arenas, bells: this.bells, logNext, hear, wantArenas });
     this.notices = new RunNoticeWriter(regions.sizes, this.store);
     this.ownerRung = new Uint8Array(SEAT_FIRST_WORKER + regions.sizes.workerCount);
+    this.spare = [new StagedBlock(context.builder)];
     // A thread that takes over from one that met a failure writes nothing either (I3).
     if (!this.failed) setStoreState(this.store, STORE_STATES.starting, 0);
   }
@@ -112,7 +80,7 @@ export class StoreAgent implements Agent {
     const { control } = this.context.regions;
     if (brokerState(control) < CONTROL_STATES.stopped || this.anyWorker()) return false;
     if (this.failed) return true;
-    return this.phase === PHASE.idle && this.unsynced.length === 0 && this.journals.idle;
+    return this.blocks.length === 0 && this.unsynced.length === 0 && this.journals.idle;
   }
 
   work(nowMs: number): number {
@@ -120,13 +88,18 @@ export class StoreAgent implements Agent {
     const taken = this.journals.take();
     if (this.failed) return taken;
     if (!this.started) return this.tryStart();
-    let did = taken;
-    if (this.phase === PHASE.idle) this.stage();
-    if (this.phase === PHASE.staged) did += this.write(nowMs);
-    if (this.phase === PHASE.written && this.noticeRuns()) did += this.complete(nowMs);
+    let did = this.land(nowMs);
+    if (this.blocks.length === 0) this.stage();
+    did += this.bringOn(nowMs);
     if (this.mustSync(nowMs)) did += this.sync();
     this.ringOwners();
-    return did;
+    // Beside a write there is nothing more to do: what came meanwhile is staged when it has ended.
+    return this.flight ? did : did + taken;
+  }
+
+  /** The event loop must turn for the write beside this thread to end. */
+  get pending(): Promise<void> | undefined {
+    return this.failed ? undefined : this.flight?.end;
   }
 
   housekeep(_nowMs: number): void {
@@ -181,74 +154,112 @@ export class StoreAgent implements Agent {
     return 1;
   }
 
-  /** Fills a block: partitions with news have their share in turn, what one does not use is left to the next ones. */
-  private stage(): void {
-    const { builder } = this.context;
-    const waiting = this.journals.dirty;
-    if (waiting.length === 0) return;
-    builder.begin();
-    const shareMin = Math.min(SHARE_MIN_BYTES, builder.capacity / SHARE_MIN_DIVISOR);
-    let i = 0;
-    for (; i < waiting.length; i++) {
-      const partition = waiting[i];
-      if (partition.gone) {
-        partition.dirty = false;
-        continue;
-      }
-      const shareBytes = Math.max(shareMin, Math.floor(builder.room / (waiting.length - i)));
-      let outcome = partition.stage(builder, shareBytes);
-      if (outcome === STAGE.nothing && this.journals.hasMore(partition)) outcome = partition.stage(builder, shareBytes);
-      if (outcome === STAGE.full) break;
-      if (outcome === STAGE.staged) this.staged.push(partition);
-      else this.rest(partition);
-    }
-    dropFirst(waiting, i);
-    if (this.staged.length === 0) return;
-    this.phase = PHASE.staged;
-    crashPoint('store.staged');
+  /** Fills a block with what is new. Returns how many partitions are in it. */
+  private stage(): number {
+    if (this.journals.dirty.length === 0) return 0;
+    const block = this.spare.pop() ?? new StagedBlock(this.context.builder.sibling());
+    if (block.fill(this.journals, this.rest)) {
+      this.blocks.push(block);
+      crashPoint('store.staged');
+    } else this.spare.push(block);
+    return block.size;
   }
 
   /** Nothing is new. What lies before a cursor that was taken over is on the disk since tryStart(): it is said here. */
-  private rest(partition: JournaledPartition): void {
-    partition.dirty = false;
+  private readonly rest = (partition: JournaledPartition): void => {
     if (!partition.adopted) return;
     partition.adopted = false;
     partition.show('written');
     partition.show('durable');
     this.markOwner(partition.identity.owner);
+  };
+
+  /** Takes the blocks under way as far as they go now. Returns how much was done. */
+  private bringOn(nowMs: number): number {
+    let did = 0;
+    if (this.blocks[0]?.state === BLOCK.staged) did += this.write(this.blocks[0], nowMs);
+    const [first, second] = this.blocks;
+    if (first?.state === BLOCK.written) {
+      // The disk need not wait until everybody has heard of the first one.
+      if (second?.state === BLOCK.staged && this.mayFly(second)) did += this.write(second, nowMs);
+      if (this.noticeRuns(first)) did += this.complete(first, nowMs);
+    }
+    if (this.flight && !this.isAhead && this.blocks.length === 1) {
+      this.isAhead = true;
+      did += this.stage();
+    }
+    return did;
   }
 
-  /** Writes the block. Returns its bytes; 0 if there was no room for it. */
-  private write(nowMs: number): number {
-    const { writer, builder } = this.context;
+  /** Writes a block, or begins to. Returns its bytes; 0 if there was no room for it. */
+  private write(block: StagedBlock, nowMs: number): number {
+    const { writer } = this.context;
+    const { builder } = block;
     if (nowMs < this.retryAt) return 0;
     try {
       // All of it may be in the log already, after a restart.
-      if (!builder.empty) writer.append(builder);
+      if (!builder.empty && this.mayFly(block)) this.flight = writer.begin(builder);
+      if (!builder.empty && !this.flight) writer.append(builder);
     } catch (error) {
-      if (!isDiskFull(error)) this.fail(error);
-      else this.waitForRoom(error as Error, nowMs);
+      this.refused(error, nowMs);
       return 0;
     }
+    this.isAhead = false;
+    if (this.flight) block.state = BLOCK.flying;
+    else this.written(block);
+    return builder.blockBytes;
+  }
+
+  /**
+   * A write beside this thread pays where there is something to do meanwhile; else it would only take longer. What goes
+   * to the page cache is there as soon as it was copied.
+   */
+  private mayFly(block: StagedBlock): boolean {
+    const { mode, writer } = this.context;
+    if (mode !== 'direct' || !writer.mayBegin || !block.isLarge) return false;
+    block.relist(this.journals);
+    return this.blocks.length > 1 || this.journals.dirty.length > 0;
+  }
+
+  /** Looks after the write beside this thread, once everything before it is told. Returns its bytes if it has ended. */
+  private land(nowMs: number): number {
+    const [block] = this.blocks;
+    if (!this.flight?.ended || block.state !== BLOCK.flying) return 0;
+    this.flight = undefined;
+    try {
+      this.context.writer.finish();
+    } catch (error) {
+      block.state = BLOCK.staged;
+      this.refused(error, nowMs);
+      return 0;
+    }
+    this.written(block);
+    return block.builder.blockBytes;
+  }
+
+  private written(block: StagedBlock): void {
     if (this.isFull) this.goOn();
     crashPoint('store.written');
-    this.runsNoticed = 0;
-    this.phase = PHASE.written;
-    return builder.blockBytes;
+    block.logEnd = this.context.writer.end;
+    block.state = BLOCK.written;
+  }
+
+  private refused(error: unknown, nowMs: number): void {
+    if (!isDiskFull(error)) this.fail(error);
+    else this.waitForRoom(error as Error, nowMs);
   }
 
   /**
    * Tells the log reader of the block's runs; false while the lane is full. It is woken only where it has to hurry: for
    * room, and for the key index. What it is asked wakes it too, and it takes these notices first then.
    */
-  private noticeRuns(): boolean {
-    const { builder, writer } = this.context;
-    const { runs } = builder;
-    while (this.runsNoticed < runs.length && this.notices.tryPush(runs[this.runsNoticed], writer.end)) {
-      this.keysNoticed ||= (runs[this.runsNoticed].flags & RUN_KEYS) !== 0;
-      this.runsNoticed++;
+  private noticeRuns(block: StagedBlock): boolean {
+    const { runs } = block.builder;
+    while (block.runsNoticed < runs.length && this.notices.tryPush(runs[block.runsNoticed], block.logEnd)) {
+      this.keysNoticed ||= (runs[block.runsNoticed].flags & RUN_KEYS) !== 0;
+      block.runsNoticed++;
     }
-    const isAll = this.runsNoticed === runs.length;
+    const isAll = block.runsNoticed === runs.length;
     this.notices.publish();
     if (!isAll || this.keysNoticed || this.notices.isFilling) this.bells.ring(SEAT_LOG_READER);
     this.keysNoticed = false;
@@ -256,29 +267,25 @@ export class StoreAgent implements Agent {
   }
 
   /** The block is in the log and the log reader knows it: positions and cursors move. Returns how many. */
-  private complete(nowMs: number): number {
+  private complete(block: StagedBlock, nowMs: number): number {
     crashPoint('store.noticed');
-    const isDirect = this.context.mode === 'direct';
-    if (!isDirect && this.unsynced.length === 0) this.unsyncedSince = nowMs;
+    if (this.context.mode !== 'direct' && this.unsynced.length === 0) this.unsyncedSince = nowMs;
     this.showEnds();
-    for (let i = 0; i < this.staged.length; i++) {
-      const partition = this.staged[i];
-      if (!partition.gone) {
-        partition.written();
-        partition.show('written');
-        if (isDirect) partition.show('durable');
-        else this.awaitSync(partition);
-        this.markOwner(partition.identity.owner);
-      }
-      this.journals.requeue(partition);
-    }
-    const count = this.staged.length;
-    this.staged.length = 0;
-    this.phase = PHASE.idle;
+    const count = block.size;
+    block.release(this.journals, this.show);
+    this.blocks.shift();
+    this.spare.push(block);
     countCommit(this.store);
     this.counters.add(COUNTER.turns, 1);
     return count;
   }
+
+  private readonly show = (partition: JournaledPartition): void => {
+    partition.show('written');
+    if (this.context.mode === 'direct') partition.show('durable');
+    else this.awaitSync(partition);
+    this.markOwner(partition.identity.owner);
+  };
 
   private awaitSync(partition: JournaledPartition): void {
     if (partition.unsynced) return;
@@ -288,10 +295,11 @@ export class StoreAgent implements Agent {
 
   /** Buffered mode: now, unless more comes that can be written before and nothing has waited for long. */
   private mustSync(nowMs: number): boolean {
-    if (this.unsynced.length === 0 || this.phase === PHASE.written || this.failed) return false;
+    const state = this.blocks[0]?.state;
+    if (this.unsynced.length === 0 || state === BLOCK.written || this.failed) return false;
     const { writer } = this.context;
     // A block that waits for room makes nobody wait who is written.
-    if (this.phase === PHASE.staged) return true;
+    if (state === BLOCK.staged) return true;
     if (this.journals.dirty.length === 0 || writer.end - writer.durableEnd >= UNSYNCED_BYTES_MAX) return true;
     return nowMs - this.unsyncedSince >= UNSYNCED_MS_MAX;
   }
@@ -386,11 +394,4 @@ export class StoreAgent implements Agent {
     }
     return false;
   }
-}
-
-/** Element by element: copyWithin() of an array takes a hundred times as long, and thousands of partitions may wait. */
-function dropFirst(list: JournaledPartition[], count: number): void {
-  const left = list.length - count;
-  for (let i = 0; i < left; i++) list[i] = list[i + count];
-  list.length = left;
 }

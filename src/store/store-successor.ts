@@ -19,7 +19,8 @@ import { setStoreState, storeNumber, storeState } from '../memory/store-state.ts
 import type { Agent } from '../thread/agent.ts';
 import { isDiskError } from './disk-error.ts';
 import { Journals } from './journals.ts';
-import { StoreAgent, type StoreContext } from './store-agent.ts';
+import { StoreAgent } from './store-agent.ts';
+import type { StoreContext } from './store-context.ts';
 
 /** Without what is opened here. */
 export interface StoreOptions extends Omit<StoreContext, 'writer' | 'logNext'> {
@@ -90,6 +91,10 @@ class StoreSuccessor implements ClosableAgent {
     if (brokerState(control) < CONTROL_STATES.stopped || !this.journals) return false;
     const seats = Array.from({ length: sizes.workerCount }, (_, i) => SEAT_FIRST_WORKER + i);
     return seats.every((seat) => seatState(control, seat) !== SEAT_STATES.taken);
+  }
+
+  get pending(): Promise<void> | undefined {
+    return this.agent?.pending;
   }
 
   work(nowMs: number): number {

@@ -23,7 +23,7 @@ import {
 import { releaseSeat, setBrokerState } from '../../src/memory/seats.ts';
 import type { TopicRecord } from '../../src/nameserver/directory.ts';
 import { isDiskError } from '../../src/store/disk-error.ts';
-import type { StoreContext } from '../../src/store/store-agent.ts';
+import type { StoreContext } from '../../src/store/store-context.ts';
 import { HOUSEKEEP_MS } from '../../src/thread/agent.ts';
 import { type Announcement, Announcements } from '../../src/thread/announcements.ts';
 import type { Participant } from '../../src/thread/participant.ts';
@@ -168,6 +168,7 @@ export class BrokerProcess {
   /** The thread dies. Its successor comes a little later. */
   kill(thread: ServerThread): void {
     this.world.trace.add(`${thread.name} dies`);
+    this.life.folder.disk.landAll();
     thread.running?.letGo();
     thread.running = undefined;
     releaseSeat(this.regions.control, thread.seat);

@@ -1,5 +1,5 @@
 // What a simulated run is asked to do, and what it tells.
-import type { StoreContext } from '../../src/store/store-agent.ts';
+import type { StoreContext } from '../../src/store/store-context.ts';
 import type { CoordinatorSabotage } from './coordinator-thread.ts';
 import type { Plan } from './plan.ts';
 import type { DiskSabotage } from './sim-disk.ts';

@@ -109,7 +109,7 @@ const BREACHES: Readonly<Record<string, Breach>> = {
     }),
   },
   'a topic that keeps a quarter of what it says': {
-    first: 40_001,
+    first: 40_100,
     finds: /^expired: kept/,
     sabotage: broken(LogIndex, 'keeping', (was: (topicId: number, partition: number, bytes: number) => number) => {
       return function (this: never, topicId, partition, bytes) {

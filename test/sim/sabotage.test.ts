@@ -17,7 +17,7 @@ import { JsonSession } from '../../src/frontend/json-session.ts';
 import { LeaseWindow } from '../../src/group/lease-window.ts';
 import type { LogWriter } from '../../src/log/log-writer.ts';
 import { Retention } from '../../src/log/retention.ts';
-import type { StoreContext } from '../../src/store/store-agent.ts';
+import type { StoreContext } from '../../src/store/store-context.ts';
 import { type Breach, both, broken, firstGuilty, LIMIT_MS, type Method, testBreaches } from './breaking.ts';
 import type { JournalSabotage } from './coordinator-thread.ts';
 import { MESSAGING_SEEDS, type Sabotage } from './options.ts';

@@ -17,7 +17,8 @@ import type { TopicRecord } from '../../src/nameserver/directory.ts';
 import { NameServerAgent } from '../../src/nameserver/nameserver-agent.ts';
 import type { LogReaderEvent } from '../../src/store/log-keeper.ts';
 import { extentOf, openLogReader } from '../../src/store/log-reader.ts';
-import { StoreAgent, type StoreContext } from '../../src/store/store-agent.ts';
+import { StoreAgent } from '../../src/store/store-agent.ts';
+import type { StoreContext } from '../../src/store/store-context.ts';
 import { openStore, type StoreOptions, storeContext } from '../../src/store/store-successor.ts';
 import type { Agent } from '../../src/thread/agent.ts';
 import { Announcements } from '../../src/thread/announcements.ts';
@@ -69,7 +70,8 @@ const PARTITIONS_MAX = 64;
 const ARENA_BYTES = 128 * 1024;
 /** At least so many rings of the usual size go into one. */
 const ARENA_RINGS = 4;
-const BLOCK_BYTES = 128 * 1024;
+/** In every other life: large blocks, or so small ones that they are written beside the store thread now and then. */
+const BLOCK_BYTES = [128 * 1024, 16 * 1024];
 const BROKER_EXPIRE_MS = 15_000;
 const FIRST_THREAD_ID = 1_000;
 
@@ -118,7 +120,7 @@ export function startStore(life: Life): Started {
     regions: storeRegions(taken.regions),
     seat: SEAT_STORE,
     arenas,
-    builder: new BlockBuilder(alignedBytes(BLOCK_BYTES)),
+    builder: new BlockBuilder(alignedBytes(BLOCK_BYTES[generation % BLOCK_BYTES.length])),
     mode,
     disk,
     generation,

@@ -1,11 +1,13 @@
 // The disk of a simulated machine: a FaultDisk, every change of which is in the trace, that can be full, fail for good,
 // and take the process (or the thread that calls it) down in the middle of a write.
 import { crc32 } from 'node:zlib';
-import type { Disk, DiskFile, DiskMode } from '../../src/log/disk.ts';
+import type { Disk, DiskFile, DiskMode, WriteUnderWay } from '../../src/log/disk.ts';
 import type { FaultDisk } from '../support/fault-disk.ts';
 import type { Trace } from './trace.ts';
 
 const SECTOR_BYTES = 4_096;
+/** A write under way ends when its thread has looked for it so often, on average. */
+const FLIGHT_LOOKS = 4;
 
 /** The process is gone. Nobody catches this but the simulation. */
 export class ProcessKilled extends Error {
@@ -74,10 +76,12 @@ export class SimDisk implements Disk {
     this.random = random;
     this.sabotage = sabotage;
     this.manner = manner;
+    inner.begins = true;
   }
 
-  /** What kill -9 leaves. */
+  /** What kill -9 leaves. Of a write under way: all of it, or nothing. */
   killed(): SimDisk {
+    if (this.random(2) === 0) this.landAll();
     return this.successor(this.inner.killed());
   }
 
@@ -152,13 +156,45 @@ export class SimDisk implements Disk {
 
   write(file: DiskFile, bytes: Uint8Array, position: number): void {
     const what = `write ${file.name} ${position} ${bytes.length} ${crc32(bytes).toString(16)}`;
-    this.before(what, () => {
-      const sectors = bytes.length / SECTOR_BYTES;
-      const written = Math.floor(this.random(Math.floor(sectors) + 1)) * SECTOR_BYTES;
-      if (written > 0) this.guarded(() => file.write(bytes.subarray(0, written), position));
-    });
+    this.before(what, () => this.tear(file, bytes, position));
     if (this.sabotage.dropsWrite?.(file.name, bytes)) return;
     this.guarded(() => file.write(bytes, position));
+  }
+
+  /** It ends some looks later. */
+  begin(file: DiskFile, bytes: Uint8Array, position: number): WriteUnderWay {
+    const what = `begin ${file.name} ${position} ${bytes.length} ${crc32(bytes).toString(16)}`;
+    this.before(what, () => this.tear(file, bytes, position));
+    // One that is forgotten goes to where nothing is.
+    const target = this.sabotage.dropsWrite?.(file.name, bytes) ? bytes.subarray(0, 0) : bytes;
+    const write = file.begin?.(target, position) as WriteUnderWay;
+    const hasEnded = (): boolean => {
+      if (!write.ended && this.random(FLIGHT_LOOKS) === 0) this.landAll();
+      return write.ended;
+    };
+    return {
+      get ended() {
+        return hasEnded();
+      },
+      get error() {
+        return write.error;
+      },
+      end: write.end,
+    };
+  }
+
+  /** A thread does not end before what it has begun to write. */
+  landAll(): void {
+    while (this.inner.flying > 0) {
+      this.trace.add('disk lands');
+      this.guarded(() => this.inner.land());
+    }
+  }
+
+  private tear(file: DiskFile, bytes: Uint8Array, position: number): void {
+    const sectors = bytes.length / SECTOR_BYTES;
+    const written = Math.floor(this.random(Math.floor(sectors) + 1)) * SECTOR_BYTES;
+    if (written > 0) this.guarded(() => file.write(bytes.subarray(0, written), position));
   }
 
   sync(file: DiskFile): void {
@@ -209,6 +245,11 @@ class SimFile implements DiskFile {
 
   write(bytes: Uint8Array, position: number): void {
     this.disk.write(this.file, bytes, position);
+  }
+
+  get begin(): DiskFile['begin'] {
+    if (this.file.begin === undefined) return undefined;
+    return (bytes, position) => this.disk.begin(this.file, bytes, position);
   }
 
   sync(): void {

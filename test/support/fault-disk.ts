@@ -2,7 +2,7 @@
 //
 // It knows of every sector (4 KiB) and of every name what was written and what is on the disk for good. crash() gives
 // the disk that a loss of power leaves, killed() the one that kill -9 leaves. A FaultPlan makes calls fail.
-import type { Disk, DiskFile, DiskMode } from '../../src/log/disk.ts';
+import type { Disk, DiskFile, DiskMode, WriteUnderWay } from '../../src/log/disk.ts';
 import { fractionsFrom } from './random.ts';
 
 const SECTOR_BYTES = 4096;
@@ -41,6 +41,9 @@ export class FaultDisk implements Disk {
   readonly folder = '(memory)';
   /** False: opening a file for direct access is refused, as some file systems do. */
   takesDirect = true;
+  /** Direct writes may go on beside the thread (DiskFile.begin): they end when land() says so. */
+  begins = false;
+  private readonly flights: FaultWrite[] = [];
   plan: FaultPlan | undefined;
   /** Calls so far that could have failed with the code of the plan. */
   calls = 0;
@@ -116,7 +119,26 @@ export class FaultDisk implements Disk {
     return { freeBytes: 1e9, totalBytes: 2e9 };
   }
 
-  /** What kill -9 leaves: the page cache outlives the process. */
+  /** Writes that were begun and have not ended. */
+  get flying(): number {
+    return this.flights.length;
+  }
+
+  /** The write that was begun first ends, as write() would. False if there is none. */
+  land(): boolean {
+    const flight = this.flights.shift();
+    flight?.land();
+    return flight !== undefined;
+  }
+
+  /** See DiskFile.begin(). */
+  begin(file: DiskFile, inode: Inode, bytes: Uint8Array, position: number): WriteUnderWay {
+    const flight = new FaultWrite(file, inode, bytes, position);
+    this.flights.push(flight);
+    return flight;
+  }
+
+  /** What kill -9 leaves: the page cache outlives the process. Of a write under way nothing: or land() before. */
   killed(): FaultDisk {
     const inodes = new Map<Inode, Inode>();
     const copyOf = (inode: Inode): Inode => {
@@ -141,7 +163,8 @@ export class FaultDisk implements Disk {
     }
     const inodes = new Map<Inode, Inode>();
     const left = mapValues(names, (inode) => {
-      const one = inodes.get(inode) ?? afterPowerLoss(inode, keeps);
+      const begun = this.flights.filter((flight) => flight.inode === inode).flatMap((flight) => flight.sectors());
+      const one = inodes.get(inode) ?? afterPowerLoss({ ...inode, pending: [...inode.pending, ...begun] }, keeps);
       inodes.set(inode, one);
       return one;
     });
@@ -177,6 +200,7 @@ export class FaultDisk implements Disk {
   private successor(names: Map<string, Inode>, durableNames: Map<string, Inode>, changes: NameChange[]): FaultDisk {
     const next = new FaultDisk(names, durableNames, changes);
     next.takesDirect = this.takesDirect;
+    next.begins = this.begins;
     return next;
   }
 
@@ -184,6 +208,45 @@ export class FaultDisk implements Disk {
     if (from !== undefined) this.names.delete(from);
     if (to !== undefined) this.names.set(to, inode);
     this.changes.push({ from, to, inode });
+  }
+}
+
+/** A write under way. Its bytes are compared with what they were: nobody may touch them. */
+class FaultWrite implements WriteUnderWay {
+  ended = false;
+  error: Error | undefined;
+  readonly end: Promise<void>;
+  readonly inode: Inode;
+  private readonly file: DiskFile;
+  private readonly bytes: Uint8Array;
+  private readonly kept: Uint8Array;
+  private readonly position: number;
+  private resolve: () => void = () => {};
+
+  constructor(file: DiskFile, inode: Inode, bytes: Uint8Array, position: number) {
+    this.file = file;
+    this.inode = inode;
+    this.bytes = bytes;
+    this.kept = bytes.slice();
+    this.position = position;
+    this.end = new Promise((resolve) => {
+      this.resolve = resolve;
+    });
+  }
+
+  land(): void {
+    if (Buffer.compare(this.bytes, this.kept) !== 0) throw new Error(`${this.file.name}: changed while it was written`);
+    try {
+      this.file.write(this.bytes, this.position);
+    } catch (error) {
+      this.error = error as Error;
+    }
+    this.ended = true;
+    this.resolve();
+  }
+
+  sectors(): Pending[] {
+    return sectorsOf(this.kept, this.position);
   }
 }
 
@@ -227,6 +290,14 @@ class FaultFile implements DiskFile {
     this.put(bytes, position);
   }
 
+  get begin(): DiskFile['begin'] {
+    if (!this.disk.begins) return undefined;
+    return (bytes, position) => {
+      this.check(bytes, position);
+      return this.disk.begin(this, this.inode, bytes, position);
+    };
+  }
+
   sync(): void {
     try {
       this.disk.call(`sync ${this.name}`, ['ENOSPC', 'EIO']);
@@ -260,11 +331,7 @@ class FaultFile implements DiskFile {
       inode.pending = inode.pending.filter(elsewhere);
       inode.durable = written(inode.durable, bytes, position);
     } else {
-      for (let at = 0; at < bytes.length; ) {
-        const length = Math.min(SECTOR_BYTES - ((position + at) % SECTOR_BYTES), bytes.length - at);
-        inode.pending.push({ at: position + at, bytes: bytes.slice(at, at + length) });
-        at += length;
-      }
+      inode.pending.push(...sectorsOf(bytes, position));
     }
   }
 
@@ -273,6 +340,16 @@ class FaultFile implements DiskFile {
     if (this.mode !== 'read-direct' && this.mode !== 'write-direct') return;
     if ((position | bytes.length | bytes.byteOffset) % SECTOR_BYTES !== 0) throw failed('EINVAL', this.name);
   }
+}
+
+function sectorsOf(bytes: Uint8Array, position: number): Pending[] {
+  const sectors: Pending[] = [];
+  for (let at = 0; at < bytes.length; ) {
+    const length = Math.min(SECTOR_BYTES - ((position + at) % SECTOR_BYTES), bytes.length - at);
+    sectors.push({ at: position + at, bytes: bytes.slice(at, at + length) });
+    at += length;
+  }
+  return sectors;
 }
 
 function newInode(): Inode {

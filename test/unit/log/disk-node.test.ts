@@ -1,10 +1,29 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { Worker } from 'node:worker_threads';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { alignedBytes, NodeDisk, probeDisk, readAll, type Transfer, writeAll } from '../../../src/log/disk-node.ts';
 
 let folder = '';
+
+const FENCE_BYTES = 32 * 1024 * 1024;
+/** Begins a write that takes a while, and dies. */
+const DYING = `
+const { parentPort, workerData: { name, how, bytes } } = require('node:worker_threads');
+const fs = require('node:fs');
+const { O_RDWR, O_CREAT, O_DSYNC } = fs.constants;
+fs.write(fs.openSync(name, O_RDWR | O_CREAT | O_DSYNC), new Uint8Array(bytes).fill(7), 0, bytes, 0, () => {});
+parentPort.postMessage('begun');
+setTimeout(() => {
+  if (how === 'exit') process.exit(1);
+  if (how === 'throw') throw new Error('dies');
+}, 1);
+`;
+
+function openForWriting(name: string): number {
+  return fs.openSync(path.join(folder, name), 'r+');
+}
 
 beforeAll(() => {
   folder = fs.mkdtempSync(path.join(os.tmpdir(), 'ringmq-disk-'));
@@ -84,6 +103,60 @@ describe('direct access', () => {
     const tail = alignedBytes(8192);
     expect(file.read(tail, 4096)).toBe(100);
     file.close();
+  });
+});
+
+describe('a write beside the thread', () => {
+  test('ends with what was written, or with the error that write() would have thrown', async () => {
+    const disk = new NodeDisk(folder);
+    const file = disk.open('beside', 'write');
+    const write = file.begin?.(new Uint8Array([4, 5, 6]), 2);
+    expect(write).toMatchObject({ ended: false, error: undefined });
+    await write?.end;
+    expect(write).toMatchObject({ ended: true, error: undefined });
+    const bytes = new Uint8Array(9);
+    expect(file.read(bytes, 0)).toBe(5);
+    expect([...bytes.subarray(0, 5)]).toEqual([0, 0, 4, 5, 6]);
+    file.close();
+    const reading = disk.open('beside', 'read');
+    const refused = reading.begin?.(new Uint8Array(1), 0);
+    await refused?.end;
+    expect(refused).toMatchObject({ ended: true, error: { code: 'EBADF' } });
+    reading.close();
+  });
+
+  test('what an interrupted or a short call left over is written all the same', async () => {
+    const file = new NodeDisk(folder).open('short', 'write');
+    const calls: ((error: Error | null, count: number) => void)[] = [];
+    const write = vi.spyOn(fs, 'write').mockImplementation(((...args: unknown[]) => {
+      calls.push(args[5] as (typeof calls)[0]);
+    }) as never);
+    const first = file.begin?.(new Uint8Array([1, 2, 3, 4]), 0);
+    const second = file.begin?.(new Uint8Array([5, 6]), 4);
+    write.mockRestore();
+    fs.writeSync(openForWriting('short'), new Uint8Array([1]), 0, 1, 0);
+    calls[0](null, 1);
+    calls[1](Object.assign(new Error('EINTR'), { code: 'EINTR' }), 0);
+    await Promise.all([first?.end, second?.end]);
+    expect([first?.error, second?.error]).toEqual([undefined, undefined]);
+    const bytes = new Uint8Array(6);
+    file.read(bytes, 0);
+    expect([...bytes]).toEqual([1, 2, 3, 4, 5, 6]);
+    file.close();
+  });
+
+  // Whoever takes over from a dead thread writes at the same place of the same file.
+  test.each(['terminate', 'exit', 'throw'])('a thread that dies (%s) has not ended before it has', async (how) => {
+    const name = path.join(folder, `fence-${how}`);
+    const worker = new Worker(DYING, { eval: true, workerData: { name, how, bytes: FENCE_BYTES } });
+    worker.on('error', () => {});
+    const ended = new Promise((resolve) => worker.on('exit', resolve));
+    await new Promise((resolve) => worker.on('message', resolve));
+    if (how === 'terminate') void worker.terminate();
+    await ended;
+    const bytes = fs.readFileSync(name);
+    expect(bytes.length).toBe(FENCE_BYTES);
+    expect(bytes.every((byte) => byte === 7)).toBe(true);
   });
 });
 

@@ -1,10 +1,11 @@
 import { describe, expect, test } from 'vitest';
+import type { WriteUnderWay } from '../../../src/log/disk.ts';
 import { alignedBytes } from '../../../src/log/disk-node.ts';
 import { isDiskFull } from '../../../src/log/log-writer.ts';
 import { recoverLog } from '../../../src/log/recovery.ts';
 import { segmentBases, segmentName } from '../../../src/log/segment-files.ts';
 import { FaultDisk } from '../../support/fault-disk.ts';
-import { SampleLog, SEGMENT, spansOnDisk } from '../../support/log-batches.ts';
+import { SampleLog, type SampleRun, SEGMENT, spansOnDisk } from '../../support/log-batches.ts';
 
 const RECOVER = { onDamage: 'stop', ringBytesMax: 1 << 20 } as const;
 
@@ -192,4 +193,64 @@ test('a last segment that somebody cut is made long enough again', () => {
 
 test('segments of a wrong length are refused', () => {
   expect(() => new SampleLog(new FaultDisk(), 'direct', undefined, { segmentBytes: 5000 })).toThrow('4,096');
+});
+
+describe('a block written beside the thread', () => {
+  function begin(log: SampleLog, disk: FaultDisk, ...runs: SampleRun[]): WriteUnderWay {
+    const spans = log.stage(...runs);
+    const write = log.writer.begin(log.builder);
+    log.blocks.push(spans);
+    expect(disk.flying).toBe(1);
+    return write;
+  }
+
+  function flying(): { disk: FaultDisk; log: SampleLog } {
+    const disk = new FaultDisk();
+    disk.begins = true;
+    const log = new SampleLog(disk, 'direct');
+    expect(log.writer.mayBegin).toBe(false);
+    log.append({});
+    expect(log.writer.mayBegin).toBe(true);
+    return { disk, log };
+  }
+
+  test('is in the log when it is finished, also where a segment ends', () => {
+    const { disk, log } = flying();
+    for (let i = 0; i < 60; i++) {
+      const { end } = log.writer;
+      begin(log, disk, { count: 3, bodyBytes: 900 }, { topicId: 2 });
+      expect(log.writer.durableEnd).toBe(log.writer.end);
+      expect(log.writer.end % SEGMENT === 0 || log.writer.end === end).toBe(true);
+      disk.land();
+      log.writer.finish();
+      expect(log.writer.end).toBeGreaterThan(end);
+    }
+    expect(segmentBases(disk).length).toBeGreaterThan(3);
+    expect(spansOnDisk(disk)).toEqual(log.blocks.flat());
+    expect(recoverLog(disk, RECOVER)).toMatchObject({ end: log.writer.end, previousCrc: log.writer.previousCrc });
+  });
+
+  test('nothing else is written meanwhile, and nothing is finished before it has ended', () => {
+    const { disk, log } = flying();
+    begin(log, disk, {});
+    expect(() => log.writer.finish()).toThrow(/has ended/);
+  });
+
+  test('without room it is written again as it was; after another failure nothing is', () => {
+    const { disk, log } = flying();
+    const { end } = log.writer;
+    begin(log, disk, { bodyBytes: 9_000 });
+    disk.plan = { at: 1, code: 'ENOSPC' };
+    disk.land();
+    expect(() => log.writer.finish()).toThrow(expect.objectContaining({ code: 'ENOSPC' }));
+    expect(log.writer.end).toBe(end);
+    log.writer.append(log.builder);
+    expect(spansOnDisk(disk)).toEqual(log.blocks.flat());
+    begin(log, disk, {});
+    disk.plan = { at: disk.calls + 1, code: 'EIO' };
+    disk.land();
+    for (let i = 0; i < 2; i++) {
+      expect(() => (i === 0 ? log.writer.finish() : log.writer.append(log.builder))).toThrow(/EIO/);
+    }
+  });
 });

@@ -60,7 +60,8 @@ test('no second notice comes while a partition is in the list, and what comes me
   const commit = (one: JournaledPartition): void => {
     // No more than one batch.
     expect(one.stage(new BlockBuilder(), 0)).toBe(STAGE.staged);
-    one.written();
+    one.listed = false;
+    one.written(one.position);
   };
   send('a');
   journals.take();

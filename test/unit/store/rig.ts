@@ -13,7 +13,8 @@ import { setPartitionState, setStoredPosition } from '../../../src/memory/partit
 import type { Regions, StoreRegion } from '../../../src/memory/regions.ts';
 import { claimSeat } from '../../../src/memory/seats.ts';
 import { storeState } from '../../../src/memory/store-state.ts';
-import { StoreAgent, type StoreEvent } from '../../../src/store/store-agent.ts';
+import { StoreAgent } from '../../../src/store/store-agent.ts';
+import type { StoreEvent } from '../../../src/store/store-context.ts';
 import { type ClosableAgent, openStore } from '../../../src/store/store-successor.ts';
 import { batchOf, type Publisher, RING, Table, WORKER } from '../../support/engine-table.ts';
 import { FaultDisk } from '../../support/fault-disk.ts';
@@ -27,6 +28,8 @@ export interface RigOptions {
   readonly segmentBytes?: number;
   /** Bytes of the staging area. */
   readonly blockBytes?: number;
+  /** Large blocks are written beside the store thread, and end when `disk.land()` says so. */
+  readonly begins?: boolean;
 }
 
 type StoreRegions = Regions & { readonly store: StoreRegion };
@@ -48,6 +51,7 @@ export class StoreRig {
 
   constructor(options: RigOptions = {}) {
     this.options = options;
+    this.disk.begins = options.begins ?? false;
     this.table = new Table(true, options.partitionMax ?? 64);
     this.table.arenaBytes = 4 * RING * (options.partitionMax ?? 64);
     this.regions = this.table.regions as StoreRegions;
@@ -141,10 +145,10 @@ export class StoreRig {
     this.broker.work(this.now);
   }
 
-  /** Turns of both until nobody has anything to do. */
+  /** Turns of both until nobody has anything to do, and no write is under way. */
   settle(): void {
     const store = this.successor ?? this.store;
-    while (this.broker.work(this.now) + store.work(this.now) > 0);
+    while (this.broker.work(this.now) + store.work(this.now) > 0 || this.disk.land());
   }
 
   /** Answers since the last call: `request:code@offset`; refusals without an offset. */
