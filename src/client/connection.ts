@@ -201,8 +201,8 @@ export interface Consumer<T = Uint8Array> extends AsyncIterable<Message<T>> {
   commit(): Promise<void>;
   /**
    * In a group (mode `clustering`): goes on at this offset of a partition that this member holds, forth or back. Waits
-   * for the handlers that have something of it. Rejects with `unknown-partition` if it holds no such partition,
-   * `offset-out-of-range` for an offset that was never written.
+   * for the handlers that have something of it. Rejects with `unknown-partition` if it holds no such partition, or has
+   * lost it while it waited, `offset-out-of-range` for an offset that was never written.
    */
   seek(partition: number, offset: number): Promise<void>;
   /**

@@ -225,22 +225,21 @@ export class GroupConsumer<T> implements Consumer<T>, TopicIdentity {
     if (!(Number.isSafeInteger(offset) && offset >= 0)) {
       throw new RingmqError('illegal-argument', `seek: offset ${offset}: a whole number from 0`);
     }
-    const queue = this.holding.suspend(this.topic, partition);
-    if (queue === undefined) {
-      throw new RingmqError(
-        'unknown-partition',
-        `seek: this member does not hold partition ${partition} of ${this.topic}`,
-      );
-    }
-    await this.handling.release(queue);
-    await this.commits.last();
+    let queue: HeldQueue<T> | undefined;
+    do {
+      queue = this.holding.suspend(this.topic, partition);
+      const text = `seek: this member does not hold partition ${partition} of ${this.topic}`;
+      if (queue === undefined) throw new RingmqError('unknown-partition', text);
+      await this.handling.release(queue);
+      await this.commits.last();
+      // Lost and got again meanwhile, it is read from elsewhere, and what is committed of that would undo the move.
+    } while (!this.holding.holds(queue));
     // From now on only what follows says where the queue is.
     queue.moving = true;
     const place = { ...queue.ref(), epoch: queue.progress.epoch, offset, acked: [], attempts: [] };
     try {
       await this.member.commit([place], true);
-      // Lost and got again meanwhile, it is read from elsewhere.
-      if (!this.holding.moveTo(queue, place)) await this.seek(partition, offset);
+      this.holding.moveTo(queue, place);
     } catch (error) {
       this.holding.moveTo(queue, queue.wire());
       throw error;

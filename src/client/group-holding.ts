@@ -72,18 +72,24 @@ export class GroupHolding<T> {
     return queue;
   }
 
-  /** A suspended queue goes on there, if it is still held. False: it was lost and is held again, at another place. */
-  moveTo(queue: HeldQueue<T>, place: AssignedQueue): boolean {
-    const present = this.held.get(queue.name);
-    if (present !== queue) return present === undefined;
-    this.held.set(queue.name, new HeldQueue<T>(place, this.host.handling.dispatch, this.host.waitingMax));
+  /** False: it was lost since; another one may have come for it. */
+  holds(queue: HeldQueue<T>): boolean {
+    return this.held.get(queue.name) === queue;
+  }
+
+  /** A suspended queue goes on there, if it is still held: one that is held again knows of the move already. */
+  moveTo(queue: HeldQueue<T>, place: AssignedQueue): void {
+    if (!this.holds(queue)) return;
+    const moved = new HeldQueue<T>(place, this.host.handling.dispatch, this.host.waitingMax);
+    // What could not be committed before still has to be.
+    moved.dirty = queue.dirty;
+    this.held.set(queue.name, moved);
     this.read(queue.topic);
-    return true;
   }
 
   /** Another member may have it now. */
   remove(queue: HeldQueue<T>): void {
-    if (this.held.get(queue.name) === queue) this.held.delete(queue.name);
+    if (this.holds(queue)) this.held.delete(queue.name);
   }
 
   /** Holds nothing any more. */

@@ -160,7 +160,11 @@ export class FakeGroup {
       if (this.owners.has(nameOf(one)) || held === undefined) throw new RingmqError('stale-generation');
     }
     this.commits.push(params);
-    for (const one of params.queues) this.progressOf(nameOf(one)).merge(one);
+    for (const one of params.queues) {
+      const progress = this.progressOf(nameOf(one));
+      if (params.anew) progress.reset(one.epoch, one.offset);
+      progress.merge(one);
+    }
     return {};
   }
 
