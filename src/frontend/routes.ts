@@ -8,10 +8,13 @@ import type { Session } from './session.ts';
 export type Ask = (command: Command) => Promise<Command>;
 
 interface Fetching {
-  readonly promise: Promise<TopicRoute>;
+  promise: Promise<TopicRoute> | undefined;
   /** The route has changed while it was fetched: the answer may be older than the news. */
   stale: boolean;
 }
+
+/** Questions for one answer: a route that changes with each of them is given as it was last. */
+const QUESTIONS_MAX = 4;
 
 const ROUTES_MAX = 10_000;
 
@@ -35,11 +38,12 @@ export class RouteBook {
     const known = this.routes.get(topic);
     if (known) return Promise.resolve(known);
     const key = `${create ? '+' : '-'}${topic}`;
-    const under = this.fetching.get(key);
-    if (under && !under.stale) return under.promise;
-    const promise = this.fetchNow(topic, create, key);
-    this.fetching.set(key, { promise, stale: false });
-    return promise;
+    const under = this.fetching.get(key)?.promise;
+    if (under) return under;
+    const fetching: Fetching = { promise: undefined, stale: false };
+    this.fetching.set(key, fetching);
+    fetching.promise = this.fetchNow(topic, create, fetching).finally(() => this.fetching.delete(key));
+    return fetching.promise;
   }
 
   /** A topic's route has changed, or may have. */
@@ -85,14 +89,14 @@ export class RouteBook {
     if (watchers?.size === 0) this.watchers.delete(topic);
   }
 
-  private async fetchNow(topic: string, create: boolean, key: string): Promise<TopicRoute> {
-    try {
+  /** Asks again if there was news meanwhile: who hears of a change must not be given what was before it. */
+  private async fetchNow(topic: string, create: boolean, fetching: Fetching): Promise<TopicRoute> {
+    for (let questions = 1; ; questions++) {
+      fetching.stale = false;
       const reply = await this.ask({ type: 'route-request', topic, create });
       if (reply.type !== 'route-reply') throw new RingmqError('internal', `unexpected ${reply.type}`);
-      if (!this.fetching.get(key)?.stale) this.learn(reply.route);
-      return reply.route;
-    } finally {
-      this.fetching.delete(key);
+      if (!fetching.stale) this.learn(reply.route);
+      if (!fetching.stale || questions === QUESTIONS_MAX) return reply.route;
     }
   }
 

@@ -49,6 +49,9 @@ interface Shared {
   readonly modules?: readonly (Record<string, Feature> | MakeTools)[];
 }
 
+/** Names are new where a test is tried again. */
+let runs = 0;
+
 test.each(TITLES)('%s', async (title) => {
   const failure = await page.evaluate(
     async ([name, id]) => {
@@ -72,7 +75,7 @@ test.each(TITLES)('%s', async (title) => {
         for (const connection of opened) await connection.close();
       }
     },
-    [title, `browser-${TITLES.indexOf(title)}`],
+    [title, `browser-${++runs}`],
   );
   expect(failure).toBe('');
 });
