@@ -224,8 +224,7 @@ export class RingReader {
   /** Unpins and moves on to `position`, a batch boundary between the pinned position and what was seen. HOT */
   release(position: number): void {
     this.current = position;
-    Atomics.store(this.table, this.slotWord + SLOT_CURSOR, position | this.idleState); // PUBLISH -> RingWriter.gateOf()
-    this.ringIfBlocked();
+    this.letGo(position);
   }
 
   /** Unpins after reading `lengthBytes` from `start`. HOT */
