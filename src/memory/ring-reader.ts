@@ -239,7 +239,7 @@ export class RingReader {
     this.current = (this.current + lengthBytes) | 0;
   }
 
-  /** Lets go of what lies before `position`, which step() has reached before. Of a reader that holds. HOT */
+  /** Lets go of what lies before `position`. A reader that holds has got there by step() before. HOT */
   letGo(position: number): void {
     Atomics.store(this.table, this.slotWord + SLOT_CURSOR, position | this.idleState); // PUBLISH -> RingWriter.gateOf()
     this.ringIfBlocked();
