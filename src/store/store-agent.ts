@@ -181,7 +181,7 @@ export class StoreAgent implements Agent {
     const [first, second] = this.blocks;
     if (first?.state === BLOCK.written) {
       // The disk need not wait until everybody has heard of the first one.
-      if (second?.state === BLOCK.staged && this.mayFly(second)) did += this.write(second, nowMs);
+      if (second?.state === BLOCK.staged && this.mayFly(second)) did += this.write(second, nowMs, true);
       if (this.noticeRuns(first)) did += this.complete(first, nowMs);
     }
     if (this.flight && !this.isAhead && this.blocks.length === 1) {
@@ -192,14 +192,14 @@ export class StoreAgent implements Agent {
   }
 
   /** Writes a block, or begins to. Returns its bytes; 0 if there was no room for it. */
-  private write(block: StagedBlock, nowMs: number): number {
+  private write(block: StagedBlock, nowMs: number, flies = this.mayFly(block)): number {
     const { writer } = this.context;
     const { builder } = block;
     if (nowMs < this.retryAt) return 0;
     try {
       // All of it may be in the log already, after a restart.
-      if (!builder.empty && this.mayFly(block)) this.flight = writer.begin(builder);
-      if (!builder.empty && !this.flight) writer.append(builder);
+      if (flies) this.flight = writer.begin(builder);
+      else if (!builder.empty) writer.append(builder);
     } catch (error) {
       this.refused(error, nowMs);
       return 0;
@@ -216,7 +216,7 @@ export class StoreAgent implements Agent {
    */
   private mayFly(block: StagedBlock): boolean {
     const { mode, writer } = this.context;
-    if (mode !== 'direct' || !writer.mayBegin || !block.isLarge) return false;
+    if (mode !== 'direct' || !writer.mayBegin || !block.isLarge || block.builder.empty) return false;
     block.relist(this.journals);
     return this.blocks.length > 1 || this.journals.dirty.length > 0;
   }
