@@ -2,6 +2,7 @@
 // its ring has what comes next. Chunks are copied out of the lane into pooled memory: a handler may take its time.
 import { READ_CHUNK_BYTES } from '../../native-layout/store.ts';
 import { CODES } from '../base/codes.ts';
+import { copyBytes } from '../memory/copy.ts';
 import { BatchView } from '../record/batch-view.ts';
 import type { Answered, History, HistoryAnswer } from '../thread/history.ts';
 import type { GapReason } from '../wire/commands.ts';
@@ -192,7 +193,7 @@ export class HistorySource {
     if (status === CODES.ok.number) {
       if (length === 0 || nextOffset <= this.next) return false;
       const chunk = this.pool.take(length);
-      chunk.bytes.set(answer.bytes.subarray(answer.at, answer.at + length));
+      copyBytes(chunk.bytes, 0, answer.bytes, answer.at, length);
       return this.add({ chunk, at: 0, end: length, to: nextOffset, reason: 'expired' });
     }
     if (status === CODES['offset-out-of-range'].number) return this.miss(oldestOffset, 'expired');

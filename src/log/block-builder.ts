@@ -23,6 +23,7 @@ import {
 } from '../../native-layout/batch.ts';
 import * as log from '../../native-layout/log.ts';
 import { assert } from '../base/fault.ts';
+import { copyBytes } from '../memory/copy.ts';
 import { crc32Joined, crc32OfWords } from '../record/crc.ts';
 import { getInt64, putInt64 } from '../record/int64.ts';
 import { alignedBytes } from './disk-node.ts';
@@ -129,7 +130,7 @@ export class BlockBuilder {
     const start = this.length;
     const end = start + lengthBytes;
     if (end > this.bytes.length) this.grow(end);
-    this.bytes.set(source.subarray(at, at + lengthBytes), start);
+    copyBytes(this.bytes, start, source, at, lengthBytes);
     this.length = this.readBatches(start, end);
   }
 

@@ -14,6 +14,7 @@ import {
 } from '../../native-layout/batch.ts';
 import { OVERFLOW_CODES, PERMISSION_WRITE } from '../../native-layout/partition-table.ts';
 import { CODES } from '../base/codes.ts';
+import { copyBytes } from '../memory/copy.ts';
 import { FULL } from '../memory/lane.ts';
 import { type PartitionIdentity, permissionOf, readIdentity, startOffset } from '../memory/partition-entry.ts';
 import { type RingPlace, RingWriter } from '../memory/ring-writer.ts';
@@ -106,7 +107,7 @@ export class Partition {
     if (target === FULL && this.tryShow()) target = this.writer.tryClaim(size);
     if (target === FULL) return this.noRoom(words, at);
     const place = this.writer.place;
-    place.bytes.set(bytes.subarray(at, at + size), target);
+    copyBytes(place.bytes, target, bytes, at, size);
     const targetWords = place.words;
     targetWords[(target + BATCH_EPOCH) >> 2] = this.identity.epoch;
     putInt64(targetWords, (target + BATCH_BASE_OFFSET) >> 2, this.nextOffset);

@@ -25,6 +25,7 @@ import { CODES } from '../base/codes.ts';
 import type { LogIndex } from '../log/log-index.ts';
 import type { ReadResult, RunReader } from '../log/run-reader.ts';
 import { Bells } from '../memory/bell.ts';
+import { copyBytes } from '../memory/copy.ts';
 import { FULL, LaneReader, LaneWriter, NONE } from '../memory/lane.ts';
 import { answerLane, type Regions, readLane, type StoreRegion } from '../memory/regions.ts';
 import { closeLane, openLanes, seatState } from '../memory/seats.ts';
@@ -177,7 +178,7 @@ export class HistoryDesk {
     putInt64(answers.words, (at + ANSWER_BASE) >> 2, result.baseOffset);
     putInt64(answers.words, (at + ANSWER_NEXT) >> 2, result.nextOffset);
     putInt64(answers.words, (at + ANSWER_OLDEST) >> 2, result.oldestOffset);
-    answers.bytes.set(result.bytes.subarray(result.at, result.at + result.length), at + READ_ANSWER_BYTES);
+    copyBytes(answers.bytes, at + READ_ANSWER_BYTES, result.bytes, result.at, result.length);
     answers.commit(READ_ANSWER_BYTES + result.length);
   }
 

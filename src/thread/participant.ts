@@ -24,6 +24,7 @@ import {
 import { RingmqError } from '../base/codes.ts';
 import { ArenaSet } from '../memory/arena.ts';
 import { Bells, Doorbell } from '../memory/bell.ts';
+import { copyBytes } from '../memory/copy.ts';
 import { Counters } from '../memory/counters.ts';
 import { FULL, LaneReader, LaneWriter, NONE } from '../memory/lane.ts';
 import { NoticeReader } from '../memory/notice.ts';
@@ -116,7 +117,7 @@ export class Participant {
       link.wanted = lengthBytes;
       return false;
     }
-    lane.bytes.set(lengthBytes === bytes.length ? bytes : bytes.subarray(0, lengthBytes), at);
+    copyBytes(lane.bytes, at, bytes, 0, lengthBytes);
     lane.commit(lengthBytes);
     return true;
   }
