@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises';
 import { type RawData, WebSocket, WebSocketServer } from 'ws';
+import { WARM_UP } from '../support/bench.ts';
 import { Payload } from '../support/payload.ts';
 import { BOARD } from '../support/threads.ts';
 import type { PeerResult } from './peer-thread.ts';
@@ -45,16 +46,22 @@ async function relay(board: Int32Array, ready: () => void): Promise<void> {
 
 async function write(socket: WebSocket, data: RelayData, board: Int32Array, ready: () => void): Promise<number> {
   const payload = new Payload(data.bodyBytes);
+  let sent = 0;
+  const relayed = async (durationMs: number): Promise<void> => {
+    const end = performance.now() + durationMs;
+    while (performance.now() < end) {
+      for (let i = 0; i < PER_TURN; i++) socket.send(payload.of(sent++));
+      await turn();
+      while (socket.bufferedAmount > BUFFERED_MAX || sent - Atomics.load(board, BOARD.received) > UNDER_WAY_MAX)
+        await turn();
+    }
+  };
+  await relayed(data.durationMs * WARM_UP);
+  while (Atomics.load(board, BOARD.received) < sent) await turn();
+  Atomics.store(board, BOARD.warm, sent);
   ready();
   Atomics.wait(board, BOARD.go, 0);
-  const end = performance.now() + data.durationMs;
-  let sent = 0;
-  while (performance.now() < end) {
-    for (let i = 0; i < PER_TURN; i++) socket.send(payload.of(sent++));
-    await turn();
-    while (socket.bufferedAmount > BUFFERED_MAX || sent - Atomics.load(board, BOARD.received) > UNDER_WAY_MAX)
-      await turn();
-  }
+  await relayed(data.durationMs);
   Atomics.store(board, BOARD.sent, sent);
   Atomics.store(board, BOARD.producersDone, 1);
   while (Atomics.load(board, RELAY_DONE) === 0) await sleep(5);
@@ -65,7 +72,7 @@ async function write(socket: WebSocket, data: RelayData, board: Int32Array, read
 async function read(socket: WebSocket, board: Int32Array, ready: () => void): Promise<PeerResult> {
   let [received, wrong, first] = [0, 0, 0];
   socket.on('message', (body: Buffer) => {
-    if (first === 0) first = performance.now();
+    if (first === 0 && Atomics.load(board, BOARD.go) === 1) first = performance.now();
     if (body.readInt32LE(0) !== received || body.readInt32LE(body.length - 4) !== ~received) wrong++;
     Atomics.store(board, BOARD.received, ++received);
   });

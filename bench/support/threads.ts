@@ -1,8 +1,8 @@
 // Threads of a bench: each runs one exported function of a module, and shares a small board with the bench.
 import { type TransferListItem, Worker } from 'node:worker_threads';
 
-/** Words of the board. */
-export const BOARD = { go: 0, sent: 1, received: 2, wrong: 3, producersDone: 4, ready: 5 } as const;
+/** Words of the board. `sent` and `received` count what was sent to warm up, too; `warm` is how much that was. */
+export const BOARD = { go: 0, sent: 1, received: 2, wrong: 3, producersDone: 4, ready: 5, warm: 6 } as const;
 
 export interface BenchThread {
   /** Resolves with what the thread's function returned. */
@@ -36,4 +36,9 @@ export function startThread(
   });
   result.catch(() => {});
   return { result, ready: Promise.race([readiness, result.then(() => {})]) };
+}
+
+/** Whether what comes after so many messages counts: none is sent for the bench before all that warmed up are stored. */
+export function isCounted(board: Int32Array, received: number): boolean {
+  return Atomics.load(board, BOARD.go) === 1 && received >= Atomics.load(board, BOARD.warm);
 }

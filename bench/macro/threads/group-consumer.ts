@@ -3,7 +3,7 @@
 import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises';
 import { type Attachment, attach, type Batch, type ConsumerOptions, connect } from '../../../src/index.ts';
 import { Checker } from '../../support/payload.ts';
-import { BOARD } from '../../support/threads.ts';
+import { BOARD, isCounted } from '../../support/threads.ts';
 import type { ConsumerResult } from './in-process-consumer.ts';
 
 export interface GroupData {
@@ -29,7 +29,7 @@ export async function run(data: GroupData, board: Int32Array, ready: () => void)
   let first = 0;
   let last = 0;
   const onBatch = (batch: Batch): void => {
-    if (first === 0) first = performance.now();
+    if (first === 0 && isCounted(board, Atomics.load(board, BOARD.received))) first = performance.now();
     const before = checker.received;
     while (batch.next()) checker.take(batch.partition, batch);
     Atomics.add(board, BOARD.received, checker.received - before);

@@ -1,5 +1,6 @@
 // One thread that publishes to many topics in turns, and waits until all is durable.
 import { type Attachment, attach } from '../../../src/index.ts';
+import { WARM_UP } from '../../support/bench.ts';
 import { Payload } from '../../support/payload.ts';
 import { BOARD } from '../../support/threads.ts';
 
@@ -21,8 +22,6 @@ export interface TopicsResult {
 }
 
 const CREATING_MAX = 64;
-/** Of the time that is measured: before it. */
-const WARM = 0.5;
 
 export async function run(data: TopicsData, board: Int32Array, ready: () => void): Promise<TopicsResult> {
   const connection = attach(data.attachment);
@@ -56,7 +55,7 @@ export async function run(data: TopicsData, board: Int32Array, ready: () => void
     return sent;
   };
   // What is measured is the state with all rings open, their memory touched and the code compiled.
-  const before = await publish(data.durationMs * WARM);
+  const before = await publish(data.durationMs * WARM_UP);
   ready();
   Atomics.wait(board, BOARD.go, 0);
   const began = performance.now();
