@@ -38,7 +38,7 @@ export function startThread(
   return { result, ready: Promise.race([readiness, result.then(() => {})]) };
 }
 
-/** Whether what comes after so many messages counts: none is sent for the bench before all that warmed up are stored. */
+/** Whether what comes after so many messages counts: what warmed up was stored before anything else was sent. */
 export function isCounted(board: Int32Array, received: number): boolean {
   return Atomics.load(board, BOARD.go) === 1 && received >= Atomics.load(board, BOARD.warm);
 }

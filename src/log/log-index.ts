@@ -57,6 +57,8 @@ export class LogIndex {
   /** Index files in memory, the one that was used longest ago first. */
   private readonly loaded = new Map<number, SegmentIndex>();
   private loadedBytes = 0;
+  /** Memory of an index that was given up, for the next one. */
+  private recycled: ArrayBuffer | undefined;
   private readonly unwritten = new Map<number, SegmentIndex>();
   private readonly lost = new Set<number>();
   private readonly columns = new RunColumns();
@@ -141,7 +143,8 @@ export class LogIndex {
   /** The unsealed segment is sealed; the next one begins at `end`, which is its base and the length of its file. */
   sealed(base: number, end: number): void {
     assert(base === this.openBase, `segment ${base} is not the unsealed one`);
-    const index = encodeIndex(base, this.columns, this.order(), end);
+    const index = encodeIndex(base, this.columns, this.order(), end, this.recycled);
+    this.recycled = undefined;
     const segment = this.newSegment(base, end - base, index.directory.storedLast);
     for (const entry of this.entries.values()) entry.sealOpen(segment.ordinal);
     this.columns.clear();
@@ -383,5 +386,7 @@ export class LogIndex {
     if (!index) return;
     this.loaded.delete(base);
     this.loadedBytes -= index.buffer.byteLength;
+    // One that could not be written is needed still (I2).
+    if (!this.unwritten.has(base)) this.recycled = index.buffer;
   }
 }

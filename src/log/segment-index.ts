@@ -31,10 +31,12 @@ import { RunColumns } from './run-columns.ts';
 import { ColumnsOf, firstAtLeast, indexName, SegmentDirectory } from './segment-directory.ts';
 import { replaceFile } from './segment-files.ts';
 
+const SLACK_SHIFT = 4;
+
 /** All runs of a segment. About 56 bytes a run and 52 a queue. */
 export class SegmentIndex {
   readonly directory: SegmentDirectory;
-  /** The bytes of its file. */
+  /** Memory that begins with the bytes of its file. */
   readonly buffer: ArrayBuffer;
   private readonly baseOffsets: Float64Array;
   private readonly nextOffsets: Float64Array;
@@ -68,6 +70,11 @@ export class SegmentIndex {
 
   get base(): number {
     return this.directory.base;
+  }
+  /** The bytes of its file. */
+  get bytes(): Uint8Array<ArrayBuffer> {
+    const { queueCount, runCount } = this.directory;
+    return new Uint8Array(this.buffer, 0, indexBytes(queueCount, runCount));
   }
   /** Log position up to which runs are in it. */
   get end(): number {
@@ -144,19 +151,31 @@ export function segmentIndexOf(base: number, runs: Iterable<Run>, endPosition: n
 
 /** Puts an index on the disk. */
 export function writeIndex(disk: Disk, index: SegmentIndex): void {
-  replaceFile(disk, indexName(index.base), new Uint8Array(index.buffer));
+  replaceFile(disk, indexName(index.base), index.bytes);
   crashPoint('log.index-written');
 }
 
-/** The index of the runs of a segment, from columns and the order of the runs by queue and offset. */
-export function encodeIndex(base: number, columns: RunColumns, order: Int32Array, end: number): SegmentIndex {
+/**
+ * The index of the runs of a segment, from columns and the order of the runs by queue and offset. In `memory` that
+ * nobody uses any more, if it is large enough and not much too large: fresh memory costs more than what is done in it.
+ */
+export function encodeIndex(
+  base: number,
+  columns: RunColumns,
+  order: Int32Array,
+  end: number,
+  memory?: ArrayBuffer,
+): SegmentIndex {
   const starts = queueStarts(columns, order);
-  const queuesBytes = indexQueuesBytes(starts.length);
-  const runsAt = INDEX_HEADER_BYTES + queuesBytes;
-  const buffer = new ArrayBuffer(runsAt + indexRunsBytes(order.length));
+  const runsAt = INDEX_HEADER_BYTES + indexQueuesBytes(starts.length);
+  const lengthBytes = indexBytes(starts.length, order.length);
+  const isFit = memory !== undefined && memory.byteLength >= lengthBytes && memory.byteLength <= 2 * lengthBytes;
+  // Some more than it needs, so that the next one fits too.
+  const buffer = isFit ? memory : new ArrayBuffer(lengthBytes + (lengthBytes >> SLACK_SHIFT));
+  const bytes = new Uint8Array(buffer, 0, lengthBytes);
+  bytes.fill(0, 0, runsAt);
   const times = encodeRuns(new ColumnsOf(buffer, runsAt, order.length), base, columns, order, starts);
   encodeQueues(new ColumnsOf(buffer, INDEX_HEADER_BYTES, starts.length), columns, order, starts);
-  const bytes = new Uint8Array(buffer);
   const header = new DataView(buffer);
   header.setUint32(INDEX_MAGIC, INDEX_MAGIC_VALUE, true);
   header.setUint32(INDEX_VERSION, INDEX_VERSION_VALUE, true);
@@ -170,6 +189,10 @@ export function encodeIndex(base: number, columns: RunColumns, order: Int32Array
   header.setUint32(INDEX_RUNS_CRC, crc32(bytes.subarray(runsAt)), true);
   header.setUint32(INDEX_CRC, crc32(bytes.subarray(0, INDEX_CRC)), true);
   return new SegmentIndex(buffer);
+}
+
+function indexBytes(queues: number, runs: number): number {
+  return INDEX_HEADER_BYTES + indexQueuesBytes(queues) + indexRunsBytes(runs);
 }
 
 /** Places in `order` where a queue begins. */
@@ -200,7 +223,7 @@ function encodeRuns(into: ColumnsOf, base: number, columns: RunColumns, order: I
       queueLast = 0;
     }
     const behind = columns.position[from] - base;
-    assert(behind >= 0 && behind < 2 ** 32, `a run at ${columns.position[from]} is not in the segment at ${base}`);
+    assert(behind >= 0 && behind < 2 ** 32, 'a run is not in its segment');
     queueLast = Math.max(queueLast, columns.storedFirst[from] + columns.storedSpan[from]);
     first = Math.min(first, columns.storedFirst[from]);
     last = Math.max(last, queueLast);
@@ -278,7 +301,7 @@ function withIndex<T>(disk: Disk, base: number, use: (file: DiskFile, header: Da
     const header = new DataView(bytes.buffer);
     const queues = header.getUint32(INDEX_QUEUES, true);
     const runs = header.getUint32(INDEX_RUNS, true);
-    if (file.size() !== INDEX_HEADER_BYTES + indexQueuesBytes(queues) + indexRunsBytes(runs)) return undefined;
+    if (file.size() !== indexBytes(queues, runs)) return undefined;
     return use(file, header);
   } catch (error) {
     if (isOutOfFiles(error)) throw error;

@@ -90,7 +90,7 @@ export class JournaledPartition {
   stage(builder: BlockBuilder, shareBytes: number): number {
     const available = this.reader.tryPin();
     if (available === EMPTY) return STAGE.nothing;
-    assert(available !== EVICTED, `partition ${this.id}: the slot of the store was taken from it`);
+    assert(available !== EVICTED, 'the slot of the store was taken from it');
     const { start } = this.reader;
     const from = start + this.knownBytes(start, available);
     const limit = Math.min(shareBytes - RUN_HEADER_BYTES, builder.room);

@@ -6,9 +6,15 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { LogIndex } from '../../../src/log/log-index.ts';
 import { openLogIndex } from '../../../src/log/log-open.ts';
 import type { Run } from '../../../src/log/run.ts';
+import { RunColumns } from '../../../src/log/run-columns.ts';
 import { indexName } from '../../../src/log/segment-directory.ts';
 import { fileLength, segmentName } from '../../../src/log/segment-files.ts';
-import { loadSegmentDirectory, loadSegmentIndex, writeSegmentIndex } from '../../../src/log/segment-index.ts';
+import {
+  encodeIndex,
+  loadSegmentDirectory,
+  loadSegmentIndex,
+  writeSegmentIndex,
+} from '../../../src/log/segment-index.ts';
 import { SampleLog, T0 } from './sample-log.ts';
 
 const logs: SampleLog[] = [];
@@ -129,6 +135,24 @@ describe('the index of the log', () => {
     one.openSegment(0);
     for (const run of log.runs) one.add(run);
     expectModel(one, log.runs);
+  });
+
+  test('memory that is used again changes nothing of an index', () => {
+    const columns = new RunColumns();
+    const log = sampleLog();
+    for (let i = 0; i < 7; i++)
+      for (const run of log.block({ topicId: i, partition: 0, counts: [i + 1] })) columns.add(run, 0);
+    const order = Int32Array.from({ length: columns.count }, (_, i) => i);
+    const fresh = encodeIndex(0, columns, order, log.writer.end);
+    const used = new ArrayBuffer(fresh.bytes.length + 8);
+    new Uint8Array(used).fill(0xff);
+    const again = encodeIndex(0, columns, order, log.writer.end, used);
+    expect(again.buffer).toBe(used);
+    expect(again.bytes).toEqual(fresh.bytes);
+    expect([...again.runs()]).toEqual([...fresh.runs()]);
+    const small = new ArrayBuffer(fresh.bytes.length - 8);
+    const large = new ArrayBuffer(fresh.bytes.length * 2 + 8);
+    for (const unfit of [small, large]) expect(encodeIndex(0, columns, order, 0, unfit).buffer).not.toBe(unfit);
   });
 
   test('an index file that cannot be written stays in memory and is written later', () => {

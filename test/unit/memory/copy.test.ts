@@ -10,7 +10,7 @@ function numbered(): Uint8Array {
 }
 
 // Around the length from which the C library copies, and whole arrays.
-const LENGTHS = [0, 1, 7, 8, 4_096, 8_191, 8_192, 8_193, 16_384, 20_000];
+const LENGTHS = [0, 1, 7, 8, 1_023, 1_024, 1_025, 4_096, 16_384, 20_000];
 
 describe('copyBytes', () => {
   test.each(LENGTHS)('moves %i bytes to their place and touches no other', (length) => {
