@@ -118,11 +118,12 @@ async function measureTopics(scale: Scale): Promise<Measured> {
   const all = await topics(many, small, scale);
   const large = { perTurn: LARGE_TURN, batchBytes: 16 * 1024, ringBytes: 4 * RING_BYTES_OF_MANY };
   const allLarge = await topics(many, large, scale);
+  const oneLarge = await topics(1, { ...large, ringBytes: best.ringBytes }, scale);
   // What the ratio is made of: batches of a turn, as the many have them, and a ring that no cache holds, as all of
   // theirs together.
   const inTurns = await topics(1, { ...best, batchBytes: turnBytes(scale) }, scale);
   const cold = await topics(1, { ...best, ringBytes: isTiny ? MIB : 256 * MIB }, scale);
-  const ofOne = (run: TopicsResult): number => Math.round((run.perSecond / one.perSecond) * 1000) / 1000;
+  const ofOne = (run: TopicsResult, base = one): number => Math.round((run.perSecond / base.perSecond) * 1000) / 1000;
   const notes = {
     topics: many,
     oneTopicPerSecond: Math.round(one.perSecond),
@@ -130,7 +131,8 @@ async function measureTopics(scale: Scale): Promise<Measured> {
     oneTopicInTurnsOfOneTopic: ofOne(inTurns),
     oneTopicColdOfOneTopic: ofOne(cold),
     largeTurnsPerSecond: Math.round(allLarge.perSecond),
-    largeTurnsOfOneTopic: ofOne(allLarge),
+    oneTopicLargeTurnsPerSecond: Math.round(oneLarge.perSecond),
+    largeTurnsOfOneTopic: ofOne(allLarge, oneLarge),
     rssLargeTurnsMiB: Math.round(allLarge.rssBytes / MIB),
     rssMiB: Math.round(all.rssBytes / MIB),
     rssOneTopicMiB: Math.round(one.rssBytes / MIB),
