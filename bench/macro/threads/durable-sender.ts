@@ -43,6 +43,8 @@ export async function run(data: DurableSenderData, board: Int32Array, ready: () 
       while (!producer.trySend(body)) connection.wait(1);
       sent++;
     }
+    // Unlike trySend(), send() refuses where too much is unanswered.
+    while (!producer.hasRoom) connection.wait(1);
     producer.send(body).then(
       () => recorder.record(sharedNow() - due),
       () => void failed++,
