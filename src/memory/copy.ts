@@ -8,6 +8,8 @@ import { Buffer } from 'node:buffer';
 const NATIVE_MIN_BYTES = 1024;
 // A buffer that is filled with another one of its length is a copy of it.
 const { fill } = Buffer.prototype;
+// As a method of the target it would be looked up through its prototypes for every copy (2 ns).
+const { set } = Uint8Array.prototype;
 
 /**
  * Copies `lengthBytes` bytes from byte `from` of `source` to byte `at` of `target`, which do not overlap. Like set() of
@@ -16,6 +18,6 @@ const { fill } = Buffer.prototype;
  */
 export function copyBytes(target: Uint8Array, at: number, source: Uint8Array, from: number, lengthBytes: number): void {
   const bytes = from === 0 && lengthBytes === source.length ? source : source.subarray(from, from + lengthBytes);
-  if (bytes.length < NATIVE_MIN_BYTES) target.set(bytes, at);
+  if (bytes.length < NATIVE_MIN_BYTES) set.call(target, bytes, at);
   else fill.call(target, bytes, at, at + bytes.length);
 }

@@ -70,6 +70,11 @@ export interface BatchStamp {
 export const MESSAGE_OVERHEAD_BYTES = BATCH_HEADER_BYTES + RECORD_HEADER_BYTES + 8;
 
 const EMPTY = new Uint8Array(0);
+/**
+ * Called as it is, set() is a call of V8's builtin; as a method of the memory, the compiled code looks it up through two
+ * prototypes for every record (2 ns).
+ */
+const { set } = Uint8Array.prototype;
 /** Of a batch that no partition's owner takes as it is. */
 const PAYLOAD = { partition: 0, epoch: 0, request: 0, ack: 0, requestFlags: 0, producerId: 0, baseSequence: 0 };
 
@@ -112,7 +117,7 @@ export class BatchBuilder {
     const last = (at + size) >> 2;
     words[last - 2] = length === 0 ? words[last - 2] : 0;
     words[last - 1] = length === 0 ? words[last - 1] : 0;
-    this.bytes.set(body, at + RECORD_HEADER_BYTES);
+    set.call(this.bytes, body, at + RECORD_HEADER_BYTES);
     this.length = at + size;
     this.count++;
     return true;
@@ -139,7 +144,7 @@ export class BatchBuilder {
     if (!this.tryOpen(most, bornAt)) return false;
     const at = this.length;
     let end = at + RECORD_HEADER_BYTES;
-    this.bytes.set(body, end);
+    set.call(this.bytes, body, end);
     end += body.length;
     const keyLength = extras.key ? putUtf8(extras.key, this.bytes.subarray(end, end + keyRoom)) : 0;
     const tagAt = end + keyLength;
