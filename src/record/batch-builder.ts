@@ -71,7 +71,7 @@ export const MESSAGE_OVERHEAD_BYTES = BATCH_HEADER_BYTES + RECORD_HEADER_BYTES +
 
 const EMPTY = new Uint8Array(0);
 /**
- * Called as it is, set() is a call of V8's builtin; as a method of the memory, the compiled code looks it up through two
+ * Called as it is, set() is a call of V8's builtin; as a method of the memory, compiled code looks it up through two
  * prototypes for every record (2 ns).
  */
 const { set } = Uint8Array.prototype;
