@@ -8,12 +8,17 @@ import { alignedBytes, NodeDisk, probeDisk, readAll, type Transfer, writeAll } f
 let folder = '';
 
 const FENCE_BYTES = 32 * 1024 * 1024;
-/** Begins a write that takes a while, and dies. */
+/**
+ * Begins a write that takes a while, and dies in the midst of it: not before, for one that waits for a pool thread
+ * would be called off.
+ */
 const DYING = `
 const { parentPort, workerData: { name, how, bytes } } = require('node:worker_threads');
 const fs = require('node:fs');
 const { O_RDWR, O_CREAT, O_DSYNC } = fs.constants;
-fs.write(fs.openSync(name, O_RDWR | O_CREAT | O_DSYNC), new Uint8Array(bytes).fill(7), 0, bytes, 0, () => {});
+const file = fs.openSync(name, O_RDWR | O_CREAT | O_DSYNC);
+fs.write(file, new Uint8Array(bytes).fill(7), 0, bytes, 0, () => {});
+while (fs.fstatSync(file).size === 0);
 parentPort.postMessage('begun');
 setTimeout(() => {
   if (how === 'exit') process.exit(1);
